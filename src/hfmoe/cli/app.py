@@ -1,0 +1,145 @@
+"""Entry point of the `hfmoe` command: the subcommands, their arguments, and how errors end."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+from hfmoe import __version__
+from hfmoe.cli.errors import USAGE, complain, guarded
+
+app = App(
+    name="hfmoe",
+    help="Restore and upscale images, and train the networks that do it.",
+    version=__version__,
+    result_action="return_value",
+    help_format="plaintext",
+    suppress_keyboard_interrupt=False,
+)
+
+
+@app.command
+def restore(
+    inputs: Annotated[list[Path], Parameter(name="INPUT", negative="")],
+    /,
+    *,
+    model: str | None = None,
+    scale: int | None = None,
+    output: str | None = None,
+    tile: str = "auto",
+    effort: float = 0.5,
+    device: str = "auto",
+) -> int:
+    """Restore image files, or every image of folders.
+
+    Parameters
+    ----------
+    inputs
+        Image files and folders. One file is written beside its source as <stem>-x4.png, a folder
+        into a folder <name>-x4; sources are never overwritten.
+    model
+        A model that ships (see `hfmoe models`) or a weights file; default nano-x4.
+    scale
+        Picks the nano model of that scale, or checks the scale of the model.
+    output
+        A file for one input, a folder for several; made where it is missing.
+    tile
+        auto (by free memory), off (whole image), or the side of the tiles in input pixels.
+    effort
+        0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
+    device
+        auto, cpu, cuda, cuda:N or mps.
+    """
+    from hfmoe.cli.restoring import Settings, restore_files
+
+    settings = Settings(model=model, scale=scale, tile=tile, effort=effort, device=device)
+    return restore_files(inputs, output, settings)
+
+
+@app.command
+def evaluate(model: str, folder: Path, /, *, scale: int | None = None, json: Path | None = None) -> None:
+    """Score a model on a folder of photos: PSNR and SSIM, on luma and on RGB.
+
+    Parameters
+    ----------
+    model
+        A model that ships, a weights file, or bicubic (which needs --scale).
+    folder
+        Target photos; they are made small by the protocol itself.
+    scale
+        For bicubic; else checked against the model's.
+    json
+        Also write the scores of each image to this file.
+    """
+    from hfmoe.cli.scoring import score
+
+    score(model, folder, scale=scale, file=json)
+
+
+@app.command(usage="Usage: hfmoe train RECIPE [--field value ...] [--resume]")
+def train(
+    recipe: Path,
+    /,
+    *fields: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
+    resume: Annotated[bool, Parameter(negative="")] = False,
+) -> None:
+    """Train a network by a recipe.
+
+    Any field of the recipe can be given anew: --steps 500 --optimizer.lr 5e-4 --loss.0.weight=0.5.
+
+    Parameters
+    ----------
+    recipe
+        YAML file; see the folder recipes.
+    resume
+        Go on from the last checkpoint of the run.
+    """
+    from hfmoe.cli.training import run_recipe
+
+    run_recipe(recipe, fields, resume=resume)
+
+
+@app.command
+def info(model: str, /, *, size: str = "256x256", json: Path | None = None) -> None:
+    """Show what a model or preset costs: parameters, multiply-adds, latency, peak memory.
+
+    Parameters
+    ----------
+    model
+        A model that ships, a weights file, or a preset such as tiny-x2.
+    size
+        Height and width of the input, in pixels.
+    json
+        Also write the figures to this file.
+    """
+    from hfmoe.cli.describing import show_info
+
+    show_info(model, size=size, file=json)
+
+
+@app.command
+def models() -> None:
+    """List the models that ship with the package."""
+    from hfmoe.cli.describing import show_models
+
+    show_models()
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    try:
+        return guarded(lambda: _status(app(arguments, exit_on_error=False, print_error=False)))
+    except CycloptsError as error:
+        complain(error)
+        return USAGE
+
+
+def main() -> None:
+    """Run the command line of this process and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def _status(result: object) -> int:
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,77 @@
+"""The work of `hfmoe info` and `hfmoe models`: what networks cost, and which ship."""
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from hfmoe.cli.errors import UsageError
+from hfmoe.cli.reports import write_report
+from hfmoe.infer.measure import Measurement, describe, measure
+from hfmoe.models.cost import MultiplyAdds, Parameters, count_parameters, multiply_adds
+from hfmoe.models.weights import WeightsError, file_sha256, read_header, shipped
+
+LARGEST_SIDE = 8192
+
+
+def show_info(model: str, *, size: str, file: Path | None) -> None:
+    """Print parameters, multiply-adds, latency and peak memory; write them to a file when one is given."""
+    height, width = _parse_size(size)
+    config = describe(model).config
+    parameters, work = count_parameters(config), multiply_adds(config, height, width)
+    found = measure(model, height=height, width=width, threads=torch.get_num_threads())
+    facts = {
+        "model": model,
+        "height": height,
+        "width": width,
+        "parameters": parameters.total,
+        "parameters_active": parameters.active,
+        "multiply_adds": work.dense,
+        "multiply_adds_expected": work.expected,
+        **asdict(found),
+    }
+    if file is not None:
+        write_report(file, json.dumps(facts, indent=2))
+    Console().print(_info_table(model, parameters, work, found, size=f"{height} x {width}"))
+
+
+def show_models() -> None:
+    """Print a row for each model that ships."""
+    table = Table("model", "scale", "task", "parameters", "scores", "sha256", "file")
+    for name, path in shipped().items():
+        try:
+            config, facts = read_header(path)
+            scores = ", ".join(f"{key} {value:.4g}" for key, value in facts.scores.items())
+            total = f"{count_parameters(config).total:,}"
+            table.add_row(
+                name, f"x{config.scale}", facts.task, total, scores, file_sha256(path)[:12], str(path)
+            )
+        except WeightsError as error:
+            table.add_row(name, "", "", "", str(error), "", str(path))
+    Console().print(table)
+
+
+def _info_table(
+    model: str, parameters: Parameters, work: MultiplyAdds, found: Measurement, *, size: str
+) -> Table:
+    how = f"median of {found.runs} runs, {found.threads} threads, {found.device}"
+    table = Table(title=f"{model}, input {size}", show_header=False)
+    table.add_row("parameters", f"{parameters.total:,}")
+    table.add_row("  active for a pixel", f"{parameters.active:,}")
+    table.add_row("multiply-adds, every expert", f"{work.dense / 1e9:.2f} G")
+    table.add_row("  expected under the routing", f"{work.expected / 1e9:.2f} G")
+    table.add_row("latency", f"{found.latency_ms:.0f} ms ({how})")
+    table.add_row("peak memory", f"{found.peak_mib:.0f} MiB above the process at rest")
+    return table
+
+
+def _parse_size(size: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(\d{1,5})[xX](\d{1,5})", size)
+    sides = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not all(1 <= side <= LARGEST_SIDE for side in sides):
+        raise UsageError(f"--size {size!r} must be HEIGHTxWIDTH, each from 1 to {LARGEST_SIDE}")
+    return sides

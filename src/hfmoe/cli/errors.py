@@ -1,0 +1,51 @@
+"""What a command reports when it cannot do its work: one line on stderr and an exit status."""
+
+import os
+import sys
+from collections.abc import Callable
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+
+class UsageError(ValueError):
+    """Arguments that contradict each other or name what is not there."""
+
+
+class Stopped(Exception):  # noqa: N818 (not an error)
+    """A signal ended the command after it had put its work in order."""
+
+    def __init__(self, message: str, *, signal: int) -> None:
+        super().__init__(message)
+        self.status = 128 + signal
+
+
+def complain(message: object) -> None:
+    """Write one line to stderr; further lines of the message are joined to it."""
+    line = " ".join(str(message).split()) or "failed"
+    sys.stderr.write(f"hfmoe: {line}\n")
+
+
+def guarded(command: Callable[[], int | None]) -> int:
+    """Run a command and turn the errors that users can cause into one line and an exit status."""
+    try:
+        return command() or 0
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return INTERRUPTED
+    except Stopped as stopped:
+        complain(stopped)
+        return stopped.status
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (ValueError, OSError, RuntimeError, MemoryError, ImportError) as error:
+        complain(_sentence(error))
+        return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, ImportError) and error.name in ("lightning_fabric", "tensorboard"):
+        return f"training needs {error.name}: pip install 'hf-moe-ir[train]'"
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error) or type(error).__name__

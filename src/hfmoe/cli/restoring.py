@@ -1,0 +1,110 @@
+"""The work of `hfmoe restore`: files in, files out, bad ones reported and passed over."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from hfmoe.cli.errors import FAILED, UsageError, complain
+from hfmoe.cli.outputs import Job, plan_jobs
+from hfmoe.image.files import read_picture, write_picture
+from hfmoe.infer.api import DEFAULT_MODEL, load
+from hfmoe.infer.restorer import Restorer
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to restore, as given on the command line."""
+
+    model: str | None
+    scale: int | None
+    tile: str
+    effort: float
+    device: str
+
+
+def restore_files(inputs: Sequence[Path], output: str | None, settings: Settings) -> int:
+    """Restore every input. Each failure is one line on stderr; returns the exit status."""
+    tile = _tile(settings.tile)
+    restorer = open_model(settings.model, scale=settings.scale, device=settings.device)
+    jobs = plan_jobs(inputs, output, suffix=f"-x{restorer.scale}" if restorer.scale > 1 else "-restored")
+    failures = []
+    with _progress() as progress:
+        overall = progress.add_task("", total=len(jobs), visible=len(jobs) > 1)
+        for job in jobs:
+            bar = progress.add_task(job.source.name, total=None)
+            try:
+                _restore_file(job, restorer, progress, bar, tile=tile, effort=settings.effort)
+            except (ValueError, OSError, RuntimeError, MemoryError) as error:
+                failures.append(_named(error, job))
+            progress.remove_task(bar)
+            progress.advance(overall)
+    for failure in failures:
+        complain(failure)
+    if failures and len(jobs) > 1:
+        complain(f"{len(failures)} of {len(jobs)} images failed")
+    return FAILED if failures else 0
+
+
+def open_model(model: str | None, *, scale: int | None, device: str) -> Restorer:
+    """Load a model by name or file; of none, the nano of the scale. UsageError when its scale is another."""
+    if scale is not None and scale not in (1, 2, 3, 4):
+        raise UsageError(f"--scale {scale} must be 1, 2, 3 or 4")
+    if model is None:
+        model = DEFAULT_MODEL if scale is None else f"nano-x{scale}"
+    restorer = load(model, device=device)
+    if scale not in (None, restorer.scale):
+        raise UsageError(f"--scale {scale}: {model} is a model of scale {restorer.scale}")
+    return restorer
+
+
+def _restore_file(
+    job: Job, restorer: Restorer, progress: Progress, bar: TaskID, *, tile: int | str, effort: float
+) -> None:
+    picture = read_picture(job.source)
+    restored = restorer.picture(
+        picture,
+        tile=tile,
+        effort=effort,
+        on_tile=lambda done, total: progress.update(bar, completed=done, total=total),
+    )
+    job.target.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(job.target, restored)
+    height, width = restored.colour.shape[-2:]
+    with _above(progress):
+        sys.stdout.write(f"{job.target}  {width} x {height}\n")
+        sys.stdout.flush()
+
+
+def _tile(text: str) -> int | str:
+    if text in ("auto", "off"):
+        return text
+    if not text.isdecimal():
+        raise UsageError(f"--tile {text!r} must be auto, off or a number of pixels")
+    return int(text)
+
+
+def _named(error: BaseException, job: Job) -> str:
+    message = str(error) or type(error).__name__
+    return message if str(job.source) in message or str(job.target) in message else f"{job.source}: {message}"
+
+
+def _progress() -> Progress:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+
+
+@contextmanager
+def _above(progress: Progress) -> Iterator[None]:
+    """Hide the bars while a line is printed."""
+    if progress.disable or not sys.stdout.isatty():
+        yield
+        return
+    progress.stop()
+    yield
+    progress.start()

@@ -1,0 +1,36 @@
+"""The work of `hfmoe train`."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hfmoe.cli.errors import Stopped, UsageError
+
+
+def run_recipe(recipe: Path, fields: Sequence[str], *, resume: bool) -> None:
+    """Train by a recipe file with some of its fields given anew. Raises Stopped when a signal ended the
+    run."""
+    overrides = parse_fields(fields)
+    from hfmoe.train import TrainingInterrupted, load_recipe, train
+
+    try:
+        train(load_recipe(recipe, overrides), resume=resume)
+    except TrainingInterrupted as error:
+        raise Stopped(str(error), signal=error.signal) from error
+
+
+def parse_fields(fields: Sequence[str]) -> dict[str, str]:
+    """Values by field of `--field value` and `--field=value`; raises UsageError for anything else."""
+    overrides: dict[str, str] = {}
+    rest = iter(fields)
+    for token in rest:
+        name, equals, value = token.partition("=")
+        if not name.startswith("--") or len(name) < 3:
+            raise UsageError(f"{token!r} must be a --field of the recipe with its value")
+        field = name[2:].replace("-", "_")
+        if field in overrides:
+            raise UsageError(f"{name} is given twice")
+        found = value if equals else next(rest, None)
+        if found is None or (not equals and found.startswith("--")):
+            raise UsageError(f"{name} needs a value")
+        overrides[field] = found
+    return overrides

@@ -1,0 +1,68 @@
+"""Decoded photos in one flat memory-mapped file, for sets larger than RAM and for a quick second start."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+Pixels = UInt8[np.ndarray, "h w c"]
+
+LAYOUT = "hfmoe photo cache 1"
+
+
+def cache_key(files: Sequence[Path], *, scale: int, channels: int) -> str:
+    """Name a set of photos by the paths, sizes and times of its files and how they are prepared."""
+    facts = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    text = json.dumps([LAYOUT, scale, channels, facts])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels]]) -> None:
+    """Write pairs of uint8 images one after another, then the index that makes the file valid."""
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels, index = _files(folder, key)
+    unfinished = pixels.with_suffix(f".{os.getpid()}.part")
+    shapes = []
+    try:
+        with unfinished.open("wb") as file:
+            for pair in photos:
+                for image in pair:
+                    file.write(np.ascontiguousarray(image).data)
+                shapes.append([image.shape for image in pair])
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(pixels)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    listing = index.with_suffix(f".{os.getpid()}.part")
+    listing.write_text(json.dumps(shapes))
+    listing.replace(index)
+
+
+def open_cache(folder: Path, key: str) -> list[tuple[Pixels, Pixels]] | None:
+    """Map the pairs of a cache without reading them; None where there is no complete one."""
+    pixels, index = _files(folder, key)
+    if not index.exists() or not pixels.exists():
+        return None
+    shapes = json.loads(index.read_text())
+    if pixels.stat().st_size != sum(int(np.prod(shape)) for pair in shapes for shape in pair):
+        return None
+    flat = np.memmap(pixels, dtype=np.uint8, mode="r")
+    offset = 0
+    pairs = []
+    for pair in shapes:
+        views = []
+        for shape in pair:
+            size = int(np.prod(shape))
+            views.append(np.asarray(flat[offset : offset + size]).reshape(shape))
+            offset += size
+        pairs.append((views[0], views[1]))
+    return pairs
+
+
+def _files(folder: Path, key: str) -> tuple[Path, Path]:
+    return folder / f"{key}.u8", folder / f"{key}.json"

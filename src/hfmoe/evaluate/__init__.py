@@ -1,0 +1,1 @@
+"""Protocols that degrade and score, and the reports of running a restorer over them."""

@@ -1,0 +1,187 @@
+"""Named, versioned protocols: how a folder of originals becomes degraded images, and how results score."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import torch
+from einops import rearrange, reduce, repeat
+from jaxtyping import Float
+from torch import Tensor
+
+from hfmoe.image.colour import luma, rgb_from_ycbcr, ycbcr_from_rgb
+from hfmoe.image.crop import crop_to_multiple
+from hfmoe.image.depth import round_to_8bit
+from hfmoe.image.files import ImageError, list_images, read_8bit
+from hfmoe.image.resize import resize
+from hfmoe.metrics.psnr import psnr
+from hfmoe.metrics.ssim import WINDOW, ssim
+
+Restore = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c H W"]]
+
+
+class Pair(NamedTuple):
+    """One image of a protocol: what a restorer is given and what it is compared with."""
+
+    name: str
+    degraded: Float[Tensor, "1 c h w"]
+    target: Float[Tensor, "1 d H W"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """PSNR in dB and SSIM, on the luma and on all channels."""
+
+    psnr_y: float
+    ssim_y: float
+    psnr_rgb: float
+    ssim_rgb: float
+
+
+class EvaluationProtocol(Protocol):
+    """What `evaluate` needs of a protocol."""
+
+    @property
+    def name(self) -> str:
+        """Name and version, as reports carry it."""
+        ...
+
+    def pairs(self, folder: Path) -> Iterator[Pair]:
+        """The folder's images by name; raises ImageError for one that cannot be used."""
+        ...
+
+    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d h w"]) -> Scores:
+        """The scores of one restored image; raises ValueError for a wrong shape or NaN."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClassicalSR:
+    """The protocol of the super-resolution papers, on RGB.
+
+    Originals are cropped to a multiple of the scale and shrunk by MATLAB's bicubic in 8 bits; results
+    are rounded to 8 bits; `scale` pixels on each side do not count. Y is BT.601's. A gray original is
+    given as three equal channels, and its own samples are the Y that counts, as in MATLAB's scripts.
+    """
+
+    scale: int
+
+    def __post_init__(self):
+        _check_scale(self.scale)
+
+    @property
+    def name(self) -> str:
+        """Name and version, as reports carry it."""
+        return f"classical-sr-x{self.scale} v1"
+
+    def pairs(self, folder: Path) -> Iterator[Pair]:
+        """The folder's images by name, shrunk; targets have one channel where the file is gray.
+
+        Raises ImageError for an empty folder, a file that cannot be read or is too small to score.
+        """
+        for path in _originals(folder):
+            target = _target(path, scale=self.scale)
+            rgb = repeat(target, "1 1 h w -> 1 3 h w") if target.shape[1] == 1 else target
+            degraded = resize(rgb, scale=Fraction(1, self.scale), round_to_uint8=True)
+            yield Pair(path.name, degraded, target)
+
+    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d h w"]) -> Scores:
+        """The scores of one restored image, clamped and rounded to 8 bits.
+
+        Raises ValueError when it has NaN, another size than the target or no colours for a colour target.
+        """
+        return _score(restored, target, border=self.scale)
+
+
+@dataclass(frozen=True)
+class LumaSR:
+    """The older protocol of the published bicubic, SRCNN and FSRCNN rows, which sees Y alone.
+
+    The target is the original's BT.601 Y rounded to 8 bits, as a gray image. It is shrunk by MATLAB's
+    bicubic without rounding; results are rounded to 8 bits; `scale` pixels on each side do not count.
+    """
+
+    scale: int
+
+    def __post_init__(self):
+        _check_scale(self.scale)
+
+    @property
+    def name(self) -> str:
+        """Name and version, as reports carry it."""
+        return f"luma-sr-x{self.scale} v1"
+
+    def pairs(self, folder: Path) -> Iterator[Pair]:
+        """The folder's lumas by name, shrunk; errors as those of ClassicalSR."""
+        for path in _originals(folder):
+            colour = _target(path, scale=self.scale)
+            target = colour if colour.shape[1] == 1 else round_to_8bit(luma(colour))
+            yield Pair(path.name, resize(target, scale=Fraction(1, self.scale)), target)
+
+    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d h w"]) -> Scores:
+        """The scores of one restored luma; those on RGB are the same."""
+        return _score(restored, target, border=self.scale)
+
+
+def bicubic(scale: int) -> Restore:
+    """Bicubic upscaling as the published rows did it: colours on the planes of YCbCr in 8 bits.
+
+    Gray images, and colour images whose channels are equal, are upscaled as they are.
+    """
+
+    def restore(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
+        plain = resize(image, scale=scale)
+        if image.shape[1] == 1:
+            return plain
+        gray = rearrange((image == image[:, :1]).all(3).all(2).all(1), "b -> b 1 1 1")
+        planes = round_to_8bit(resize(ycbcr_from_rgb(image), scale=scale))
+        return torch.where(gray, plain, rgb_from_ycbcr(planes))
+
+    return restore
+
+
+def _check_scale(scale: int) -> None:
+    if scale < 2:
+        raise ValueError(f"scale {scale} must be at least 2 for super-resolution")
+
+
+def _originals(folder: Path) -> list[Path]:
+    paths = list_images(folder)
+    if not paths:
+        raise ImageError(f"{folder}: the folder holds no images")
+    return paths
+
+
+def _target(path: Path, *, scale: int) -> Float[Tensor, "1 c h w"]:
+    """The original in [0, 1], cropped to a multiple of the scale."""
+    image = read_8bit(path)[None].float() / 255
+    height, width = image.shape[-2:]
+    smallest = WINDOW + 2 * scale
+    if min(height - height % scale, width - width % scale) < smallest:
+        rule = f"at x{scale} at least {smallest} each way are scored, after cropping to a multiple of {scale}"
+        raise ImageError(f"{path}: {width} x {height} pixels; {rule}")
+    return crop_to_multiple(image, multiple=scale)
+
+
+def _score(restored: Tensor, target: Tensor, *, border: int) -> Scores:
+    _check_shape(restored, target)
+    result, truth = round_to_8bit(restored.cpu().double()), target.cpu().double()
+    if truth.shape[1] == 1:
+        result_y, truth_y = reduce(result, "b c h w -> b 1 h w", "mean"), truth
+        truth = repeat(truth, "b 1 h w -> b c h w", c=result.shape[1])
+    else:
+        result_y, truth_y = luma(result), luma(truth)
+    return Scores(
+        psnr_y=psnr(result_y, truth_y, border=border).item(),
+        ssim_y=ssim(result_y, truth_y, border=border).item(),
+        psnr_rgb=psnr(result, truth, border=border).item(),
+        ssim_rgb=ssim(result, truth, border=border).item(),
+    )
+
+
+def _check_shape(restored: Tensor, target: Tensor) -> None:
+    same_size = restored.ndim == 4 and restored.shape[-2:] == target.shape[-2:]
+    if not same_size or len(restored) != len(target) or restored.shape[1] not in (target.shape[1], 3):
+        raise ValueError(f"restored shape {tuple(restored.shape)} must be {tuple(target.shape)}")

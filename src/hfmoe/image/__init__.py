@@ -1,0 +1,1 @@
+"""Image files, resizing, colour and cropping: everything that touches pixels but no network."""

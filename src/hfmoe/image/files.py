@@ -1,0 +1,40 @@
+"""Image files: reading, writing and listing them. The whole of libvips stays behind this door."""
+
+from pathlib import Path
+
+from hfmoe.image.picture import ImageError, Picture, flatten
+from hfmoe.image.reading import MAX_PIXELS, read_8bit, read_gray8, read_picture, read_rgb8
+from hfmoe.image.writing import FORMATS, write_picture
+
+IMAGE_SUFFIXES = tuple(FORMATS)
+
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "ImageError",
+    "Picture",
+    "flatten",
+    "list_images",
+    "read_8bit",
+    "read_gray8",
+    "read_picture",
+    "read_rgb8",
+    "write_picture",
+]
+
+
+def list_images(folder: Path | str, *, recursive: bool = False) -> list[Path]:
+    """The files of a folder with an image's suffix, sorted by path; hidden ones are left out.
+
+    Raises ImageError when the folder is missing or not a folder.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    found = folder.rglob("*") if recursive else folder.iterdir()
+    return sorted(path for path in found if _is_image(path, folder))
+
+
+def _is_image(path: Path, folder: Path) -> bool:
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()

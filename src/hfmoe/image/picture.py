@@ -1,0 +1,48 @@
+"""A picture in memory with all that its file says about it, and the error that files raise."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+
+class ImageError(ValueError):
+    """An image file that cannot be read or written; the message names the file and the rule."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Colour in [0, 1] with straight alpha; `bits` is the depth of the file it came from or goes to.
+
+    The colours are those of the ICC profile `icc` (sRGB where there is none), never converted.
+    """
+
+    colour: Float[Tensor, "c h w"]
+    alpha: Float[Tensor, "1 h w"] | None = None
+    bits: Literal[8, 16] = 8
+    icc: bytes | None = None
+
+    def __post_init__(self):
+        channels, height, width = self.colour.shape
+        if channels not in (1, 3) or height < 1 or width < 1:
+            raise ValueError(f"a picture of shape {channels, height, width} must be (1 or 3, >= 1, >= 1)")
+        if self.alpha is not None and self.alpha.shape != (1, height, width):
+            raise ValueError(f"alpha of shape {tuple(self.alpha.shape)} must be {1, height, width}")
+        if self.bits not in (8, 16):
+            raise ValueError(f"bits {self.bits} must be 8 or 16")
+
+
+def flatten(picture: Picture, *, background: float = 1.0) -> Picture:
+    """The picture without alpha, laid over a plain background (white by default)."""
+    if picture.alpha is None:
+        return picture
+    colour = picture.colour * picture.alpha + background * (1 - picture.alpha)
+    return Picture(colour, None, picture.bits, picture.icc)
+
+
+def hwc(picture: Picture) -> Float[Tensor, "h w bands"]:
+    """Colour and, where there is one, alpha as the last band, in the order that files store."""
+    bands = [picture.colour] if picture.alpha is None else [picture.colour, picture.alpha]
+    return rearrange([band for part in bands for band in part], "bands h w -> h w bands")

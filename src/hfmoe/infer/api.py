@@ -1,0 +1,56 @@
+"""The public functions of the package: `hfmoe.load` and `hfmoe.restore`."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from hfmoe.image.files import Picture, read_picture
+from hfmoe.infer.kinds import open_array, open_tensor
+from hfmoe.infer.restorer import Restorer, make_restorer, resize_alpha
+from hfmoe.infer.tiled import OnTile
+from hfmoe.models.weights import find_weights, load_weights
+
+DEFAULT_MODEL = "nano-x4"
+
+
+def load(
+    name_or_path: str | Path = DEFAULT_MODEL, *, device: str = "auto", autocast: str = "off"
+) -> Restorer:
+    """Open a model that ships (`hfmoe models` lists them) or a weights file, ready to restore.
+
+    device: "auto" (cuda, else mps, else cpu) or a name; autocast: "off", "bfloat16" or "float16".
+    Raises WeightsError (a ValueError) when there is no such model or its file cannot be used.
+    """
+    return make_restorer(load_weights(find_weights(name_or_path)), device=device, autocast=autocast)
+
+
+def restore(
+    image: Any,
+    model: str | Path | Restorer = DEFAULT_MODEL,
+    *,
+    tile: int | str = "auto",
+    effort: float = 0.5,
+    device: str = "auto",
+    on_tile: OnTile | None = None,
+) -> Any:
+    """Restore one image and return it as the kind that was given; a path gives a Picture.
+
+    image: path, Picture, floating tensor (c h w) or (b c h w), or array (h w) or (h w c) of uint8, uint16
+    or floats; floats are in [0, 1], and of 2 or 4 channels the last is alpha. model: a name, a weights
+    file, or what `load` returned, which saves loading it for every image; device counts for the first two.
+    tile and effort: see Restorer. Raises ValueError (WeightsError, ImageError) for what cannot be used,
+    TypeError for other kinds.
+    """
+    restorer = model if isinstance(model, Restorer) else load(model, device=device)
+    if isinstance(image, str | Path):
+        image = read_picture(image)
+    if isinstance(image, Picture):
+        return restorer.picture(image, tile=tile, effort=effort, on_tile=on_tile)
+    if not isinstance(image, Tensor | np.ndarray):
+        raise TypeError(f"{type(image).__name__} is no path, Picture, tensor or array")
+    opened = open_tensor(image) if isinstance(image, Tensor) else open_array(image)
+    colour = restorer(opened.colour, tile=tile, effort=effort, on_tile=on_tile)
+    alpha = None if opened.alpha is None else resize_alpha(opened.alpha, scale=restorer.scale)
+    return opened.close(colour, alpha)

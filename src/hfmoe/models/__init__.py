@@ -1,0 +1,1 @@
+"""The HF-MoE-IR network: configuration, assembly, presets, weights and costs."""

@@ -1,0 +1,109 @@
+"""Configuration of the network: shape parameters and one switch for each ablation."""
+
+from dataclasses import dataclass
+
+STEM_NORMS = TEXTURE_NORMS = ("layer", "grn", "none")
+
+
+@dataclass(frozen=True)
+class HFMoEConfig:
+    """Every number the network is built from.
+
+    Attributes:
+        scale: enlargement, 1 to 4.
+        channels: image channels, 1 (gray) or 3 (RGB).
+        dim: width of the high path at full resolution.
+        stem_norm: "layer", "grn" or "none".
+        unshuffle: the stem folds 2x2 pixels into channels first (for scale 1).
+        frequency_split: off, both paths get all frequencies.
+        learned_split: off, the low-pass stays binomial.
+        low_dims: width of the low path at each of its 1 to 3 scales, finest first.
+        encoder_blocks: attention blocks at each scale going down.
+        decoder_blocks: attention blocks at each scale but the coarsest going up.
+        window: window side in low-band positions.
+        head_dim: channels of an attention head.
+        token_group: side of a global token's group of windows; 0 for no tokens.
+        deformable_reach: largest offset in positions at the coarsest scale; 0 for fixed windows.
+        experts: hidden width of each expert relative to its layer's width; one means a dense FFN.
+        top_k: experts a window is sent to.
+        texture_blocks: conv-gated blocks on the high path.
+        texture: "depthwise" or "dense" spatial convolution in them.
+        texture_hidden: gated width in them.
+        texture_norm: "layer", "grn" or "none".
+        dynamic_filter: off, a depthwise convolution instead.
+        dynamic_width: channels the dynamic filter works on.
+        dynamic_groups: kernels a pixel predicts.
+        dynamic_kernel: side of those kernels.
+        cross_attention: off, the bands are only concatenated.
+        cross_dim: reduced channels of cross-attention.
+        reparam: off, plain convolution in the head.
+        residual_scale: start of every learned residual scale.
+    """
+
+    scale: int = 4
+    channels: int = 3
+    dim: int = 32
+    stem_norm: str = "none"
+    unshuffle: bool = False
+    frequency_split: bool = True
+    learned_split: bool = True
+    low_dims: tuple[int, ...] = (32, 32)
+    encoder_blocks: tuple[int, ...] = (0, 2)
+    decoder_blocks: tuple[int, ...] = (0,)
+    window: int = 8
+    head_dim: int = 32
+    token_group: int = 0
+    deformable_reach: float = 2.0
+    experts: tuple[float, ...] = (0.25, 0.5, 1.0)
+    top_k: int = 1
+    texture_blocks: int = 4
+    texture: str = "dense"
+    texture_hidden: int = 16
+    texture_norm: str = "none"
+    dynamic_filter: bool = True
+    dynamic_width: int = 8
+    dynamic_groups: int = 2
+    dynamic_kernel: int = 3
+    cross_attention: bool = True
+    cross_dim: int = 8
+    reparam: bool = True
+    residual_scale: float = 0.2
+
+    def __post_init__(self) -> None:
+        scales = len(self.low_dims)
+        require(self.scale in (1, 2, 3, 4), "scale", self.scale, "be 1, 2, 3 or 4")
+        require(self.channels in (1, 3), "channels", self.channels, "be 1 or 3")
+        require(1 <= scales <= 3, "low_dims", self.low_dims, "have 1 to 3 scales")
+        blocks = (len(self.encoder_blocks), len(self.decoder_blocks))
+        require(blocks == (scales, scales - 1), "blocks", blocks, f"be counts for {scales} scales")
+        require(1 <= len(self.experts) <= 4, "experts", self.experts, "be 1 to 4 widths")
+        require(
+            tuple(sorted(self.experts)) == self.experts, "experts", self.experts, "go from cheap to heavy"
+        )
+        require(1 <= self.top_k <= len(self.experts), "top_k", self.top_k, "be at most the number of experts")
+        for dim in self.low_dims:
+            require(dim % self.head_dim == 0, "low_dims", dim, f"be a multiple of head_dim {self.head_dim}")
+        require(
+            self.dynamic_width % self.dynamic_groups == 0,
+            "dynamic_width", self.dynamic_width, f"be a multiple of dynamic_groups {self.dynamic_groups}",
+        )  # fmt: skip
+        require(self.dynamic_kernel % 2 == 1, "dynamic_kernel", self.dynamic_kernel, "be odd")
+        require(self.texture in ("depthwise", "dense"), "texture", self.texture, "be depthwise or dense")
+        for norm in (self.stem_norm, self.texture_norm):
+            require(norm in STEM_NORMS, "norm", norm, "be layer, grn or none")
+
+    @property
+    def folding(self) -> int:
+        """Pixels a side that the stem folds into one."""
+        return 2 if self.unshuffle else 1
+
+    @property
+    def size_multiple(self) -> int:
+        """Height and width are padded to a multiple of this inside."""
+        return self.folding * 2 * self.window * 2 ** (len(self.low_dims) - 1)
+
+
+def require(holds: bool, field: str, value: object, rule: str) -> None:
+    """ValueError naming the field, its value and the rule it breaks."""
+    if not holds:
+        raise ValueError(f"{field} {value!r} must {rule}")

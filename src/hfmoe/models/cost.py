@@ -1,0 +1,92 @@
+"""What a configuration costs: parameters and multiply-adds."""
+
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from hfmoe.models.config import HFMoEConfig
+from hfmoe.models.network import HFMoE
+from hfmoe.nn.block import HybridWindowBlock
+from hfmoe.nn.experts import Mixed, MoEFFN
+from hfmoe.nn.routing import cost_prior
+
+
+class Parameters(NamedTuple):
+    """All parameters, and those one window uses on average when routing follows the cost prior."""
+
+    total: int
+    active: int
+
+
+class MultiplyAdds(NamedTuple):
+    """Multiply-adds of one image: heaviest expert everywhere, and routed by the cost prior."""
+
+    dense: int
+    expected: int
+
+
+def expected_share(layer: MoEFFN) -> float:
+    """Mean expert cost over the heaviest's when `top_k` choices follow the cost prior."""
+    return layer.top_k * float((cost_prior(layer.costs) * layer.costs).sum())
+
+
+def count_parameters(config: HFMoEConfig) -> Parameters:
+    """Parameters of the network that `config` describes, before folding."""
+    network = HFMoE(config)
+    total = sum(parameter.numel() for parameter in network.parameters())
+    idle = 0.0
+    for layer in network.modules():
+        if isinstance(layer, MoEFFN):
+            sizes = [sum(p.numel() for p in expert.parameters()) for expert in layer.experts]
+            used = layer.top_k * float((cost_prior(layer.costs) * torch.tensor(sizes)).sum())
+            idle += sum(sizes) - used
+    return Parameters(total, round(total - idle))
+
+
+class Tally(nn.Module):
+    """Stands in for a mixture: counts the positions it is given and returns them unchanged."""
+
+    def __init__(self, layer: MoEFFN) -> None:
+        super().__init__()
+        self.layer = layer
+        self.positions = 0
+
+    def forward(self, x: Float[Tensor, "b h w c"], energy: Float[Tensor, "b y x"], **_: object) -> Mixed:
+        self.positions += x.shape[0] * x.shape[1] * x.shape[2]
+        return Mixed(x, x.new_zeros(()), x.new_zeros(()), None)
+
+    @property
+    def heaviest(self) -> int:
+        """Multiply-adds of the heaviest expert at every position."""
+        weights = (self.layer.experts[-1].widen.weight, self.layer.experts[-1].narrow.weight)
+        return self.positions * sum(weight.numel() for weight in weights)
+
+
+def multiply_adds(config: HFMoEConfig, height: int, width: int) -> MultiplyAdds:
+    """Multiply-adds of the folded network for a (1, channels, height, width) input.
+
+    Convolutions, matrix products, attention, dynamic filters and experts count; elementwise
+    operations and the enlargement of the base do not.
+    """
+    shares = [expected_share(layer) for layer in HFMoE(config).modules() if isinstance(layer, MoEFFN)]
+    with torch.device("meta"):
+        network = HFMoE(config)
+        image = torch.zeros(1, config.channels, height, width)
+    tallies = []
+    for block in network.modules():
+        if isinstance(block, HybridWindowBlock) and isinstance(block.ffn, MoEFFN):
+            block.ffn = Tally(block.ffn)
+            tallies.append(block.ffn)
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        network(image)
+    multiple = config.size_multiple
+    pixels = (height + -height % multiple) * (width + -width % multiple) // config.folding**2
+    filters = pixels * config.dynamic_width * config.dynamic_kernel**2 if config.dynamic_filter else 0
+    common = counter.get_total_flops() // 2 + filters
+    heaviest = [tally.heaviest for tally in tallies]
+    expected = sum(share * each for share, each in zip(shares, heaviest, strict=True))
+    return MultiplyAdds(common + sum(heaviest), round(common + expected))

@@ -1,0 +1,1 @@
+"""Parts of the backbone, each built from plain keyword numbers and usable alone."""

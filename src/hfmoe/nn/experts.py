@@ -1,0 +1,137 @@
+"""Mixture of complexity experts: gated feed-forward networks from cheap to heavy, one a window."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from hfmoe.nn.routing import Choice, Perturbation, balance_loss, choose, cost_prior, load, z_loss
+from hfmoe.nn.windows import merge, partition
+
+
+class LayerRouting(NamedTuple):
+    """What one mixture layer did: experts and gates by window, and each expert's share of windows."""
+
+    chosen: Int[Tensor, "b y x k"]
+    gate: Float[Tensor, "b y x k"]
+    load: Float[Tensor, " e"]
+
+
+class Mixed(NamedTuple):
+    """Output of a feed-forward layer with its routing (absent in a dense layer) and losses."""
+
+    x: Float[Tensor, "b h w c"]
+    balance: Float[Tensor, ""]
+    z: Float[Tensor, ""]
+    routing: LayerRouting | None
+
+
+class GatedFFN(nn.Module):
+    """Pointwise silu(a) * b network (SwiGLU, arXiv 2002.05202)."""
+
+    def __init__(self, dim: int, hidden: int) -> None:
+        super().__init__()
+        self.widen = nn.Linear(dim, 2 * hidden)
+        self.narrow = nn.Linear(hidden, dim)
+
+    def forward(self, x: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
+        a, b = self.widen(x).chunk(2, -1)
+        return self.narrow(F.silu(a) * b)
+
+
+class DenseFFN(nn.Module):
+    """One shared gated network for every window: the mixture's ablation."""
+
+    def __init__(self, dim: int, *, hidden: int) -> None:
+        super().__init__()
+        self.network = GatedFFN(dim, hidden)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b h w c"],
+        energy: Float[Tensor, "b y x"],
+        *,
+        effort: float = 0.5,
+        perturb: Perturbation | None = None,
+    ) -> Mixed:
+        zero = x.new_zeros(())
+        return Mixed(self.network(x), zero, zero, None)
+
+
+class MoEFFN(nn.Module):
+    """Top-k mixture of gated networks of the `hidden` widths, routed window by window.
+
+    The router sees the window's mean features and the energy of its high band. Only the chosen
+    experts run: windows of one expert are gathered, processed and scattered back.
+    Lineage: MoCE-IR complexity experts, arXiv 2411.18466.
+    """
+
+    costs: Tensor
+
+    def __init__(self, dim: int, *, hidden: tuple[int, ...], window: int, top_k: int) -> None:
+        super().__init__()
+        if not 1 <= top_k <= len(hidden):
+            raise ValueError(f"top_k {top_k} must be in [1, {len(hidden)}], the number of experts")
+        self.router = nn.Linear(dim + 1, len(hidden))
+        nn.init.normal_(self.router.weight, std=0.02)
+        nn.init.zeros_(self.router.bias)
+        self.experts = nn.ModuleList(GatedFFN(dim, width) for width in hidden)
+        self.register_buffer("costs", torch.tensor(hidden) / max(hidden), persistent=False)
+        self.window = window
+        self.top_k = top_k
+
+    def forward(
+        self,
+        x: Float[Tensor, "b h w c"],
+        energy: Float[Tensor, "b y x"],
+        *,
+        effort: float = 0.5,
+        perturb: Perturbation | None = None,
+    ) -> Mixed:
+        windows = partition(x, window=self.window)
+        scores = self.scores(windows, energy, perturb)
+        choice = choose(scores, self.costs, top_k=self.top_k, effort=effort)
+        share = load(choice.chosen, experts=len(self.experts))
+        out = merge(self.dispatch(windows, choice), height=x.shape[1], width=x.shape[2])
+        routing = LayerRouting(
+            *(rearrange(part, "(b y x) k -> b y x k", b=x.shape[0], y=energy.shape[1]) for part in choice[:2]),
+            share,
+        )
+        balance = balance_loss(share, choice.probability, cost_prior(self.costs))
+        return Mixed(out, balance, z_loss(scores), routing)
+
+    def scores(
+        self, windows: Float[Tensor, "n t c"], energy: Float[Tensor, "b y x"], perturb: Perturbation | None
+    ) -> Float[Tensor, "n e"]:
+        """Score of each expert for each window, with training's noise and temperature if given."""
+        seen = torch.cat((windows.mean(1), rearrange(energy, "b y x -> (b y x) 1").to(windows.dtype)), 1)
+        scores = self.router(seen).float()
+        if perturb is None:
+            return scores
+        if perturb.router_noise:
+            noise = torch.randn(scores.shape, generator=perturb.generator, device=scores.device)
+            scores = scores + perturb.router_noise * noise
+        return scores / perturb.temperature
+
+    def dispatch(self, windows: Float[Tensor, "n t c"], choice: Choice) -> Float[Tensor, "n t c"]:
+        """Run each expert on its own windows only: sort by expert, run, put back in order."""
+        top_k = choice.chosen.shape[1]
+        order = choice.chosen.flatten().argsort(stable=True)
+        counts = choice.chosen.flatten().bincount(minlength=len(self.experts)).tolist()
+        own = windows[order // top_k].split(counts)
+        parts = [expert(group) for expert, group in zip(self.experts, own, strict=True) if len(group)]
+        ordered = torch.cat(parts)[order.argsort()]
+        ordered = rearrange(ordered, "(n k) t c -> n k t c", k=top_k)
+        return torch.einsum("n k t c, n k -> n t c", ordered, choice.gate.to(ordered.dtype))
+
+    def dispatch_all(self, windows: Float[Tensor, "n t c"], choice: Choice) -> Float[Tensor, "n t c"]:
+        """The same by running every expert on every window and masking: the reference, and static."""
+        weight = torch.zeros_like(choice.probability).scatter(1, choice.chosen, choice.gate)
+        parts = (
+            expert(windows) * column[:, None, None].to(windows.dtype)
+            for column, expert in zip(weight.unbind(1), self.experts, strict=True)
+        )
+        return torch.stack(tuple(parts)).sum(0)

@@ -1,0 +1,99 @@
+"""Multi-scale encoder-decoder over the low band."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from hfmoe.nn.experts import LayerRouting
+from hfmoe.nn.routing import Perturbation
+
+
+class Encoded(NamedTuple):
+    """Features of the low path, the mean losses of its mixtures, and what each routed."""
+
+    x: Float[Tensor, "b c h w"]
+    balance: Float[Tensor, ""]
+    z: Float[Tensor, ""]
+    routing: tuple[LayerRouting, ...]
+
+
+class Join(nn.Module):
+    """Coarse features, 1x1 and pixel shuffle up, concatenated with the skip and projected 1x1."""
+
+    def __init__(self, coarse: int, fine: int) -> None:
+        super().__init__()
+        self.up = nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2))
+        self.project = nn.Conv2d(2 * fine, fine, 1)
+
+    def forward(
+        self, coarse: Float[Tensor, "b c h w"], skip: Float[Tensor, "b f h2 w2"]
+    ) -> Float[Tensor, "b f h2 w2"]:
+        return self.project(torch.cat((self.up(coarse), skip), 1))
+
+
+class MultiScale(nn.Module):
+    """U-shaped stack: blocks at each scale going down, then joins and blocks going up.
+
+    `encoders[i]` and `decoders[i]` are the block lists of scale i (0 finest); the coarsest scale has
+    encoder blocks alone. Scale i has 1 / 2^i the resolution of the low band and `dims[i]` channels.
+    """
+
+    def __init__(
+        self, dims: tuple[int, ...], *, encoders: list[nn.ModuleList], decoders: list[nn.ModuleList]
+    ) -> None:
+        super().__init__()
+        self.encoders = nn.ModuleList(encoders)
+        self.decoders = nn.ModuleList(decoders)
+        pairs = list(zip(dims, dims[1:], strict=False))
+        self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
+        self.joins = nn.ModuleList(Join(coarse, fine) for fine, coarse in pairs)
+
+    def forward(
+        self,
+        x: Float[Tensor, "b c h w"],
+        energy: Float[Tensor, "b y x"],
+        *,
+        effort: float = 0.5,
+        perturb: Perturbation | None = None,
+    ) -> Encoded:
+        skips, energies, mixed = [], [energy], []
+        for level, blocks in enumerate(self.encoders):
+            x = run(blocks, x, energies[level], mixed, effort=effort, perturb=perturb)
+            if level < len(self.downs):
+                skips.append(x)
+                x = self.downs[level](x)
+                energies.append(F.avg_pool2d(energies[level], 2))
+        for level in reversed(range(len(self.joins))):
+            x = self.joins[level](x, skips[level])
+            x = run(self.decoders[level], x, energies[level], mixed, effort=effort, perturb=perturb)
+        routed = [layer for layer in mixed if layer.routing is not None]
+        scale = 1 / max(len(routed), 1)
+        zero = x.new_zeros((), dtype=torch.float32)
+        return Encoded(
+            x,
+            sum((layer.balance for layer in routed), zero) * scale,
+            sum((layer.z for layer in routed), zero) * scale,
+            tuple(layer.routing for layer in routed),
+        )
+
+
+def run(
+    blocks: nn.ModuleList,
+    x: Float[Tensor, "b c h w"],
+    energy: Float[Tensor, "b y x"],
+    mixed: list,
+    *,
+    effort: float,
+    perturb: Perturbation | None,
+) -> Float[Tensor, "b c h w"]:
+    """Pass `x` through blocks as tokens, appending what each mixture reports to `mixed`."""
+    tokens = rearrange(x, "b c h w -> b h w c")
+    for block in blocks:
+        out = block(tokens, energy, effort=effort, perturb=perturb)
+        mixed.append(out)
+        tokens = out.x
+    return rearrange(tokens, "b h w c -> b c h w")

@@ -1,0 +1,52 @@
+"""Norms over feature maps."""
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class ChannelLayerNorm(nn.Module):
+    """Layer norm over the channels of each pixel (Ba et al. 2016)."""
+
+    def __init__(self, dim: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(dim))
+        self.bias = nn.Parameter(torch.zeros(dim))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        tokens = rearrange(x, "b c h w -> b h w c")
+        tokens = F.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
+        return rearrange(tokens, "b h w c -> b c h w")
+
+
+class GlobalResponseNorm(nn.Module):
+    """Global response norm: gamma (x N) + beta + x with N = G / mean_c G, G the L2 norm over H and W.
+
+    Source: ConvNeXt V2, arXiv 2301.00808. gamma and beta start at 0, so it starts as the identity.
+    A statistic of the whole image: a tile no longer equals its part of the whole.
+    """
+
+    def __init__(self, dim: int, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(dim, 1, 1))
+        self.beta = nn.Parameter(torch.zeros(dim, 1, 1))
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        energy = x.square().sum((2, 3), keepdim=True).add(self.eps**2).sqrt()
+        response = energy / (energy.mean(1, keepdim=True) + self.eps)
+        return self.gamma * (x * response) + self.beta + x
+
+
+def build_norm(kind: str, dim: int) -> nn.Module:
+    """Norm by name: "layer", "grn" or "none"; ValueError on any other."""
+    if kind == "layer":
+        return ChannelLayerNorm(dim)
+    if kind == "grn":
+        return GlobalResponseNorm(dim)
+    if kind == "none":
+        return nn.Identity()
+    raise ValueError(f"norm {kind!r} must be 'layer', 'grn' or 'none'")

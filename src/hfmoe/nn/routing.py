@@ -1,0 +1,87 @@
+"""Routing of windows to experts: scores, selection, gates and the losses that keep it healthy."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+CERTAIN = 1e6
+
+
+@dataclass(frozen=True)
+class Perturbation:
+    """What training adds to a forward pass; inference passes none of it.
+
+    Attributes:
+        temperature: divides the router's scores; anneals towards 1.
+        router_noise: standard deviation of the Gaussian noise on the scores.
+        hf_noise: noise on the high band, relative to its root mean square.
+        drop_path: probability of skipping the deepest residual branch; earlier ones less, linearly.
+        generator: source of every draw.
+    """
+
+    temperature: float = 1.0
+    router_noise: float = 0.0
+    hf_noise: float = 0.0
+    drop_path: float = 0.0
+    generator: torch.Generator | None = None
+
+
+class Choice(NamedTuple):
+    """Experts of n windows: k chosen each, their gates, and the scores' softmax."""
+
+    chosen: Int[Tensor, "n k"]
+    gate: Float[Tensor, "n k"]
+    probability: Float[Tensor, "n e"]
+
+
+def effort_weight(effort: float) -> float:
+    """Multiplier of the cost bias: 0 at effort .5, certain choice of cheapest at 0, heaviest at 1."""
+    if not 0 <= effort <= 1:
+        raise ValueError(f"effort {effort} must be in [0, 1]")
+    side = 2 * effort - 1
+    return math.copysign(CERTAIN, side) if abs(side) == 1 else side / (1 - abs(side))
+
+
+def choose(
+    scores: Float[Tensor, "n e"], costs: Float[Tensor, " e"], *, top_k: int, effort: float
+) -> Choice:
+    """Pick the `top_k` best experts of each window by score plus effort times relative cost.
+
+    Deterministic; each window alone decides. The gate is the expert's share in the softmax of the
+    same biased scores, so the middle effort is exactly the trained routing and the ends gate with 1.
+    """
+    weight = effort_weight(effort)
+    biased = (scores + weight * costs) if weight else scores
+    probability = biased.float().softmax(-1)
+    gate, chosen = probability.topk(top_k, dim=-1)
+    return Choice(chosen, gate, probability)
+
+
+def load(chosen: Int[Tensor, "n k"], *, experts: int) -> Float[Tensor, " e"]:
+    """Share of the windows' choices that fell on each expert; sums to 1."""
+    marks = chosen.flatten()[:, None] == torch.arange(experts, device=chosen.device)
+    return marks.float().mean(0)
+
+
+def cost_prior(costs: Float[Tensor, " e"]) -> Float[Tensor, " e"]:
+    """Target load of each expert, proportional to 1 / cost."""
+    return (1 / costs) / (1 / costs).sum()
+
+
+def balance_loss(
+    share: Float[Tensor, " e"], probability: Float[Tensor, "n e"], prior: Float[Tensor, " e"]
+) -> Float[Tensor, ""]:
+    """sum_e load_e mean-probability_e / prior_e: 1 at the prior, where its minimum lies.
+
+    Source: Switch Transformer (arXiv 2101.03961) with a cost-aware prior in place of the uniform one.
+    """
+    return (share.detach() * probability.mean(0) / prior).sum()
+
+
+def z_loss(scores: Float[Tensor, "n e"]) -> Float[Tensor, ""]:
+    """Mean squared log-sum-exp of the scores, which keeps them small (ST-MoE, arXiv 2202.08906)."""
+    return scores.float().logsumexp(-1).square().mean()

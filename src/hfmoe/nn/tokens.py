@@ -1,0 +1,34 @@
+"""Sparse global tokens: one a group of windows, attending among themselves."""
+
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class GroupTokens(nn.Module):
+    """Give each window a token that knows the whole map.
+
+    A token is the mean of `group` x `group` windows (fewer at the far borders); all tokens attend to
+    each other; a window gets its group's. Cost: linear in pixels but for the small token attention.
+    """
+
+    def __init__(self, dim: int, *, heads: int, group: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.heads = heads
+        self.group = group
+
+    def forward(self, x: Float[Tensor, "b h w c"], *, window: int) -> Float[Tensor, "n 1 c"]:
+        means = F.avg_pool2d(rearrange(x, "b h w c -> b c h w"), window)
+        rows, columns = means.shape[2:]
+        pooled = F.avg_pool2d(means, self.group, ceil_mode=True, count_include_pad=False)
+        tokens = rearrange(pooled, "b c y x -> b (y x) c")
+        parts = rearrange(self.qkv(self.norm(tokens)), "b t (n h d) -> n b h t d", n=3, h=self.heads)
+        attended = F.scaled_dot_product_attention(*(part.contiguous() for part in parts))
+        tokens = tokens + self.out(rearrange(attended, "b h t d -> b t (h d)"))
+        grid = rearrange(tokens, "b (y x) c -> b c y x", y=pooled.shape[2])
+        spread = grid.repeat_interleave(self.group, 2).repeat_interleave(self.group, 3)
+        return rearrange(spread[:, :, :rows, :columns], "b c y x -> (b y x) 1 c")

@@ -1,0 +1,148 @@
+"""The training loop: build, go on from where it stopped, and for each step: batch, step, average, look, save."""
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from lightning_fabric import Fabric
+
+from hfmoe.data import Pair, PhotoSet, batch, prefetch, read_photos
+from hfmoe.train.interrupt import StopWish, TrainingInterrupted
+from hfmoe.train.journal import Journal
+from hfmoe.train.learner import build_learner
+from hfmoe.train.meter import Meter
+from hfmoe.train.numerics import numerics
+from hfmoe.train.objective import objective_at
+from hfmoe.train.outcome import save_outcome
+from hfmoe.train.recipe import Recipe
+from hfmoe.train.rundir import RunFolder
+from hfmoe.train.schedule import average_decay, learning_rate, patch_size
+from hfmoe.train.screen import Screen
+from hfmoe.train.step import descend, forward, perturbation
+from hfmoe.train.validate import Example, read_examples, scoring
+from hfmoe.train.watch import Standing, Trainer, judge, look, save
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended: its folder, steps done, whether that was all of them, and the best validation PSNR."""
+
+    run: Path
+    step: int
+    finished: bool
+    best: float | None
+
+
+def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
+    """Train a network by a recipe; with `resume`, go on exactly where the run in the recipe's folder stopped.
+
+    Raises RunError (folder), DataError and ImageError (photos), WeightsError (start weights), NonFiniteError, and
+    TrainingInterrupted when Ctrl-C or SIGTERM ended the run after saving its state.
+    """
+    folder = RunFolder(recipe.run)
+    state = folder.resume(recipe) if resume else folder.check_free()
+    standing = Standing(state["step"], state["best"], state["latest"]) if state else Standing()
+    with ExitStack() as stack:
+        fabric = stack.enter_context(numerics(recipe.hardware))
+        screen = stack.enter_context(Screen(name=recipe.name, steps=recipe.steps, start=standing.step))
+        photos, examples = read_data(recipe, screen)
+        learner, start = build_learner(recipe, fabric)
+        if start and not state:
+            screen.say(
+                f"{len(start.taken)} tensors from {recipe.init}; fresh: {', '.join(start.fresh) or 'none'}"
+            )
+        if state:
+            learner.restore(state)
+        elif not resume:
+            folder.begin(recipe)
+        journal = stack.enter_context(Journal(folder.metrics, folder.board, step=standing.step))
+        trainer = Trainer(recipe, folder, fabric, learner, examples, journal, screen, Meter())
+        return run(trainer, photos, standing, stack.enter_context(StopWish()))
+
+
+def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) -> TrainingResult:
+    """Train from where the run stands to its last step, its time limit or a wish to stop."""
+    recipe, meter = trainer.recipe, trainer.meter
+    begin = saved = time.monotonic()
+    pairs = feed(photos, recipe, trainer.fabric, range(standing.step, recipe.steps))
+    while standing.step < recipe.steps:
+        pair = meter.wait_for(lambda: next(pairs))
+        train_step(trainer, standing.step, pair)
+        standing = replace(standing, step=standing.step + 1)
+        now = time.monotonic()
+        out_of_time = now - begin >= 60 * (recipe.time_limit_minutes or float("inf"))
+        last = standing.step == recipe.steps or out_of_time or wish.signal is not None
+        if standing.step % recipe.log.every == 0 or last:
+            look(trainer, standing.step)
+        if standing.step % recipe.validation.every == 0 or standing.step == recipe.steps:
+            standing = judge(trainer, standing)
+        if last or now - saved >= 60 * recipe.checkpoint_minutes:
+            save(trainer, standing)
+            saved = time.monotonic()
+        if wish.signal is not None:
+            raise TrainingInterrupted(wish.signal, step=standing.step)
+        if out_of_time:
+            break
+    finished = standing.step == recipe.steps
+    if finished and trainer.fabric.is_global_zero:
+        network = trainer.learner.average.network
+        save_outcome(trainer.folder.last, network, recipe, step=standing.step, psnr_y=standing.latest)
+    return TrainingResult(recipe.run, standing.step, finished, standing.best)
+
+
+def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
+    """Do one step and note what happened."""
+    recipe, learner = trainer.recipe, trainer.learner
+    begin = time.perf_counter()
+    losses, restored = forward(
+        learner.model,
+        Pair(*(side.to(trainer.fabric.device, non_blocking=True) for side in pair)),
+        objective=objective_at(step, recipe),
+        perturb=perturbation(step, recipe, device=trainer.fabric.device),
+    )
+    lr = learning_rate(step, steps=recipe.steps, optimizer=recipe.optimizer)
+    norm = descend(
+        trainer.fabric, learner.model, learner.optimizer, losses["total"], lr=lr, clip=recipe.optimizer.clip
+    )
+    learner.average.update(average_decay(step, decay=recipe.ema))
+    trainer.meter.note(
+        step,
+        losses,
+        norm=norm,
+        routing=restored.routing,
+        images=recipe.batch,
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def read_data(recipe: Recipe, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:
+    """Read the photos to train on and the examples to validate on."""
+    config = recipe.config()
+    begin = time.perf_counter()
+    photos = read_photos(recipe.train, scale=config.scale, channels=config.channels, cache=recipe.cache)
+    largest = max(size for _, size in recipe.patch)
+    screen.say(
+        f"{len(photos.photos)} photos in {time.perf_counter() - begin:.0f} s; "
+        f"{photos.smaller_than(largest)} are too small for a patch of {largest} and left out there"
+    )
+    return photos, read_examples(recipe.validation, protocol=scoring(config), scale=config.scale)
+
+
+def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, steps: range) -> Iterator[Pair]:
+    """Give this process's share of the batch of every step, made one ahead."""
+
+    def make(step: int) -> Pair:
+        patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)
+        return batch(
+            photos,
+            seed=recipe.seed,
+            step=step,
+            size=recipe.batch,
+            patch=patch,
+            part=fabric.global_rank,
+            parts=fabric.world_size,
+        )
+
+    return prefetch(make, steps)

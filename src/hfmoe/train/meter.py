@@ -1,0 +1,77 @@
+"""What happened in the steps since the last look, kept on the device until someone looks."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hfmoe.models.network import LayerRouting
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss term or the gradient is not finite; names the step and the term."""
+
+
+class Meter:
+    """Collects losses and gradient norms without waiting for the device, and the time that steps took."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock = clock
+        self._pending: list[tuple[int, tuple[str, ...], Tensor]] = []
+        self._sums: dict[str, list[float]] = {}
+        self._routing: tuple[LayerRouting, ...] = ()
+        self._images, self._waited, self._spent = 0, 0.0, 0.0
+
+    def wait_for(self, make: Callable[[], Any]) -> Any:
+        """Give what `make` makes, counting the time as waiting for data."""
+        begin = self._clock()
+        made = make()
+        self._waited += self._clock() - begin
+        self._spent += self._clock() - begin
+        return made
+
+    def note(
+        self,
+        step: int,
+        losses: dict[str, Tensor],
+        *,
+        norm: Tensor,
+        routing: tuple[LayerRouting, ...],
+        images: int,
+        seconds: float,
+    ) -> None:
+        """Remember a step."""
+        values = [*losses.values(), norm]
+        row = torch.stack([value.detach().float() for value in values])
+        self._pending.append((step, (*losses, "gradient norm"), row))
+        self._routing = routing
+        self._images += images
+        self._spent += seconds
+
+    def check(self) -> None:
+        """Look at the steps since the last look. Raises NonFiniteError naming the first bad step and term."""
+        for step, names, row in self._pending:
+            for name, value in zip(names, row.tolist(), strict=True):
+                if not math.isfinite(value):
+                    raise NonFiniteError(f"step {step}: {name} is {value}")
+                self._sums.setdefault(name, []).append(value)
+        self._pending.clear()
+
+    def read(self) -> dict[str, Any]:
+        """Give means since the last reading: losses, expert load, images per second, share of waiting."""
+        self.check()
+        means = {name: sum(values) / len(values) for name, values in self._sums.items()}
+        norm = means.pop("gradient norm", 0.0)
+        spent = max(self._spent, 1e-9)
+        result = {
+            "loss": means,
+            "gradient_norm": norm,
+            "load": [layer.load.detach().float().tolist() for layer in self._routing],
+            "images_per_second": self._images / spent,
+            "waiting": self._waited / spent,
+        }
+        self._sums, self._images, self._waited, self._spent = {}, 0, 0.0, 0.0
+        return result

@@ -1,0 +1,154 @@
+"""What a training run is: typed, frozen, complete; unknown fields are refused."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from hfmoe.models.config import HFMoEConfig
+from hfmoe.models.presets import PRESETS
+
+Share = Annotated[float, Field(ge=0, le=1)]
+"""A moment of the run as a share of its steps, so that changing `steps` keeps the shape of the run."""
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str | Path) else value
+
+
+def _growing(value: Any) -> Any:
+    return [(0.0, value)] if isinstance(value, int | str) else value
+
+
+class Section(BaseModel):
+    """A part of a recipe: values never change, unknown fields are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Term(Section):
+    """One weighted loss, active from one share of the run until another."""
+
+    kind: Literal["l1", "charbonnier", "mse", "fft"]
+    weight: NotNegative = 1.0
+    start: Share = 0.0
+    until: Share = 1.0
+
+
+class Optimizer(Section):
+    """AdamW with a linear warm-up and a cosine to the final rate, and the norm that gradients are cut to."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-3
+    final_lr: NotNegative = 1e-6
+    warmup: Share = 0.01
+    betas: tuple[Share, Share] = (0.9, 0.999)
+    weight_decay: NotNegative = 0.0
+    clip: Annotated[float, Field(gt=0)] | None = 1.0
+
+
+class Perturb(Section):
+    """What disturbs the network while it trains; the router's temperature anneals linearly."""
+
+    temperature_start: Annotated[float, Field(gt=0)] = 1.0
+    temperature_end: Annotated[float, Field(gt=0)] = 1.0
+    temperature_until: Share = 0.5
+    router_noise: NotNegative = 0.0
+    hf_noise: NotNegative = 0.0
+    drop_path: Share = 0.0
+
+
+class Validation(Section):
+    """How the averaged weights are scored while training; `crop` limits photos to their centre, for speed."""
+
+    folder: Path | None = None
+    every: Positive = 2000
+    images: Positive | None = None
+    crop: Positive | None = None
+
+
+class Log(Section):
+    """How often something is written for people to look at, in steps."""
+
+    every: Positive = 100
+    samples_every: Positive = 4000
+    samples: Positive = 3
+
+
+class Hardware(Section):
+    """Where and how precisely it runs, in the terms of Lightning Fabric."""
+
+    accelerator: str = "auto"
+    devices: int | str = 1
+    strategy: str = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    threads: Positive | None = None
+    deterministic: bool = True
+
+
+class Recipe(Section):
+    """A whole training run. Relative paths are meant from the working directory."""
+
+    name: Annotated[str, Field(min_length=1)]
+    preset: str
+    network: dict[str, Any] = {}
+    init: str | None = None
+    train: Annotated[tuple[Path, ...], BeforeValidator(_listed), Field(min_length=1)]
+    cache: Path | None = None
+    run: Path
+    licence: str = "Apache-2.0"
+    notes: str = ""
+    seed: Annotated[int, Field(ge=0)] = 0
+    steps: Positive
+    batch: Positive = 16
+    patch: Annotated[tuple[tuple[Share, Positive], ...], BeforeValidator(_growing), Field(min_length=1)] = (
+        (0.0, 64),
+    )
+    loss: Annotated[tuple[Term, ...], Field(min_length=1)] = (Term(kind="l1"),)
+    balance_weight: NotNegative = 0.01
+    z_weight: NotNegative = 1e-3
+    optimizer: Optimizer = Optimizer()
+    ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
+    perturb: Perturb = Perturb()
+    validation: Validation = Validation()
+    log: Log = Log()
+    checkpoint_minutes: NotNegative = 5.0
+    time_limit_minutes: Annotated[float, Field(gt=0)] | None = None
+    hardware: Hardware = Hardware()
+
+    @model_validator(mode="after")
+    def _builds(self) -> "Recipe":
+        if self.preset not in PRESETS:
+            raise ValueError(f"preset {self.preset!r} must be one of {', '.join(PRESETS)}")
+        if self.patch[0][0] != 0:
+            raise ValueError(f"patch must begin at share 0 of the run, not at {self.patch[0][0]}")
+        if any(not active_somewhere(self.loss, moment) for moment in moments(self.loss)):
+            raise ValueError("loss terms leave a part of the run without any loss")
+        self.config()
+        return self
+
+    def config(self) -> HFMoEConfig:
+        """Give the network's configuration: the preset with the recipe's own values in place."""
+        preset = PRESETS[self.preset]
+        return replace(preset, **{name: _like(value) for name, value in self.network.items()})
+
+    def as_data(self) -> dict[str, Any]:
+        """Give the recipe as plain values, as YAML, JSON and checkpoints keep it."""
+        return self.model_dump(mode="json")
+
+
+def moments(terms: tuple[Term, ...]) -> list[float]:
+    """List the shares of the run at which the set of active losses can change."""
+    return sorted({0.0, *(term.until for term in terms if term.until < 1)})
+
+
+def active_somewhere(terms: tuple[Term, ...], share: float) -> bool:
+    """Tell whether any loss is active at a share of the run."""
+    return any(term.start <= share < term.until for term in terms)
+
+
+def _like(value: Any) -> Any:
+    return tuple(_like(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,81 @@
+"""What a run shows while it works: a live line on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+
+class Screen:
+    """Shows the records of a run and the time left."""
+
+    def __init__(self, *, name: str, steps: int, start: int, console: Console | None = None) -> None:
+        self.console = console or Console(stderr=True)
+        self._steps, self._start, self._begin = steps, start, time.perf_counter()
+        self._facts: dict[str, str] = {}
+        self._bar: Progress | None = None
+        if self.console.is_terminal:
+            columns = (
+                TextColumn(name),
+                BarColumn(20),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[facts]}"),
+            )
+            self._bar = Progress(*columns, console=self.console, auto_refresh=False)
+            self._task = self._bar.add_task(name, total=steps, completed=start, facts="")
+
+    def __enter__(self) -> "Screen":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def say(self, text: str) -> None:
+        """Write a line of text."""
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def show(self, record: Mapping[str, Any]) -> None:
+        """Show a record of kind "train" or "validation"."""
+        self._facts |= described(record)
+        step = record["step"]
+        if record["kind"] == "train":
+            self._facts["left"] = f"{duration(self._seconds_left(step))} left"
+        facts = "  ".join(self._facts.values())
+        if self._bar:
+            self._bar.update(self._task, completed=step, facts=facts, refresh=True)
+        elif record["kind"] == "train":
+            self.say(f"step {step}/{self._steps}  {facts}")
+
+    def _seconds_left(self, step: int) -> float:
+        seconds = time.perf_counter() - self._begin
+        return seconds / max(1, step - self._start) * (self._steps - step)
+
+
+def described(record: Mapping[str, Any]) -> dict[str, str]:
+    """Put the numbers of a record into words, each under the name that keeps its place on the line."""
+    if record["kind"] == "validation":
+        return {"psnr": f"psnr {record['psnr_y']:.2f} (best {record['best']:.2f})"}
+    layers = record["load"]
+    facts = {"loss": f"loss {record['loss']['total']:.5f}"}
+    if layers:
+        mean = [sum(shares) / len(layers) for shares in zip(*layers, strict=True)]
+        facts["load"] = "experts " + "/".join(f"{share:.2f}" for share in mean)
+    facts["lr"] = f"lr {record['lr']:.1e}"
+    facts["speed"] = f"{record['images_per_second']:.1f} images/s"
+    facts["data"] = f"data {record['waiting']:.1%}"
+    return facts
+
+
+def duration(seconds: float) -> str:
+    """Give hours and minutes, or seconds below two minutes."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{int(seconds // 3600)}:{int(seconds % 3600 // 60):02d} h"

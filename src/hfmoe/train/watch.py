@@ -1,0 +1,86 @@
+"""A run's parts and standing, and what the loop does beside stepping: look, judge, save."""
+
+import json
+from dataclasses import asdict, dataclass, replace
+
+from lightning_fabric import Fabric
+
+from hfmoe.train.checkpoint import save_checkpoint
+from hfmoe.train.journal import Journal
+from hfmoe.train.learner import Learner
+from hfmoe.train.meter import Meter
+from hfmoe.train.outcome import save_outcome
+from hfmoe.train.recipe import Recipe
+from hfmoe.train.rundir import RunFolder
+from hfmoe.train.schedule import learning_rate, patch_size
+from hfmoe.train.screen import Screen
+from hfmoe.train.validate import Example, scoring, side_by_side, validate
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is: steps done, and the best and the latest validation PSNR so far."""
+
+    step: int = 0
+    best: float | None = None
+    latest: float | None = None
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """The parts of a run that the loop's functions share; none of them changes which part it is."""
+
+    recipe: Recipe
+    folder: RunFolder
+    fabric: Fabric
+    learner: Learner
+    examples: tuple[Example, ...]
+    journal: Journal
+    screen: Screen
+    meter: Meter
+
+
+def look(trainer: Trainer, step: int) -> None:
+    """Write and show what happened since the last look; raises NonFiniteError."""
+    recipe = trainer.recipe
+    record = {
+        "kind": "train",
+        "step": step,
+        **trainer.meter.read(),
+        "lr": learning_rate(step - 1, steps=recipe.steps, optimizer=recipe.optimizer),
+        "patch": patch_size(step - 1, steps=recipe.steps, sizes=recipe.patch),
+    }
+    if trainer.fabric.is_global_zero:
+        trainer.journal.write(record)
+        trainer.screen.show(record)
+
+
+def judge(trainer: Trainer, standing: Standing) -> Standing:
+    """Score the averaged weights, keep them if they are the best so far, and show a few pictures."""
+    trainer.meter.check()
+    if not trainer.examples:
+        return standing
+    recipe, step = trainer.recipe, standing.step
+    network = trainer.learner.average.network
+    protocol = scoring(recipe.config())
+    result = validate(network, trainer.examples, protocol=protocol, keep=recipe.log.samples)
+    better = standing.best is None or result.psnr_y > standing.best
+    standing = replace(standing, best=result.psnr_y if better else standing.best, latest=result.psnr_y)
+    if trainer.fabric.is_global_zero:
+        record = {"kind": "validation", "step": step, "psnr_y": result.psnr_y, "best": standing.best}
+        trainer.journal.write(record)
+        trainer.screen.show(record)
+        if better:
+            save_outcome(trainer.folder.best, network, recipe, step=step, psnr_y=result.psnr_y)
+        if step % recipe.log.samples_every == 0 or step == recipe.steps:
+            for example, restored in zip(trainer.examples, result.restored, strict=False):
+                trainer.journal.picture(example.name, side_by_side(example, restored), step=step)
+    return standing
+
+
+def save(trainer: Trainer, standing: Standing) -> None:
+    """Write the checkpoint of a state that is known to be finite."""
+    trainer.meter.check()
+    if trainer.fabric.is_global_zero:
+        facts = {**asdict(standing), "recipe": json.dumps(trainer.recipe.as_data())}
+        save_checkpoint(trainer.folder.checkpoint, {**facts, **trainer.learner.state()})

@@ -1,0 +1,38 @@
+"""Tiles by memory."""
+
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hfmoe.infer.footprint import bytes_per_pixel, grid
+from hfmoe.infer.memory import free_bytes, plan_tile
+from hfmoe.models.presets import PRESETS
+
+
+@given(
+    height=st.integers(1, 20000),
+    width=st.integers(1, 20000),
+    free=st.integers(10**6, 10**11),
+    cost=st.integers(100, 50000),
+)
+def test_a_planned_tile_fits_its_share_of_memory(height: int, width: int, free: int, cost: int):
+    tile = plan_tile(height, width, bytes_per_pixel=cost, free=free, multiple=32, smallest=96)
+    if tile is None:
+        assert height * width * cost <= free / 2
+    else:
+        assert tile % 32 == 0
+        assert tile * tile * cost <= free / 2 or tile == 96
+
+
+def test_a_small_image_runs_whole():
+    assert plan_tile(64, 64, bytes_per_pixel=3000, free=2**30, multiple=32, smallest=96) is None
+
+
+def test_this_machine_says_how_much_memory_is_free():
+    assert 2**20 < free_bytes(torch.device("cpu")) < 2**50
+
+
+def test_larger_presets_are_forecast_to_need_more():
+    needs = [bytes_per_pixel(PRESETS[f"{size}-x4"]) for size in ("nano", "tiny", "small", "base", "large")]
+    assert needs == sorted(needs)
+    assert all(grid(config) % config.size_multiple == 0 for config in PRESETS.values())
