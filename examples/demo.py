@@ -44,7 +44,7 @@ def main() -> None:
     restored = round_to_8bit(hfmoe.restore(small, model=f"nano-x{SCALE}"))
     gain = _psnr(restored, truth) - _psnr(bicubic, truth)
     panels = [
-        Panel("input, pixels enlarged", _enlarged(small), None),
+        Panel("input, pixels enlarged", _enlarged(small), _psnr(_enlarged(small), truth)),
         Panel("bicubic", bicubic, _psnr(bicubic, truth)),
         Panel("restored by nano-x4", restored, _psnr(restored, truth)),
         Panel("truth", truth, None),
@@ -86,7 +86,7 @@ def _draw(panels: list[Panel], path: Path) -> None:
         whole.imshow(pixels)
         whole.add_patch(Rectangle((left, top), side, side, fill=False, color="yellow", linewidth=1.5))
         whole.set_title(panel.title, fontsize=13)
-        whole.set_xlabel("" if panel.psnr is None else f"PSNR Y {panel.psnr:.2f} dB", fontsize=12)
+        whole.set_xlabel("reference" if panel.psnr is None else f"PSNR Y {panel.psnr:.2f} dB", fontsize=12)
         zoom.imshow(pixels[top : top + side, left : left + side], interpolation="nearest")
         for axis in (whole, zoom):
             axis.set_xticks([])

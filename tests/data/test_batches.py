@@ -65,7 +65,9 @@ def test_every_crop_position_of_the_set_is_equally_likely():
     places = Counter((crop.photo, crop.top, crop.left) for crop in crops)
     assert set(places) == {(0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 0, 1), (1, 0, 2)}
     assert all(count == pytest.approx(3200 / 5, rel=0.15) for count in places.values())
-    assert all(count == pytest.approx(400, rel=0.2) for count in Counter(crop.turn for crop in crops).values())
+    assert all(
+        count == pytest.approx(400, rel=0.2) for count in Counter(crop.turn for crop in crops).values()
+    )
 
 
 def test_batches_lie_in_the_unit_range_and_in_channels_last_memory(folder: Path):

@@ -1,5 +1,7 @@
 """Image files: what goes in comes out, and what is no image is refused by name."""
 
+from typing import Any, Literal
+
 import numpy as np
 import pytest
 import pyvips
@@ -21,7 +23,7 @@ from hfmoe.image.files import (
 LOSSLESS = [".png", ".tif", ".webp", ".avif"]
 
 
-def _picture(*, channels=3, alpha=False, bits=8, size=(21, 34), icc=None):
+def _picture(*, channels=3, alpha=False, bits: Literal[8, 16] = 8, size=(21, 34), icc=None):
     generator = torch.Generator().manual_seed(channels + bits)
     top = 2**bits - 1
 
@@ -34,9 +36,9 @@ def _picture(*, channels=3, alpha=False, bits=8, size=(21, 34), icc=None):
 def _srgb_profile(space="srgb"):
     """The profile that libvips carries, as bytes."""
     image = pyvips.Image.black(2, 2, bands=3).copy(interpretation="srgb").cast("uchar")
-    return bytes(
-        pyvips.Image.new_from_buffer(image.pngsave_buffer(profile=space), "").get("icc-profile-data")
-    )
+    stored = pyvips.Image.new_from_buffer(image.pngsave_buffer(profile=space), "")
+    profile: Any = stored.get("icc-profile-data")
+    return bytes(profile)
 
 
 def _vips(array, **fields):
@@ -302,3 +304,10 @@ def test_listing_what_is_no_folder_is_refused_by_name(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(ImageError, match="file: not a folder"):
         list_images(tmp_path / "file")
+
+
+def test_a_folder_in_the_way_of_a_write_is_named_and_kept(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(ImageError, match=r"a\.png: a folder is in the way"):
+        write_picture(tmp_path / "a.png", _picture())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]

@@ -41,7 +41,8 @@ def show_info(model: str, *, size: str, file: Path | None) -> None:
 
 def show_models() -> None:
     """Print a row for each model that ships."""
-    table = Table("model", "scale", "task", "parameters", "scores", "sha256", "file")
+    table = Table("model", "scale", "task", "parameters", "scores", "sha256")
+    table.add_column("file", overflow="fold")
     for name, path in shipped().items():
         try:
             config, facts = read_header(path)

@@ -1,13 +1,17 @@
 """Writing what a command found to a file that the user named."""
 
+from contextlib import suppress
 from pathlib import Path
 
 
 def write_report(path: Path, text: str) -> None:
-    """Write text to path, whole or not at all. Raises OSError when the place cannot be written."""
+    """Write text to path, whole or not at all. Raises OSError naming path when it cannot be."""
     unfinished = path.with_name(f".{path.name}.part")
     try:
         unfinished.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
         unfinished.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink(missing_ok=True)

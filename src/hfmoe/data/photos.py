@@ -73,8 +73,8 @@ def read_photos(
     """Read every image of the folders once, in threads.
 
     With `cache` the decoded pixels lie in one memory-mapped file there, found again by the names, sizes and
-    times of the images; without it they lie in RAM. Raises DataError for a folder without images and
-    ImageError, naming the file, for an image that cannot be read.
+    times of the images; without it they lie in RAM. Raises DataError for a folder without images, and
+    ImageError, naming it, for a folder that is missing or an image that cannot be read.
     """
     files = [file for folder in folders for file in _images(Path(folder))]
     if cache is None:
@@ -88,9 +88,7 @@ def read_photos(
 
 
 def _images(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        raise DataError(f"no folder of training images at {folder}")
-    files = sorted(list_images(folder))
+    files = list_images(folder)
     if not files:
         raise DataError(f"no images in {folder}")
     return files

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange, reduce, repeat
@@ -40,6 +40,7 @@ class Scores:
     ssim_rgb: float
 
 
+@runtime_checkable
 class EvaluationProtocol(Protocol):
     """What `evaluate` needs of a protocol."""
 
@@ -52,7 +53,7 @@ class EvaluationProtocol(Protocol):
         """The folder's images by name; raises ImageError for one that cannot be used."""
         ...
 
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d h w"]) -> Scores:
+    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
         """The scores of one restored image; raises ValueError for a wrong shape or NaN."""
         ...
 
@@ -87,7 +88,7 @@ class ClassicalSR:
             degraded = resize(rgb, scale=Fraction(1, self.scale), round_to_uint8=True)
             yield Pair(path.name, degraded, target)
 
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d h w"]) -> Scores:
+    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
         """The scores of one restored image, clamped and rounded to 8 bits.
 
         Raises ValueError when it has NaN, another size than the target or no colours for a colour target.
@@ -120,7 +121,7 @@ class LumaSR:
             target = colour if colour.shape[1] == 1 else round_to_8bit(luma(colour))
             yield Pair(path.name, resize(target, scale=Fraction(1, self.scale)), target)
 
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d h w"]) -> Scores:
+    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
         """The scores of one restored luma; those on RGB are the same."""
         return _score(restored, target, border=self.scale)
 
@@ -167,7 +168,7 @@ def _target(path: Path, *, scale: int) -> Float[Tensor, "1 c h w"]:
 
 def _score(restored: Tensor, target: Tensor, *, border: int) -> Scores:
     _check_shape(restored, target)
-    result, truth = round_to_8bit(restored.cpu().double()), target.cpu().double()
+    result, truth = (round_to_8bit(image.cpu().double()) for image in (restored, target))
     if truth.shape[1] == 1:
         result_y, truth_y = reduce(result, "b c h w -> b 1 h w", "mean"), truth
         truth = repeat(truth, "b 1 h w -> b c h w", c=result.shape[1])

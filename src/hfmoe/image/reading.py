@@ -1,5 +1,6 @@
 """Reading image files through libvips: 8 and 16 bits, gray, RGB, alpha, ICC, upright."""
 
+import stat
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -102,13 +103,13 @@ def _open(path: Path) -> pyvips.Image:
 
 
 def _check_place(path: Path) -> None:
-    if path.is_dir():
-        raise ImageError(f"{path}: a folder, not an image file")
     try:
-        empty = path.stat().st_size == 0
+        facts = path.stat()
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
-    if empty:
+    if stat.S_ISDIR(facts.st_mode):
+        raise ImageError(f"{path}: a folder, not an image file")
+    if facts.st_size == 0:
         raise ImageError(f"{path}: the file is empty")
 
 

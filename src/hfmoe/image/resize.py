@@ -18,7 +18,7 @@ from torch import Tensor
 
 from hfmoe.image.depth import quantise
 
-Scale = float | Fraction
+Scale = int | float | Fraction
 
 _KERNEL_WIDTH = 4
 _BLOCK = 128

@@ -80,6 +80,7 @@ def write_picture(path: Path | str, picture: Picture, *, quality: int = 95) -> N
         raise ImageError(f"{path}: {error}") from error
     unfinished = path.with_name(f".{path.stem[:64]}-{secrets.token_hex(4)}{path.suffix}")
     try:
+        _check_place(path)
         form.save(image, str(unfinished), quality)
         unfinished.replace(path)
     except (pyvips.Error, OSError) as error:
@@ -97,11 +98,14 @@ def _format(path: Path, picture: Picture, *, quality: int) -> _Format:
         raise ImageError(f"{path}: {form.name} holds no alpha; use PNG, WebP, TIFF or AVIF, or flatten it")
     if not 1 <= quality <= 100:
         raise ImageError(f"{path}: quality {quality} must be in [1, 100]")
+    return form
+
+
+def _check_place(path: Path) -> None:
     if path.is_dir():
         raise ImageError(f"{path}: a folder is in the way")
     if not path.parent.is_dir():
         raise ImageError(f"{path}: the folder {path.parent} does not exist")
-    return form
 
 
 def _encodable(picture: Picture, *, bits: int) -> pyvips.Image:

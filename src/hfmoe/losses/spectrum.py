@@ -13,5 +13,5 @@ def fft_l1(restored: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"])
     un-normalised transform would grow with the patch. Source: Cho et al., "Rethinking Coarse-to-Fine
     Approach in Single Image Deblurring", ICCV 2021 (multi-scale frequency reconstruction loss).
     """
-    spectrum = torch.fft.rfft2((restored - target).float(), norm="ortho")
+    spectrum = torch.fft.rfft2(restored - target, norm="ortho")
     return torch.view_as_real(spectrum).abs().mean()

@@ -5,7 +5,16 @@ from dataclasses import replace
 from hfmoe.models.config import HFMoEConfig
 
 NANO = HFMoEConfig()
-TINY = replace(NANO, dim=48, low_dims=(64, 64), texture_blocks=6, texture_hidden=24, cross_dim=16)
+TINY = replace(
+    NANO,
+    dim=48,
+    low_dims=(48, 48),
+    head_dim=24,
+    texture_blocks=5,
+    texture_hidden=24,
+    dynamic_width=16,
+    cross_dim=16,
+)
 SMALL = replace(
     NANO,
     dim=64,
@@ -14,9 +23,9 @@ SMALL = replace(
     encoder_blocks=(2, 2),
     decoder_blocks=(2,),
     token_group=4,
-    experts=(0.25, 0.5, 1.0, 2.0),
+    experts=(0.25, 0.5, 1.0, 1.25),
     texture="depthwise",
-    texture_blocks=12,
+    texture_blocks=8,
     texture_hidden=64,
     texture_norm="layer",
     dynamic_width=16,
@@ -26,7 +35,7 @@ SMALL = replace(
 BASE = replace(
     SMALL,
     dim=128,
-    low_dims=(128, 192, 256),
+    low_dims=(96, 160, 224),
     encoder_blocks=(2, 2, 2),
     decoder_blocks=(2, 2),
     experts=(0.25, 0.5, 1.0),
@@ -40,9 +49,9 @@ LARGE = replace(
     BASE,
     dim=192,
     low_dims=(192, 320, 448),
-    encoder_blocks=(4, 4, 2),
-    decoder_blocks=(4, 4),
-    texture_blocks=36,
+    encoder_blocks=(3, 3, 2),
+    decoder_blocks=(2, 2),
+    texture_blocks=30,
     texture_hidden=192,
     dynamic_width=48,
     dynamic_groups=12,

@@ -1,28 +1,32 @@
 """A running average of a network's weights."""
 
 from copy import deepcopy
+from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
-class WeightAverage:
+class WeightAverage(Generic[Network]):
     """Owns a copy of a network whose weights follow the original: average += (1 - decay) (weights - average).
 
     Buffers and weights that do not train are copied as they are.
     """
 
-    def __init__(self, network: nn.Module) -> None:
-        self.network = deepcopy(network).requires_grad_(False).eval()
+    def __init__(self, network: Network) -> None:
+        self.network = deepcopy(network)
+        self.network.requires_grad_(False).eval()
         pairs = list(zip(self.network.parameters(), network.parameters(), strict=True))
         self._trained = [pair for pair in pairs if pair[1].requires_grad]
-        self._copied = [pair for pair in pairs if not pair[1].requires_grad]
-        self._copied += zip(self.network.buffers(), network.buffers(), strict=True)
+        self._copied: list[tuple[Tensor, Tensor]] = [pair for pair in pairs if not pair[1].requires_grad]
+        self._copied.extend(zip(self.network.buffers(), network.buffers(), strict=True))
 
     @torch.no_grad()
     def update(self, decay: float) -> None:
         """Move the average toward the present weights by 1 - decay."""
         averages, weights = map(list, zip(*self._trained, strict=True))
-        torch._foreach_lerp_(averages, weights, 1 - decay)
+        torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
         for average, value in self._copied:
             average.copy_(value)

@@ -7,8 +7,8 @@ from types import FrameType, TracebackType
 from typing import Any
 
 
-class TrainingInterrupted(Exception):
-    """A run was asked to stop, saved its state and ended; `signal` says by what (exit status 128 + signal)."""
+class TrainingInterrupted(Exception):  # noqa: N818 (like KeyboardInterrupt, it is no error)
+    """A run was asked to stop, saved its state and ended; `signal` says by what: exit status 128 + signal."""
 
     def __init__(self, number: int, *, step: int) -> None:
         super().__init__(f"stopped by {signal.Signals(number).name} after step {step}; the state is saved")

@@ -20,7 +20,7 @@ class Learner:
 
     network: HFMoE
     model: Any
-    average: WeightAverage
+    average: WeightAverage[HFMoE]
     optimizer: torch.optim.Optimizer
 
     def state(self) -> dict[str, Any]:

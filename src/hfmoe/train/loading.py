@@ -55,7 +55,7 @@ def make_recipe(data: Mapping[str, Any]) -> Recipe:
 
 
 def apply(data: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
-    """Give a copy of the data with dotted fields replaced; values are read as YAML ("loss.0.weight": "0.5")."""
+    """Give a copy of the data with dotted fields replaced by YAML values: {"loss.0.weight": "0.5"}."""
     result = _copied(data)
     for field, text in overrides.items():
         *parents, last = field.split(".")

@@ -1,4 +1,4 @@
-"""The training loop: build, go on from where it stopped, and for each step: batch, step, average, look, save."""
+"""The training loop: build or go on, and for each step: batch, step, average, look, judge, save."""
 
 import time
 from collections.abc import Iterator
@@ -38,8 +38,8 @@ class TrainingResult:
 def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
     """Train a network by a recipe; with `resume`, go on exactly where the run in the recipe's folder stopped.
 
-    Raises RunError (folder), DataError and ImageError (photos), WeightsError (start weights), NonFiniteError, and
-    TrainingInterrupted when Ctrl-C or SIGTERM ended the run after saving its state.
+    Raises RunError for the folder, DataError and ImageError for photos, WeightsError for the weights to start
+    from, NonFiniteError, and TrainingInterrupted when Ctrl-C or SIGTERM ended the run after saving its state.
     """
     folder = RunFolder(recipe.run)
     state = folder.resume(recipe) if resume else folder.check_free()
@@ -115,6 +115,8 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
         images=recipe.batch,
         seconds=time.perf_counter() - begin,
     )
+    if trainer.fabric.device.type == "cpu":
+        trainer.meter.check()
 
 
 def read_data(recipe: Recipe, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:

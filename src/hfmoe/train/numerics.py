@@ -4,9 +4,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
+import torch.utils.deterministic as determinism
 from lightning_fabric import Fabric
 
 from hfmoe.train.recipe import Hardware
+
+FILLING = "fill_uninitialized_memory"
+"""Whether deterministic torch also fills every new tensor, which costs time and changes nothing here."""
 
 
 @contextmanager
@@ -15,8 +19,8 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(hardware.threads or before[0])
     torch.use_deterministic_algorithms(hardware.deterministic, warn_only=True)
-    filling = torch.utils.deterministic.fill_uninitialized_memory
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    filling = getattr(determinism, FILLING)
+    setattr(determinism, FILLING, False)
     try:
         fabric = Fabric(
             accelerator=hardware.accelerator,
@@ -29,4 +33,4 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
-        torch.utils.deterministic.fill_uninitialized_memory = filling
+        setattr(determinism, FILLING, filling)

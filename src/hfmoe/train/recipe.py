@@ -127,7 +127,8 @@ class Recipe(Section):
             raise ValueError(f"patch must begin at share 0 of the run, not at {self.patch[0][0]}")
         if any(not active_somewhere(self.loss, moment) for moment in moments(self.loss)):
             raise ValueError("loss terms leave a part of the run without any loss")
-        self.config()
+        if self.config().scale == 1:
+            raise ValueError("a network of scale 1 has nothing to learn from clean photos")
         return self
 
     def config(self) -> HFMoEConfig:

@@ -51,7 +51,7 @@ class Screen:
         facts = "  ".join(self._facts.values())
         if self._bar:
             self._bar.update(self._task, completed=step, facts=facts, refresh=True)
-        elif record["kind"] == "train":
+        else:
             self.say(f"step {step}/{self._steps}  {facts}")
 
     def _seconds_left(self, step: int) -> float:

@@ -11,11 +11,13 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.evaluate.protocol import ClassicalSR, EvaluationProtocol, LumaSR
+from hfmoe.evaluate.protocol import ClassicalSR, LumaSR
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.folding import fold
 from hfmoe.models.network import HFMoE
 from hfmoe.train.recipe import Validation
+
+Scoring = ClassicalSR | LumaSR
 
 
 class Example(NamedTuple):
@@ -33,12 +35,12 @@ class Validated(NamedTuple):
     restored: tuple[Tensor, ...]
 
 
-def scoring(config: HFMoEConfig) -> EvaluationProtocol:
+def scoring(config: HFMoEConfig) -> Scoring:
     """Choose the protocol that scores a network while it trains."""
     return LumaSR(config.scale) if config.channels == 1 else ClassicalSR(config.scale)
 
 
-def read_examples(fields: Validation, *, protocol: EvaluationProtocol, scale: int) -> tuple[Example, ...]:
+def read_examples(fields: Validation, *, protocol: Scoring, scale: int) -> tuple[Example, ...]:
     """Read the photos to validate on, cropped to their centre if the recipe says so."""
     if fields.folder is None:
         return ()
@@ -48,7 +50,7 @@ def read_examples(fields: Validation, *, protocol: EvaluationProtocol, scale: in
 
 
 def centre(example: Example, *, crop: int | None, scale: int) -> Example:
-    """Keep the central crop x crop pixels of the target, at a multiple of the scale, and what they came from."""
+    """Keep the central crop x crop pixels of the target, cut to a multiple of the scale, and their origin."""
     if crop is None:
         return example
     whole = example.degraded.shape[-2:]
@@ -60,9 +62,7 @@ def centre(example: Example, *, crop: int | None, scale: int) -> Example:
 
 
 @torch.inference_mode()
-def validate(
-    network: HFMoE, examples: Sequence[Example], *, protocol: EvaluationProtocol, keep: int = 0
-) -> Validated:
+def validate(network: HFMoE, examples: Sequence[Example], *, protocol: Scoring, keep: int = 0) -> Validated:
     """Restore every example with the folded network; keep the first pictures to look at."""
     folded = fold(network).eval()
     device = next(network.parameters()).device

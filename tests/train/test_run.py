@@ -1,0 +1,182 @@
+"""Whole runs on a tiny network and drawn photos."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+import hfmoe
+from hfmoe.data import Pair, PhotoSet
+from hfmoe.models.weights import load_weights
+from hfmoe.train import NonFiniteError, Recipe, RunError, TrainingInterrupted, train
+from hfmoe.train import loop as training_loop
+
+Make = Callable[..., Recipe]
+
+
+def records(run: Path, kind: str) -> list[dict]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == kind]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_weights(run / "last.safetensors").network.state_dict()
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_training_lowers_the_loss_and_raises_psnr_and_leaves_weights_that_load(make: Make, photos: Path):
+    recipe = make(steps=60, validation={"folder": str(photos), "every": 30}, log={"every": 10})
+    result = train(recipe)
+    losses = [record["loss"]["l1"] for record in records(recipe.run, "train")]
+    psnr = [record["psnr_y"] for record in records(recipe.run, "validation")]
+    assert result.finished
+    assert losses[-1] < 0.7 * losses[0]
+    assert result.best == max(psnr) == psnr[-1]
+    loaded = load_weights(recipe.run / "best.safetensors")
+    assert loaded.facts.recipe["steps"] == 60
+    assert loaded.facts.scores["validation psnr_y"] == psnr[-1]
+    assert equal(loaded.network.state_dict(), weights(recipe.run))
+
+
+def test_a_record_says_what_one_wants_to_see(make: Make):
+    recipe = make()
+    train(recipe)
+    record = records(recipe.run, "train")[-1]
+    assert record["step"] == 12
+    assert set(record["loss"]) == {"total", "l1", "balance", "z"}
+    assert [sum(shares) for shares in record["load"]] == [pytest.approx(1)]
+    assert 0 <= record["waiting"] <= 1
+    assert record["images_per_second"] > 0
+    assert list((recipe.run / "tensorboard").iterdir())
+
+
+def test_a_run_killed_and_resumed_ends_in_the_same_bits_as_one_that_was_not(make: Make, tmp_path: Path):
+    whole = make(steps=40, log={"every": 1}, checkpoint_minutes=0, run=str(tmp_path / "whole"))
+    killed = make(steps=40, log={"every": 1}, checkpoint_minutes=0, run=str(tmp_path / "killed"))
+    train(whole)
+    process = start(killed, tmp_path)
+    wait_for_step(killed.run, 10, process)
+    process.kill()
+    process.wait()
+    assert not (killed.run / "last.safetensors").exists()
+    assert train(killed, resume=True).finished
+    assert equal(weights(whole.run), weights(killed.run))
+    assert [record["step"] for record in records(killed.run, "train")] == list(range(1, 41))
+
+
+def test_sigterm_saves_the_state_and_says_so_and_resuming_ends_in_the_same_bits(make: Make, tmp_path: Path):
+    whole = make(run=str(tmp_path / "whole"))
+    stopped = make(run=str(tmp_path / "stopped"))
+    train(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_loop, "train_step", terminating_at(5, training_loop.train_step))
+        with pytest.raises(TrainingInterrupted, match="after step 6") as caught:
+            train(stopped)
+    assert caught.value.signal == signal.SIGTERM
+    assert train(stopped, resume=True).finished
+    assert equal(weights(whole.run), weights(stopped.run))
+
+
+def test_a_time_limit_ends_a_run_that_can_go_on(make: Make):
+    result = train(make(time_limit_minutes=1e-9))
+    assert (result.step, result.finished) == (1, False)
+    assert train(make(), resume=True).finished
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(make: Make):
+    recipe = make(steps=2)
+    train(recipe)
+    before = (recipe.run / "last.safetensors").read_bytes()
+    with pytest.raises(RunError, match="already holds a run"):
+        train(recipe)
+    assert (recipe.run / "last.safetensors").read_bytes() == before
+
+
+def test_resuming_with_another_recipe_names_the_fields_that_differ(make: Make):
+    train(make(steps=2))
+    with pytest.raises(RunError, match=r"optimizer\.lr .*0\.001 before, 0\.1 now.*, seed"):
+        train(make(steps=2, seed=3, optimizer={"lr": 0.1}), resume=True)
+
+
+def test_resuming_where_nothing_is_names_the_folder(make: Make, tmp_path: Path):
+    with pytest.raises(RunError, match="nowhere holds no run"):
+        train(make(run=str(tmp_path / "nowhere")), resume=True)
+
+
+def test_a_failed_start_leaves_no_run_behind(make: Make, tmp_path: Path):
+    with pytest.raises(ValueError, match="nowhere"):
+        train(make(train=str(tmp_path / "nowhere")))
+    assert not make().run.exists()
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_spares_the_checkpoint(make: Make):
+    recipe = make(checkpoint_minutes=0)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_loop, "batch", with_nan_at(7, training_loop.batch))
+        with pytest.raises(NonFiniteError, match="step 7: total is nan"):
+            train(recipe)
+    assert torch.load(recipe.run / "last.ckpt", weights_only=True)["step"] == 7
+    assert train(recipe, resume=True).finished
+
+
+def test_another_scale_starts_from_the_weights_of_a_finished_run(make: Make, tmp_path: Path):
+    first = make(steps=2)
+    train(first)
+    start = str(first.run / "last.safetensors")
+    assert train(make(steps=1, preset="nano-x4", patch=16, init=start, run=str(tmp_path / "x4"))).finished
+
+
+def terminating_at(last: int, step_of: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a step so that the process gets SIGTERM during step `last`."""
+
+    def step_and_signal(trainer: object, step: int, pair: object) -> None:
+        step_of(trainer, step, pair)
+        if step == last:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return step_and_signal
+
+
+def with_nan_at(bad: int, batch_of: Callable[..., Pair]) -> Callable[..., Pair]:
+    """Wrap the source of batches so that the target of step `bad` is not a number."""
+
+    def batch(photos: PhotoSet, *, step: int, **rest: int) -> Pair:
+        pair = batch_of(photos, step=step, **rest)
+        return pair._replace(target=pair.target * float("nan")) if step == bad else pair
+
+    return batch
+
+
+def start(recipe: Recipe, folder: Path) -> subprocess.Popen[bytes]:
+    """Train in another process."""
+    plain = folder / "recipe.json"
+    plain.write_text(json.dumps(recipe.as_data()))
+    code = "import sys; from hfmoe.train import load_recipe, train; train(load_recipe(sys.argv[1]))"
+    source = str(Path(hfmoe.__file__).parents[1])
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(plain)],
+        env={**os.environ, "PYTHONPATH": source},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def wait_for_step(run: Path, step: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the log of a run has reached a step."""
+    log = run / "metrics.jsonl"
+    for _ in range(6000):
+        if log.exists() and len(log.read_text().splitlines()) >= step:
+            return
+        assert process.poll() is None, "the run ended before it could be killed"
+        time.sleep(0.01)
+    raise TimeoutError(f"no step {step} in {log}")
