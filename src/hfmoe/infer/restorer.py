@@ -129,7 +129,7 @@ def make_restorer(loaded: Loaded, *, device: str = "auto", autocast: str = "off"
 
 def resize_alpha(alpha: Float[Tensor, "*b 1 h w"], *, scale: int) -> Float[Tensor, "*b 1 H W"]:
     """Alpha for a restored image: bicubic, clamped to [0, 1]."""
-    return resize(alpha, scale=float(scale)).clamp(0, 1) if scale > 1 else alpha
+    return resize(alpha, scale=scale).clamp(0, 1) if scale > 1 else alpha
 
 
 def _check(image: Tensor, effort: float) -> None:

@@ -56,7 +56,7 @@ class HFMoEConfig:
     deformable_reach: float = 2.0
     experts: tuple[float, ...] = (0.25, 0.5, 1.0)
     top_k: int = 1
-    texture_blocks: int = 4
+    texture_blocks: int = 3
     texture: str = "dense"
     texture_hidden: int = 16
     texture_norm: str = "none"
