@@ -28,9 +28,10 @@ def sample(x: Float[Tensor, "b h w c"], offsets: Float[Tensor, "b h w 2"]) -> Fl
 def _gather(
     x: Float[Tensor, "b h w c"], row: Int[Tensor, "b h w"], column: Int[Tensor, "b h w"]
 ) -> Float[Tensor, "b h w c"]:
-    flat = rearrange(x, "b h w c -> b (h w) c")
-    index = rearrange(row * x.shape[2] + column, "b h w -> b (h w) 1").expand(-1, -1, x.shape[3])
-    return flat.gather(1, index).view(x.shape)
+    height, width = x.shape[1:3]
+    start = torch.arange(x.shape[0], device=x.device)[:, None, None] * (height * width)
+    flat = rearrange(x, "b h w c -> (b h w) c")
+    return flat[start + row * width + column]
 
 
 class DeformableGrid(nn.Module):
