@@ -126,7 +126,7 @@ def test_every_ablation_builds_learns_and_runs(variant):
 
 
 def test_gradients_reach_every_parameter():
-    network = awake(replace(SMALL, top_k=4))
+    network = awake(replace(SMALL, top_k=len(SMALL.experts)))
     restored = network(torch.rand(2, 3, 32, 32))
     (restored.image.square().mean() + restored.balance + restored.z).backward()
     missing = [

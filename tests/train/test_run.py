@@ -64,10 +64,11 @@ def test_a_run_killed_and_resumed_ends_in_the_same_bits_as_one_that_was_not(make
     whole = make(steps=40, log={"every": 1}, checkpoint_minutes=0, run=str(tmp_path / "whole"))
     killed = make(steps=40, log={"every": 1}, checkpoint_minutes=0, run=str(tmp_path / "killed"))
     train(whole)
-    process = start(killed, tmp_path)
-    wait_for_step(killed.run, 10, process)
-    process.kill()
-    process.wait()
+    with start(killed, tmp_path) as process:
+        try:
+            wait_for_step(killed.run, 10, process)
+        finally:
+            process.kill()
     assert not (killed.run / "last.safetensors").exists()
     assert train(killed, resume=True).finished
     assert equal(weights(whole.run), weights(killed.run))

@@ -9,6 +9,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from hfmoe import __version__
 from hfmoe.cli.errors import USAGE, complain, guarded
+from hfmoe.infer.allocator import reuse_memory
 
 app = App(
     name="hfmoe",
@@ -52,6 +53,7 @@ def restore(
     device
         auto, cpu, cuda, cuda:N or mps.
     """
+    reuse_memory()
     from hfmoe.cli.restoring import Settings, restore_files
 
     settings = Settings(model=model, scale=scale, tile=tile, effort=effort, device=device)
@@ -73,6 +75,7 @@ def evaluate(model: str, folder: Path, /, *, scale: int | None = None, json: Pat
     json
         Also write the scores of each image to this file.
     """
+    reuse_memory()
     from hfmoe.cli.scoring import score
 
     score(model, folder, scale=scale, file=json)
@@ -114,6 +117,7 @@ def info(model: str, /, *, size: str = "256x256", json: Path | None = None) -> N
     json
         Also write the figures to this file.
     """
+    reuse_memory()
     from hfmoe.cli.describing import show_info
 
     show_info(model, size=size, file=json)

@@ -20,6 +20,8 @@ def fold(network: HFMoE) -> HFMoE:
         for name, child in parent.named_children():
             if isinstance(child, RepConv | ScaledConv):
                 setattr(parent, name, child.fold())
+            if isinstance(child, nn.SiLU):
+                setattr(parent, name, nn.SiLU(inplace=True))
     return folded.eval()
 
 

@@ -73,7 +73,7 @@ class HFMoE(nn.Module):
         energy = window_energy(high.detach(), window=2 * self.config.window)
         encoded = self.low(self.enter_low(low), energy, effort=effort, perturb=perturb)
         detail = self.filter(self.texture(high))
-        fused = self.fusion(encoded.x, detail) + features
+        fused = self.fusion(encoded.x, detail).add_(features)
         restored = self.upsampler(self.head(fused), image)
         scale = self.config.scale
         restored = restored[:, :, : height * scale, : width * scale]

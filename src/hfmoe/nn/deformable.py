@@ -9,7 +9,7 @@ from torch import Tensor, nn
 def sample(x: Float[Tensor, "b h w c"], offsets: Float[Tensor, "b h w 2"]) -> Float[Tensor, "b h w c"]:
     """Bilinear value of `x` at every grid point moved by its (dy, dx), in tokens, clamped to the map.
 
-    Reference points lie on the grid and corner weights are products of exact fractions, so zero
+    Reference points lie on the grid and an interpolation with weight 0 returns its first end, so zero
     offsets return `x` bit for bit.
     """
     height, width = x.shape[1:3]
@@ -20,9 +20,9 @@ def sample(x: Float[Tensor, "b h w c"], offsets: Float[Tensor, "b h w 2"]) -> Fl
     down, right = (y - top).unsqueeze(-1).to(x.dtype), (z - left).unsqueeze(-1).to(x.dtype)
     rows = (top.long(), (top.long() + 1).clamp_max(height - 1))
     columns = (left.long(), (left.long() + 1).clamp_max(width - 1))
-    upper = _gather(x, rows[0], columns[0]) * (1 - right) + _gather(x, rows[0], columns[1]) * right
-    lower = _gather(x, rows[1], columns[0]) * (1 - right) + _gather(x, rows[1], columns[1]) * right
-    return upper * (1 - down) + lower * down
+    upper = _gather(x, rows[0], columns[0]).lerp(_gather(x, rows[0], columns[1]), right)
+    lower = _gather(x, rows[1], columns[0]).lerp(_gather(x, rows[1], columns[1]), right)
+    return upper.lerp(lower, down)
 
 
 def _gather(

@@ -50,7 +50,7 @@ class DynamicFilter(nn.Module):
         kernels = rearrange(kernels, "b (g t) (h w) -> b g t h w", g=self.groups, h=height)
         values = rearrange(values.mT.contiguous(), "b c (h w) -> b c h w", h=height)
         filtered = rearrange(apply_filters(values, kernels), "b c h w -> b h w c")
-        return x + rearrange(self.out(filtered), "b h w c -> b c h w")
+        return rearrange(self.out(filtered), "b h w c -> b c h w").add_(x)
 
 
 class DepthwiseFilter(nn.Module):

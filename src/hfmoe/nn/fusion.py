@@ -1,6 +1,5 @@
 """Cross-frequency fusion: each band asks the other inside aligned windows, then both are joined."""
 
-import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -60,7 +59,7 @@ class CrossAttention(nn.Module):
         spread = nn.functional.interpolate(
             rearrange(more_high, "b h w c -> b c h w"), scale_factor=2, mode="nearest"
         )
-        return low + rearrange(more_low, "b h w c -> b c h w"), high + spread
+        return rearrange(more_low, "b h w c -> b c h w").add_(low), spread.add_(high)
 
 
 class NoCrossAttention(nn.Module):
@@ -89,4 +88,4 @@ class Fusion(nn.Module):
         self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]
     ) -> Float[Tensor, "b c h2 w2"]:
         low, high = self.cross(low, high)
-        return torch.add(self.from_low(low), self.from_high(high))
+        return self.from_high(high).add_(self.from_low(low))

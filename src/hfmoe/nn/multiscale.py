@@ -22,7 +22,10 @@ class Encoded(NamedTuple):
 
 
 class Join(nn.Module):
-    """Coarse features, 1x1 and pixel shuffle up, concatenated with the skip and projected 1x1."""
+    """Coarse features, 1x1 and pixel shuffle up, concatenated with the skip and projected 1x1.
+
+    The projection of the concatenation is computed as the sum of its two halves.
+    """
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
@@ -32,7 +35,10 @@ class Join(nn.Module):
     def forward(
         self, coarse: Float[Tensor, "b c h w"], skip: Float[Tensor, "b f h2 w2"]
     ) -> Float[Tensor, "b f h2 w2"]:
-        return self.project(torch.cat((self.up(coarse), skip), 1))
+        fine = skip.shape[1]
+        upper, lower = self.project.weight.split(fine, 1)
+        joined = F.conv2d(self.up(coarse), upper, self.project.bias)
+        return joined.add_(F.conv2d(skip, lower))
 
 
 class MultiScale(nn.Module):

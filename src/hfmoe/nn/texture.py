@@ -62,4 +62,4 @@ class TextureBlock(nn.Module):
         self.out = ScaledConv(hidden, dim, scale=residual_scale)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        return x + self.out(self.body(x))
+        return self.out(self.body(x)).add_(x)

@@ -61,4 +61,4 @@ class Upsampler(nn.Module):
         self, features: Float[Tensor, "b d hf wf"], image: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h2 w2"]:
         corrections = shuffle(self.project(features), by=self.folding)
-        return shuffle(corrections + self.base(image), by=self.scale)
+        return shuffle(corrections.add_(self.base(image)), by=self.scale)
