@@ -2,8 +2,9 @@
 
     python benchmarks/latency.py [--size 256] [--rounds 15]
 
-One thread, eager, folded, float32, memory reused as in the `hfmoe` command (for all networks). Rounds are interleaved so that a slow moment of the machine hits all alike; the
-ratio of a round is formed inside it, and the median over rounds is printed with its quartiles.
+One thread, eager, folded, float32, memory reused as in the `hfmoe` command (for all networks). Rounds are
+interleaved so that a slow moment of the machine hits all alike; the ratio of a round is formed inside it, and
+the median over rounds is printed with its quartiles.
 """
 
 import argparse
@@ -35,6 +36,7 @@ class Plain(nn.Module):
         self.repeat = scale**2
 
     def forward(self, image: Tensor) -> Tensor:
+        """Enlarge an image in [0, 1]."""
         return self.shuffle(self.out(self.body(image)) + image.repeat_interleave(self.repeat, 1))
 
 
@@ -43,7 +45,9 @@ PAIRS = {"nano-x4": (32, 7), "tiny-x4": (64, 7)}
 
 def main() -> None:
     """Print one table of ratios and one of the parts of nano."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
@@ -54,28 +58,31 @@ def main() -> None:
     report(f"{processor()}, torch {torch.__version__}, one thread, {options.size} x {options.size} input")
     with torch.inference_mode():
         for name, (dim, layers) in PAIRS.items():
-            ours = fold(HFMoE(PRESETS[name])).to(memory_format=torch.channels_last)
-            plain = Plain(dim, layers, PRESETS[name].scale).eval().to(memory_format=torch.channels_last)
+            ours = channels_last(fold(HFMoE(PRESETS[name])))
+            plain = channels_last(Plain(dim, layers, PRESETS[name].scale))
             compare(name, ours, plain, image, rounds=options.rounds)
-        parts(fold(HFMoE(PRESETS["nano-x4"])).to(memory_format=torch.channels_last), image, options.rounds)
+        parts(channels_last(fold(HFMoE(PRESETS["nano-x4"]))), image, options.rounds)
+
+
+def channels_last(network: nn.Module) -> nn.Module:
+    """The network for inference, in channels-last memory."""
+    return network.eval().to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
 def compare(name: str, ours: nn.Module, plain: nn.Module, image: Tensor, *, rounds: int) -> None:
     """Time two networks in turn and print their medians and the ratio."""
     for network in (ours, plain):
         milliseconds(lambda network=network: network(image))
-    pairs = [
-        (milliseconds(lambda: ours(image)), milliseconds(lambda: plain(image))) for _ in range(rounds)
-    ]
+    pairs = [(milliseconds(lambda: ours(image)), milliseconds(lambda: plain(image))) for _ in range(rounds)]
     low, middle, high = statistics.quantiles([a / b for a, b in pairs], n=4)
     a, b = (statistics.median(column) for column in zip(*pairs, strict=True))
     report(
-        f"{name} ({count(ours) / 1e3:.0f}K folded) {a:.0f} ms, plain 3x3 ({count(plain) / 1e3:.0f}K) {b:.0f} ms, "
-        f"ratio {middle:.2f} [{low:.2f}, {high:.2f}]"
+        f"{name} ({count(ours) / 1e3:.0f}K folded) {a:.0f} ms, "
+        f"plain 3x3 ({count(plain) / 1e3:.0f}K) {b:.0f} ms, ratio {middle:.2f} [{low:.2f}, {high:.2f}]"
     )
 
 
-def parts(network: HFMoE, image: Tensor, rounds: int) -> None:
+def parts(network: nn.Module, image: Tensor, rounds: int) -> None:
     """Print the median milliseconds of each part of a network."""
     spent: dict[str, list[float]] = {}
     started: list[float] = []
@@ -109,7 +116,9 @@ def processor() -> str:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    return next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return next(
+        (line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+    )
 
 
 def report(line: str) -> None:

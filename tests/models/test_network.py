@@ -68,8 +68,8 @@ def test_gray_and_colour_with_and_without_the_folding_stem(channels, unshuffle, 
 @pytest.mark.parametrize("unshuffle", [False, True])
 def test_a_silent_network_returns_the_interpolated_input(scale, unshuffle):
     network = HFMoE(replace(SMALL, scale=scale, unshuffle=unshuffle))
-    torch.nn.init.zeros_(network.upsampler.project.weight)
-    torch.nn.init.zeros_(network.upsampler.project.bias)
+    for parameter in network.upsampler.project.parameters():
+        torch.nn.init.zeros_(parameter)
     image = torch.rand(1, 3, 16, 32)
     expected = F.interpolate(image, scale_factor=scale, mode="bilinear") if scale > 1 else image
     torch.testing.assert_close(network(image).image, expected, atol=1e-6, rtol=1e-6)
@@ -107,7 +107,7 @@ def test_effort_ends_route_every_window_of_every_layer_to_the_cheapest_and_the_h
 @pytest.mark.parametrize("variant", ABLATIONS)
 def test_every_ablation_builds_learns_and_runs(variant):
     torch.manual_seed(0)
-    network = HFMoE(replace(SMALL, **ABLATIONS[variant]))  # type: ignore[arg-type]
+    network = HFMoE(replace(SMALL, **ABLATIONS[variant]))
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
     target = torch.rand(2, 3, 32, 32)
     degraded = F.avg_pool2d(target, 2)
@@ -129,9 +129,7 @@ def test_gradients_reach_every_parameter():
     network = awake(replace(SMALL, top_k=len(SMALL.experts)))
     restored = network(torch.rand(2, 3, 32, 32))
     (restored.image.square().mean() + restored.balance + restored.z).backward()
-    missing = [
-        name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0
-    ]
+    missing = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert missing == []
 
 

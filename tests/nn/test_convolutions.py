@@ -10,12 +10,14 @@ from hfmoe.nn.texture import TextureBlock
 
 def test_repconv_equals_the_sum_of_its_branches():
     layer, x = RepConv(6, 6), torch.randn(2, 6, 7, 5)
+    assert layer.identity is not None
     branches = layer.conv3(x) + layer.conv1(x) + layer.identity[:, None, None] * x
     torch.testing.assert_close(layer(x), branches, atol=1e-5, rtol=1e-5)
 
 
 def test_collapsing_gives_the_branches_the_gradients_they_would_have_had():
     layer, x = RepConv(4, 4).double(), torch.randn(1, 4, 6, 6, dtype=torch.float64)
+    assert layer.identity is not None
     collapsed = torch.autograd.grad(layer(x).square().sum(), list(layer.parameters()))
     summed = layer.conv3(x) + layer.conv1(x) + layer.identity[:, None, None] * x
     apart = torch.autograd.grad(summed.square().sum(), list(layer.parameters()))
@@ -38,7 +40,9 @@ def test_dynamic_filtering_equals_im2col():
     torch.testing.assert_close(apply_filters(x, kernels), expected, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("layer", [DynamicFilter(8, width=4, groups=2, kernel=3), DepthwiseFilter(8, kernel=3)])
+@pytest.mark.parametrize(
+    "layer", [DynamicFilter(8, width=4, groups=2, kernel=3), DepthwiseFilter(8, kernel=3)]
+)
 def test_a_fresh_filter_is_the_identity_and_can_learn(layer):
     x = torch.randn(1, 8, 6, 6)
     y = layer(x)
@@ -53,6 +57,7 @@ def test_a_texture_block_looks_one_pixel_around(kind):
     block = TextureBlock(4, hidden=4, kind=kind, norm="layer", residual_scale=0.2)
     x = torch.randn(1, 4, 9, 9, requires_grad=True)
     block(x)[0, :, 4, 4].square().sum().backward()
+    assert x.grad is not None
     rows, columns = x.grad[0].abs().sum(0).nonzero().unbind(1)
     assert rows.min() >= 3 and rows.max() <= 5 and columns.min() >= 3 and columns.max() <= 5
 
@@ -68,7 +73,9 @@ def test_cross_attention_carries_each_band_into_the_other_inside_its_window():
     low = torch.randn(1, 4, 8, 8, requires_grad=True)
     high = torch.randn(1, 6, 16, 16, requires_grad=True)
     new_low, new_high = cross(low, high)
-    from_high = torch.autograd.grad(new_low[0, :, 0, 0].sum(), high, retain_graph=True)[0].abs().sum((0, 1)) > 0
+    from_high = (
+        torch.autograd.grad(new_low[0, :, 0, 0].sum(), high, retain_graph=True)[0].abs().sum((0, 1)) > 0
+    )
     from_low = torch.autograd.grad(new_high[0, :, 15, 15].sum(), low)[0].abs().sum((0, 1)) > 0
     assert from_high[:8, :8].all() and not from_high[8:].any() and not from_high[:, 8:].any()
     assert from_low[4:, 4:].all() and not from_low[:4].any() and not from_low[:, :4].any()

@@ -175,7 +175,7 @@ def start(recipe: Recipe, folder: Path) -> subprocess.Popen[bytes]:
 def wait_for_step(run: Path, step: int, process: subprocess.Popen[bytes]) -> None:
     """Wait until the log of a run has reached a step."""
     log = run / "metrics.jsonl"
-    for _ in range(6000):
+    for _ in range(30000):
         if log.exists() and len(log.read_text().splitlines()) >= step:
             return
         assert process.poll() is None, "the run ended before it could be killed"

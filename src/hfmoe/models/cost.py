@@ -55,14 +55,15 @@ class Tally(nn.Module):
         self.positions = 0
 
     def forward(self, x: Float[Tensor, "b h w c"], energy: Float[Tensor, "b y x"], **_: object) -> Mixed:
+        """Count the positions and pass them on."""
         self.positions += x.shape[0] * x.shape[1] * x.shape[2]
         return Mixed(x, x.new_zeros(()), x.new_zeros(()), None)
 
     @property
     def heaviest(self) -> int:
         """Multiply-adds of the heaviest expert at every position."""
-        weights = (self.layer.experts[-1].widen.weight, self.layer.experts[-1].narrow.weight)
-        return self.positions * sum(weight.numel() for weight in weights)
+        matrices = (parameter for parameter in self.layer.experts[-1].parameters() if parameter.ndim == 2)
+        return self.positions * sum(matrix.numel() for matrix in matrices)
 
 
 def multiply_adds(config: HFMoEConfig, height: int, width: int) -> MultiplyAdds:

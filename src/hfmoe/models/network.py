@@ -2,7 +2,6 @@
 
 from typing import NamedTuple
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -64,6 +63,10 @@ class HFMoE(nn.Module):
         effort: float = 0.5,
         perturb: Perturbation | None = None,
     ) -> Restored:
+        """Restore images in [0, 1]; `effort` in [0, 1] moves the routing from cheapest to heaviest expert.
+
+        `perturb` is what training adds; without it the result is deterministic.
+        """
         height, width = image.shape[2:]
         image = pad_to_multiple(image, self.config.size_multiple)
         features = self.stem(image)
@@ -99,7 +102,9 @@ def build_low(config: HFMoEConfig) -> MultiScale:
     place = iter(range(total))
     encoders, decoders = [], []
     for level, count in enumerate(config.encoder_blocks):
-        encoders.append(nn.ModuleList(build_block(config, level, i, next(place), total) for i in range(count)))
+        encoders.append(
+            nn.ModuleList(build_block(config, level, i, next(place), total) for i in range(count))
+        )
     for level, count in enumerate(config.decoder_blocks):
         start = config.encoder_blocks[level]
         decoders.append(
@@ -108,9 +113,7 @@ def build_low(config: HFMoEConfig) -> MultiScale:
     return MultiScale(config.low_dims, encoders=encoders, decoders=decoders)
 
 
-def build_block(
-    config: HFMoEConfig, level: int, index: int, place: int, total: int
-) -> HybridWindowBlock:
+def build_block(config: HFMoEConfig, level: int, index: int, place: int, total: int) -> HybridWindowBlock:
     """Block `index` of its scale; only the coarsest scale may deform its windows."""
     dim = config.low_dims[level]
     coarsest = level == len(config.low_dims) - 1
@@ -122,9 +125,9 @@ def build_block(
         reach=config.deformable_reach if coarsest else 0.0,
         group=config.token_group,
     )
-    hidden = tuple(max(1, round(dim * width)) for width in config.experts)
+    hidden = [max(1, round(dim * width)) for width in config.experts]
     ffn = (
-        MoEFFN(dim, hidden=hidden, window=config.window, top_k=config.top_k)
+        MoEFFN(dim, hidden=tuple(hidden), window=config.window, top_k=config.top_k)
         if len(hidden) > 1
         else DenseFFN(dim, hidden=hidden[0])
     )

@@ -30,6 +30,7 @@ class RelativeBias(nn.Module):
         self.register_buffer("index", relative_index(window), persistent=False)
 
     def forward(self) -> Float[Tensor, "heads t t"]:
+        """Give the bias of every pair of positions, by head."""
         return rearrange(self.table[self.index], "q k heads -> heads q k")
 
 
@@ -79,6 +80,7 @@ class WindowAttention(nn.Module):
         self.by = window // 2 if shifted else 0
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        """Attend inside windows; height and width must be multiples of the window."""
         height, width = x.shape[1:3]
         source = self.grid(x)
         queries = partition(shift(x, by=self.by), window=self.window)

@@ -35,6 +35,7 @@ class HybridWindowBlock(nn.Module):
         effort: float = 0.5,
         perturb: Perturbation | None = None,
     ) -> Mixed:
+        """Give the tokens after both branches, with the routing and losses of the second."""
         keep = keep_mask(x, self.depth, perturb)
         x = x + self.scale1 * keep * self.attention(self.norm1(x))
         mixed = self.ffn(self.norm2(x), energy, effort=effort, perturb=perturb)

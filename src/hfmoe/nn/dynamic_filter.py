@@ -44,6 +44,7 @@ class DynamicFilter(nn.Module):
         self.groups = groups
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Give `x` plus what its own kernels make of it."""
         height = x.shape[2]
         values = self.value(rearrange(x, "b c h w -> b (h w) c"))
         kernels = self.kernel(values).mT.contiguous()
@@ -63,4 +64,5 @@ class DepthwiseFilter(nn.Module):
         nn.init.zeros_(self.conv.bias)  # type: ignore[arg-type]
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Give `x` plus its depthwise convolution."""
         return x + self.conv(x)

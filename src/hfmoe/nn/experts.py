@@ -38,6 +38,7 @@ class GatedFFN(nn.Module):
         self.narrow = nn.Linear(hidden, dim)
 
     def forward(self, x: Float[Tensor, "*n c"]) -> Float[Tensor, "*n c"]:
+        """Transform each token alone."""
         a, b = self.widen(x).chunk(2, -1)
         return self.narrow(F.silu(a) * b)
 
@@ -57,6 +58,7 @@ class DenseFFN(nn.Module):
         effort: float = 0.5,
         perturb: Perturbation | None = None,
     ) -> Mixed:
+        """Transform each token; energy, effort and perturbation change nothing."""
         zero = x.new_zeros(())
         return Mixed(self.network(x), zero, zero, None)
 
@@ -91,13 +93,16 @@ class MoEFFN(nn.Module):
         effort: float = 0.5,
         perturb: Perturbation | None = None,
     ) -> Mixed:
+        """Route each window, given its high-band `energy`, and run the experts it is sent to."""
         windows = partition(x, window=self.window)
         scores = self.scores(windows, energy, perturb)
         choice = choose(scores, self.costs, top_k=self.top_k, effort=effort)
         share = load(choice.chosen, experts=len(self.experts))
         out = merge(self.dispatch(windows, choice), height=x.shape[1], width=x.shape[2])
+        size = {"b": x.shape[0], "y": energy.shape[1]}
         routing = LayerRouting(
-            *(rearrange(part, "(b y x) k -> b y x k", b=x.shape[0], y=energy.shape[1]) for part in choice[:2]),
+            rearrange(choice.chosen, "(b y x) k -> b y x k", **size),
+            rearrange(choice.gate, "(b y x) k -> b y x k", **size),
             share,
         )
         balance = balance_loss(share, choice.probability, cost_prior(self.costs))

@@ -46,6 +46,7 @@ class FrequencySplit(nn.Module):
             self.register_buffer("logits", binomial_logits(dim))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Bands:
+        """Split a map of even height and width."""
         kernel = self.logits.softmax(-1).view(-1, 1, TAPS, TAPS)
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
         low = F.conv2d(padded, kernel.to(x.dtype), stride=2, groups=x.shape[1])
@@ -56,6 +57,7 @@ class NoSplit(nn.Module):
     """Ablation: the low path gets 2x2 means and the high path everything."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Bands:
+        """Give 2x2 means as the low band and `x` itself as the high one."""
         return Bands(F.avg_pool2d(x, 2), x)
 
 

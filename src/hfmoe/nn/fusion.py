@@ -23,6 +23,7 @@ class Gate(nn.Module):
     def forward(
         self, asked: Float[Tensor, "b h w a"], answer: Float[Tensor, "b h w r"]
     ) -> Float[Tensor, "b h w c"]:
+        """Give the weighted answer, to be added to who asked."""
         return self.project(answer) * self.gate(asked).sigmoid()
 
 
@@ -47,6 +48,7 @@ class CrossAttention(nn.Module):
     def forward(
         self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]
     ) -> tuple[Float[Tensor, "b l h w"], Float[Tensor, "b c h2 w2"]]:
+        """Give both bands, each with what it learned from the other."""
         size = {"height": low.shape[2], "width": low.shape[3]}
         low_tokens = rearrange(low, "b c h w -> b h w c")
         high_tokens = rearrange(self.reduce_high(high), "b c h w -> b h w c")
@@ -68,6 +70,7 @@ class NoCrossAttention(nn.Module):
     def forward(
         self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]
     ) -> tuple[Float[Tensor, "b l h w"], Float[Tensor, "b c h2 w2"]]:
+        """Give both bands as they are."""
         return low, high
 
 
@@ -87,5 +90,6 @@ class Fusion(nn.Module):
     def forward(
         self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]
     ) -> Float[Tensor, "b c h2 w2"]:
+        """Join the bands at full resolution."""
         low, high = self.cross(low, high)
         return self.from_high(high).add_(self.from_low(low))

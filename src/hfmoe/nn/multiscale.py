@@ -35,6 +35,7 @@ class Join(nn.Module):
     def forward(
         self, coarse: Float[Tensor, "b c h w"], skip: Float[Tensor, "b f h2 w2"]
     ) -> Float[Tensor, "b f h2 w2"]:
+        """Give features at the skip's resolution."""
         fine = skip.shape[1]
         upper, lower = self.project.weight.split(fine, 1)
         joined = F.conv2d(self.up(coarse), upper, self.project.bias)
@@ -66,6 +67,7 @@ class MultiScale(nn.Module):
         effort: float = 0.5,
         perturb: Perturbation | None = None,
     ) -> Encoded:
+        """Run down and up; `energy` is that of the windows of the finest scale."""
         skips, energies, mixed = [], [energy], []
         for level, blocks in enumerate(self.encoders):
             x = run(blocks, x, energies[level], mixed, effort=effort, perturb=perturb)
@@ -88,7 +90,7 @@ class MultiScale(nn.Module):
 
 
 def run(
-    blocks: nn.ModuleList,
+    blocks: nn.Module,
     x: Float[Tensor, "b c h w"],
     energy: Float[Tensor, "b y x"],
     mixed: list,
@@ -98,7 +100,7 @@ def run(
 ) -> Float[Tensor, "b c h w"]:
     """Pass `x` through blocks as tokens, appending what each mixture reports to `mixed`."""
     tokens = rearrange(x, "b c h w -> b h w c")
-    for block in blocks:
+    for block in blocks.children():
         out = block(tokens, energy, effort=effort, perturb=perturb)
         mixed.append(out)
         tokens = out.x

@@ -17,6 +17,7 @@ class ChannelLayerNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Normalise each pixel."""
         tokens = rearrange(x, "b c h w -> b h w c")
         tokens = F.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
         return rearrange(tokens, "b h w c -> b c h w")
@@ -36,6 +37,7 @@ class GlobalResponseNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Weigh each channel by its share of the response."""
         energy = x.square().sum((2, 3), keepdim=True).add(self.eps**2).sqrt()
         response = energy / (energy.mean(1, keepdim=True) + self.eps)
         return self.gamma * (x * response) + self.beta + x

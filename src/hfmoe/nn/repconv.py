@@ -28,6 +28,7 @@ class RepConv(nn.Module):
         return self.conv3.weight + F.pad(point[:, :, None, None], (1, 1, 1, 1))
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:
+        """Convolve with the one kernel."""
         return F.conv2d(x, self.kernel().to(x.dtype), self.conv3.bias, padding=1)
 
     def fold(self) -> nn.Conv2d:
@@ -35,11 +36,12 @@ class RepConv(nn.Module):
         return fixed_conv(self.kernel(), self.conv3.bias, padding=1)
 
 
-def fixed_conv(weight: Float[Tensor, "o i k k"], bias: Float[Tensor, " o"], *, padding: int) -> nn.Conv2d:
-    """An ordinary convolution with a copy of this kernel and bias."""
+def fixed_conv(
+    weight: Float[Tensor, "o i k k"], bias: Float[Tensor, " o"] | None, *, padding: int
+) -> nn.Conv2d:
+    """An ordinary convolution with a copy of this kernel and bias (None is 0)."""
     out, dim, size, _ = weight.shape
     conv = nn.Conv2d(dim, out, size, padding=padding, device=weight.device, dtype=weight.dtype)
-    with torch.no_grad():
-        conv.weight.copy_(weight)
-        conv.bias.copy_(bias)  # type: ignore[union-attr]
+    zero = torch.zeros(out, device=weight.device, dtype=weight.dtype)
+    conv.load_state_dict({"weight": weight.detach(), "bias": zero if bias is None else bias.detach()})
     return conv

@@ -46,9 +46,7 @@ def effort_weight(effort: float) -> float:
     return math.copysign(CERTAIN, side) if abs(side) == 1 else side / (1 - abs(side))
 
 
-def choose(
-    scores: Float[Tensor, "n e"], costs: Float[Tensor, " e"], *, top_k: int, effort: float
-) -> Choice:
+def choose(scores: Float[Tensor, "n e"], costs: Float[Tensor, " e"], *, top_k: int, effort: float) -> Choice:
     """Pick the `top_k` best experts of each window by score plus effort times relative cost.
 
     Deterministic; each window alone decides. The gate is the expert's share in the softmax of the

@@ -16,4 +16,5 @@ class Stem(nn.Module):
         self.norm = build_norm(norm, dim)
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d hs ws"]:
+        """Lift an image whose sides are multiples of `unshuffle`."""
         return self.norm(self.conv(self.unshuffle(image)))

@@ -13,6 +13,7 @@ class ConvGate(nn.Module):
     """Halve the channels by multiplying one half with the other (NAFNet, arXiv 2204.04676)."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        """Multiply the halves."""
         a, b = x.chunk(2, 1)
         return a * b
 
@@ -29,6 +30,7 @@ class ScaledConv(nn.Module):
         self.scale = nn.Parameter(torch.full((out,), scale))
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:
+        """Convolve with the scaled kernel."""
         weight, bias = self.collapsed()
         return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype))
 
@@ -62,4 +64,5 @@ class TextureBlock(nn.Module):
         self.out = ScaledConv(hidden, dim, scale=residual_scale)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Add local detail to `x`."""
         return self.out(self.body(x)).add_(x)

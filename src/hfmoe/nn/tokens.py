@@ -22,6 +22,7 @@ class GroupTokens(nn.Module):
         self.group = group
 
     def forward(self, x: Float[Tensor, "b h w c"], *, window: int) -> Float[Tensor, "n 1 c"]:
+        """Give each window its group's token, windows in the order of `partition`."""
         means = F.avg_pool2d(rearrange(x, "b h w c -> b c h w"), window)
         rows, columns = means.shape[2:]
         pooled = F.avg_pool2d(means, self.group, ceil_mode=True, count_include_pad=False)

@@ -28,6 +28,7 @@ class BilinearBase(nn.Module):
         self.register_buffer("kernel", rearrange(kernel, "y x o c i j -> (y x o) c i j"), persistent=False)
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b s h w"]:
+        """Give the sub-pixels of the enlarged image."""
         padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
         return F.conv2d(padded, self.kernel.to(image.dtype))
 
@@ -60,5 +61,6 @@ class Upsampler(nn.Module):
     def forward(
         self, features: Float[Tensor, "b d hf wf"], image: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h2 w2"]:
+        """Give the restored image: corrections of `features` over the enlarged `image`."""
         corrections = shuffle(self.project(features), by=self.folding)
         return shuffle(corrections.add_(self.base(image)), by=self.scale)

@@ -44,15 +44,15 @@ class Screen:
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Show a record of kind "train" or "validation"."""
-        self._facts |= described(record)
+        news = described(record)
+        self._facts |= news
         step = record["step"]
         if record["kind"] == "train":
-            self._facts["left"] = f"{duration(self._seconds_left(step))} left"
-        facts = "  ".join(self._facts.values())
+            news["left"] = self._facts["left"] = f"{duration(self._seconds_left(step))} left"
         if self._bar:
-            self._bar.update(self._task, completed=step, facts=facts, refresh=True)
+            self._bar.update(self._task, completed=step, facts="  ".join(self._facts.values()), refresh=True)
         else:
-            self.say(f"step {step}/{self._steps}  {facts}")
+            self.say(f"step {step}/{self._steps}  {'  '.join(news.values())}")
 
     def _seconds_left(self, step: int) -> float:
         seconds = time.perf_counter() - self._begin
