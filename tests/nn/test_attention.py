@@ -4,7 +4,7 @@ from einops import rearrange
 
 from hfmoe.nn.attention import WindowAttention
 from hfmoe.nn.deformable import DeformableGrid, sample
-from hfmoe.nn.windows import merge, partition, shift, shift_mask
+from hfmoe.nn.windows import merge, partition, shift, shift_mask, wrapped_sides
 
 WINDOW = 4
 
@@ -55,7 +55,8 @@ def test_the_shift_mask_pairs_only_tokens_that_were_neighbours():
     place = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"), -1)
     rolled = partition(shift(place[None].float(), by=2), window=WINDOW)
     distance = (rolled[:, :, None] - rolled[:, None]).abs().amax(-1)
-    mask = shift_mask(height, width, window=WINDOW, by=2, device=torch.device("cpu"))
+    sides = wrapped_sides(height, width, window=WINDOW, by=2, device=torch.device("cpu"))
+    mask = shift_mask(sides)
     assert torch.equal(mask, distance < WINDOW)
 
 
@@ -104,6 +105,16 @@ def test_a_global_token_carries_far_windows_and_leaves_far_groups_out_of_reach_w
     with_token = reach_of(attention(shifted=False, group=2), 0, 0, size=24)
     without = reach_of(attention(shifted=False), 0, 0, size=24)
     assert with_token.all() and without.sum() == WINDOW**2
+
+
+def test_a_token_does_not_reach_the_opposite_border_through_a_shifted_window():
+    layer = attention(shifted=True, group=1)
+    assert layer.tokens is not None
+    x = torch.randn(1, 12, 12, 8)
+    plain = layer(x)
+    layer.tokens.register_forward_hook(lambda *call: call[-1] + torch.arange(9.0)[:, None, None].ge(6))
+    changed = (layer(x) - plain).abs().amax((0, -1)) > 1e-6
+    assert not changed[:10].any() and changed[10:].any()
 
 
 def test_tokens_accept_a_number_of_windows_that_groups_do_not_divide():

@@ -69,8 +69,9 @@ def test_inference_is_deterministic_and_training_noise_is_replayable():
     assert torch.equal(noisy(1), noisy(1)) and not torch.equal(noisy(1), noisy(2))
 
 
-def test_the_ends_of_effort_select_the_cheapest_and_the_heaviest_and_gate_with_one():
-    layer, (x, energy) = mixture(), inputs()
+@pytest.mark.parametrize("top_k", [1, 2])
+def test_the_ends_of_effort_select_the_cheapest_and_the_heaviest_and_gate_with_one(top_k):
+    layer, (x, energy) = mixture(top_k), inputs()
     for effort, expert in ((0.0, 0), (1.0, 3)):
         mixed = layer(x, energy, effort=effort)
         assert (mixed.routing.chosen == expert).all()

@@ -1,8 +1,35 @@
 """Configuration of the network: shape parameters and one switch for each ablation."""
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, fields
 
-STEM_NORMS = TEXTURE_NORMS = ("layer", "grn", "none")
+NORMS = ("layer", "grn", "none")
+CHOICES: dict[str, tuple[object, ...]] = {
+    "scale": (1, 2, 3, 4),
+    "channels": (1, 3),
+    "stem_norm": NORMS,
+    "texture": ("depthwise", "dense"),
+    "texture_norm": NORMS,
+}
+LEAST = {
+    "dim": 1,
+    "low_dims": 1,
+    "encoder_blocks": 0,
+    "decoder_blocks": 0,
+    "window": 2,
+    "head_dim": 1,
+    "token_group": 0,
+    "deformable_reach": 0,
+    "experts": 1 / 64,
+    "top_k": 1,
+    "texture_blocks": 0,
+    "texture_hidden": 1,
+    "dynamic_width": 1,
+    "dynamic_groups": 1,
+    "dynamic_kernel": 1,
+    "cross_dim": 1,
+    "residual_scale": 0,
+}
 
 
 @dataclass(frozen=True)
@@ -70,27 +97,33 @@ class HFMoEConfig:
     residual_scale: float = 0.2
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            check_type(field.name, getattr(self, field.name), like=field.default)
+        for name, least in LEAST.items():
+            values = getattr(self, name)
+            for value in values if isinstance(values, tuple) else (values,):
+                require(least <= value < math.inf, name, value, f"be at least {least}")
+        for name, choices in CHOICES.items():
+            require(getattr(self, name) in choices, name, getattr(self, name), f"be one of {choices}")
+        self._check_shape()
+
+    def _check_shape(self) -> None:
         scales = len(self.low_dims)
-        require(self.scale in (1, 2, 3, 4), "scale", self.scale, "be 1, 2, 3 or 4")
-        require(self.channels in (1, 3), "channels", self.channels, "be 1 or 3")
         require(1 <= scales <= 3, "low_dims", self.low_dims, "have 1 to 3 scales")
         blocks = (len(self.encoder_blocks), len(self.decoder_blocks))
-        require(blocks == (scales, scales - 1), "blocks", blocks, f"be counts for {scales} scales")
+        rule = f"be {scales} and {scales - 1} for {scales} scales"
+        require(blocks == (scales, scales - 1), "length of encoder_blocks and decoder_blocks", blocks, rule)
         require(1 <= len(self.experts) <= 4, "experts", self.experts, "be 1 to 4 widths")
-        require(
-            tuple(sorted(self.experts)) == self.experts, "experts", self.experts, "go from cheap to heavy"
-        )
-        require(1 <= self.top_k <= len(self.experts), "top_k", self.top_k, "be at most the number of experts")
+        cheap_first = tuple(sorted(self.experts)) == self.experts
+        require(cheap_first, "experts", self.experts, "go from cheap to heavy")
+        require(self.top_k <= len(self.experts), "top_k", self.top_k, "be at most the number of experts")
         for dim in self.low_dims:
             require(dim % self.head_dim == 0, "low_dims", dim, f"be a multiple of head_dim {self.head_dim}")
-        require(
-            self.dynamic_width % self.dynamic_groups == 0,
-            "dynamic_width", self.dynamic_width, f"be a multiple of dynamic_groups {self.dynamic_groups}",
-        )  # fmt: skip
+        groups = self.dynamic_groups
+        fits = self.dynamic_width % groups == 0
+        require(fits, "dynamic_width", self.dynamic_width, f"be a multiple of dynamic_groups {groups}")
         require(self.dynamic_kernel % 2 == 1, "dynamic_kernel", self.dynamic_kernel, "be odd")
-        require(self.texture in ("depthwise", "dense"), "texture", self.texture, "be depthwise or dense")
-        for norm in (self.stem_norm, self.texture_norm):
-            require(norm in STEM_NORMS, "norm", norm, "be layer, grn or none")
+        require(self.window % 2 == 0, "window", self.window, "be even")
 
     @property
     def folding(self) -> int:
@@ -101,6 +134,18 @@ class HFMoEConfig:
     def size_multiple(self) -> int:
         """Height and width are padded to a multiple of this inside."""
         return self.folding * 2 * self.window * 2 ** (len(self.low_dims) - 1)
+
+
+def check_type(name: str, value: object, *, like: object) -> None:
+    """ValueError unless `value` has the type of `like`; whole numbers pass as floats, tuples item by item."""
+    if isinstance(like, tuple):
+        require(isinstance(value, tuple), name, value, "be a list")
+        for item in value if isinstance(value, tuple) else ():
+            check_type(name, item, like=like[0])
+        return
+    kinds = (int, float) if isinstance(like, float) else type(like)
+    fits = isinstance(value, kinds) and (isinstance(like, bool) or not isinstance(value, bool))
+    require(fits, name, value, f"be a {'number' if isinstance(like, float) else type(like).__name__}")
 
 
 def require(holds: bool, field: str, value: object, rule: str) -> None:

@@ -22,20 +22,28 @@ class Parameters(NamedTuple):
 
 
 class MultiplyAdds(NamedTuple):
-    """Multiply-adds of one image: heaviest expert everywhere, and routed by the cost prior."""
+    """Multiply-adds of one image: the `top_k` heaviest experts everywhere, and loads that follow 1 / cost."""
 
     dense: int
     expected: int
 
 
-def expected_share(layer: MoEFFN) -> float:
-    """Mean expert cost over the heaviest's when `top_k` choices follow the cost prior."""
-    return layer.top_k * float((cost_prior(layer.costs) * layer.costs).sum())
+class Shares(NamedTuple):
+    """Cost of a mixture over its heaviest expert's: at most, and when choices follow the cost prior."""
+
+    most: float
+    expected: float
+
+
+def shares(layer: MoEFFN) -> Shares:
+    """How much of the heaviest expert's cost a mixture's `top_k` choices are."""
+    most = float(layer.costs.topk(layer.top_k).values.sum())
+    return Shares(most, min(most, layer.top_k * float((cost_prior(layer.costs) * layer.costs).sum())))
 
 
 def count_parameters(config: HFMoEConfig) -> Parameters:
     """Parameters of the network that `config` describes, before folding."""
-    network = HFMoE(config)
+    network = built(config)
     total = sum(parameter.numel() for parameter in network.parameters())
     idle = 0.0
     for layer in network.modules():
@@ -44,6 +52,12 @@ def count_parameters(config: HFMoEConfig) -> Parameters:
             used = layer.top_k * float((cost_prior(layer.costs) * torch.tensor(sizes)).sum())
             idle += sum(sizes) - used
     return Parameters(total, round(total - idle))
+
+
+def built(config: HFMoEConfig) -> HFMoE:
+    """A network of this configuration, made without moving torch's random state."""
+    with torch.random.fork_rng(devices=[]):
+        return HFMoE(config)
 
 
 class Tally(nn.Module):
@@ -69,10 +83,10 @@ class Tally(nn.Module):
 def multiply_adds(config: HFMoEConfig, height: int, width: int) -> MultiplyAdds:
     """Multiply-adds of the folded network for a (1, channels, height, width) input.
 
-    Convolutions, matrix products, attention, dynamic filters and experts count; elementwise
-    operations and the enlargement of the base do not.
+    Convolutions (the bilinear base is one), matrix products, attention, dynamic filters and experts
+    count; elementwise operations do not.
     """
-    shares = [expected_share(layer) for layer in HFMoE(config).modules() if isinstance(layer, MoEFFN)]
+    costs = [shares(layer) for layer in built(config).modules() if isinstance(layer, MoEFFN)]
     with torch.device("meta"):
         network = HFMoE(config)
         image = torch.zeros(1, config.channels, height, width)
@@ -89,5 +103,6 @@ def multiply_adds(config: HFMoEConfig, height: int, width: int) -> MultiplyAdds:
     filters = pixels * config.dynamic_width * config.dynamic_kernel**2 if config.dynamic_filter else 0
     common = counter.get_total_flops() // 2 + filters
     heaviest = [tally.heaviest for tally in tallies]
-    expected = sum(share * each for share, each in zip(shares, heaviest, strict=True))
-    return MultiplyAdds(common + sum(heaviest), round(common + expected))
+    most = sum(cost.most * each for cost, each in zip(costs, heaviest, strict=True))
+    expected = sum(cost.expected * each for cost, each in zip(costs, heaviest, strict=True))
+    return MultiplyAdds(round(common + most), round(common + expected))

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hfmoe.nn.deformable import DeformableGrid
 from hfmoe.nn.tokens import GroupTokens
-from hfmoe.nn.windows import merge, partition, shift, shift_mask
+from hfmoe.nn.windows import merge, partition, shift, shift_mask, wrapped_sides
 
 
 def relative_index(window: int) -> Tensor:
@@ -52,7 +52,7 @@ def attend(
     return rearrange(out, "n h t d -> n t (h d)")
 
 
-def masked_bias(bias: Float[Tensor, "h t t"], mask: Bool[Tensor, "n t t"]) -> Float[Tensor, "n h t t"]:
+def masked_bias(bias: Float[Tensor, "h t s"], mask: Bool[Tensor, "n t s"]) -> Float[Tensor, "n h t s"]:
     """Bias of each window with forbidden pairs at minus infinity."""
     return bias[None].masked_fill(~mask[:, None], float("-inf"))
 
@@ -62,7 +62,8 @@ class WindowAttention(nn.Module):
 
     `shifted` rolls the map by half a window first; pairs that the roll made neighbours across
     opposite borders are masked. `reach` > 0 lets keys and values be read at learned offsets.
-    `group` > 0 adds the window group's global token as one more key and value.
+    `group` > 0 adds the window group's global token as one more key and value, for all but the tokens
+    that the roll brought from the opposite border.
     """
 
     def __init__(
@@ -88,14 +89,15 @@ class WindowAttention(nn.Module):
         bias = self._bias(height, width, x.device)
         if self.tokens is not None:
             keys = torch.cat((keys, self.tokens(x, window=self.window)), 1)
-            bias = F.pad(bias, (0, 1))
         key, value = self.keyvalue(keys).chunk(2, -1)
         attended = attend(self.query(queries), key, value, heads=self.heads, bias=bias)
         return shift(merge(self.out(attended), height=height, width=width), by=-self.by)
 
-    def _bias(self, height: int, width: int, device: torch.device) -> Float[Tensor, "m heads t t"]:
-        bias = self.bias()
+    def _bias(self, height: int, width: int, device: torch.device) -> Float[Tensor, "m heads t s"]:
+        token = 0 if self.tokens is None else 1
+        bias = F.pad(self.bias(), (0, token))
         if not self.by:
             return bias[None]
-        mask = shift_mask(height, width, window=self.window, by=self.by, device=device)
+        sides = wrapped_sides(height, width, window=self.window, by=self.by, device=device)
+        mask = torch.cat((shift_mask(sides), (sides == 0)[..., None][..., :token]), -1)
         return masked_bias(bias, mask)

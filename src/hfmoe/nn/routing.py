@@ -50,9 +50,11 @@ def choose(scores: Float[Tensor, "n e"], costs: Float[Tensor, " e"], *, top_k: i
     """Pick the `top_k` best experts of each window by score plus effort times relative cost.
 
     Deterministic; each window alone decides. The gate is the expert's share in the softmax of the
-    same biased scores, so the middle effort is exactly the trained routing and the ends gate with 1.
+    same biased scores, so the middle effort is exactly the trained routing. At the ends one expert
+    alone is chosen, with gate 1, whatever `top_k` is.
     """
     weight = effort_weight(effort)
+    top_k = 1 if abs(weight) == CERTAIN else top_k
     biased = (scores + weight * costs) if weight else scores
     probability = biased.float().softmax(-1)
     gate, chosen = probability.topk(top_k, dim=-1)

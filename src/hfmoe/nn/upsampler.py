@@ -1,5 +1,7 @@
 """Pixel-shuffle upsampler with the interpolated input as its base."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
@@ -45,10 +47,16 @@ def shuffle(x: Float[Tensor, "b s h w"], *, by: int) -> Float[Tensor, "b c h2 w2
     return rearrange(rows, "b h w c -> b c h w")
 
 
+def exactly(image: Tensor) -> AbstractContextManager[object]:
+    """No autocast for this image's device (the meta device, where costs are counted, knows none)."""
+    return nullcontext() if image.is_meta else torch.autocast(image.device.type, enabled=False)
+
+
 class Upsampler(nn.Module):
     """Sub-pixel corrections plus the interpolated image, shuffled to the output size.
 
-    `folding` is what the stem folded: those sub-pixels are in the corrections too.
+    `folding` is what the stem folded: those sub-pixels are in the corrections too. The sum keeps the
+    image's own type under autocast: bfloat16 would round the image itself to steps of 1/256.
     """
 
     def __init__(self, dim: int, channels: int, *, scale: int, folding: int) -> None:
@@ -62,5 +70,7 @@ class Upsampler(nn.Module):
         self, features: Float[Tensor, "b d hf wf"], image: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h2 w2"]:
         """Give the restored image: corrections of `features` over the enlarged `image`."""
-        corrections = shuffle(self.project(features), by=self.folding)
-        return shuffle(corrections.add_(self.base(image)), by=self.scale)
+        corrections = shuffle(self.project(features), by=self.folding).to(image.dtype)
+        with exactly(image):
+            base = self.base(image)
+        return shuffle(corrections.add_(base), by=self.scale)

@@ -2,7 +2,7 @@
 
 import torch
 from einops import rearrange
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 
@@ -24,12 +24,16 @@ def shift(x: Float[Tensor, "b h w c"], *, by: int) -> Float[Tensor, "b h w c"]:
     return x.roll((-by, -by), (1, 2)) if by else x
 
 
-def shift_mask(
+def wrapped_sides(
     height: int, width: int, *, window: int, by: int, device: torch.device
-) -> Bool[Tensor, "n t t"]:
-    """Which token pairs of each window of a map rolled by `by` were neighbours before the roll."""
+) -> Int[Tensor, "n t"]:
+    """For each window of a map rolled by `by`, which tokens came around: 0 none, 1 left, 2 top, 3 both."""
     rows = (torch.arange(height, device=device) >= height - by).int()
     columns = (torch.arange(width, device=device) >= width - by).int()
     side = rows[:, None] * 2 + columns[None, :]
-    side = rearrange(side, "(y i) (x j) -> (y x) (i j)", i=window, j=window)
-    return side[:, :, None] == side[:, None, :]
+    return rearrange(side, "(y i) (x j) -> (y x) (i j)", i=window, j=window)
+
+
+def shift_mask(sides: Int[Tensor, "n t"]) -> Bool[Tensor, "n t t"]:
+    """Which token pairs of each window were neighbours before the roll, by their `wrapped_sides`."""
+    return sides[:, :, None] == sides[:, None, :]
