@@ -48,7 +48,7 @@ class Plain(nn.Module):
 
 
 PAIRS = {"nano-x4": (32, 7), "tiny-x4": (64, 7)}
-"""Width and layers of the plain yardsticks: 70K parameters for nano; 251K for tiny, less than the 280K allowed."""
+"""Width and layers of the plain yardsticks: 70K parameters for nano, 251K for tiny (280K are allowed)."""
 
 BLOCKS = (
     HybridWindowBlock,
