@@ -181,3 +181,11 @@ def wait_for_step(run: Path, step: int, process: subprocess.Popen[bytes]) -> Non
         assert process.poll() is None, "the run ended before it could be killed"
         time.sleep(0.01)
     raise TimeoutError(f"no step {step} in {log}")
+
+
+def test_bfloat16_trains_and_keeps_float32_weights(make: Make):
+    recipe = make(steps=2, hardware={"precision": "bf16-mixed", "accelerator": "cpu"})
+    train(recipe)
+    assert all(
+        tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights(recipe.run).values()
+    )

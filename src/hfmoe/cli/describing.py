@@ -63,8 +63,8 @@ def _info_table(
     table = Table(title=f"{model}, input {size}", show_header=False)
     table.add_row("parameters", f"{parameters.total:,}")
     table.add_row("  active for a pixel", f"{parameters.active:,}")
-    table.add_row("multiply-adds, every expert", f"{work.dense / 1e9:.2f} G")
-    table.add_row("  expected under the routing", f"{work.expected / 1e9:.2f} G")
+    table.add_row("multiply-adds, heaviest expert", f"{work.dense / 1e9:.2f} G")
+    table.add_row("  if loads follow 1 / cost", f"{work.expected / 1e9:.2f} G")
     table.add_row("latency", f"{found.latency_ms:.0f} ms ({how})")
     table.add_row("peak memory", f"{found.peak_mib:.0f} MiB above the process at rest")
     return table

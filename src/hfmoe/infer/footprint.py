@@ -14,8 +14,12 @@ def grid(config: HFMoEConfig) -> int:
 
 
 def halo(config: HFMoEConfig) -> int:
-    """Input pixels around a tile that are seen but not used: one window of the coarsest scale."""
-    return config.size_multiple
+    """Input pixels around a tile that are seen but not used: two windows of the coarsest scale.
+
+    A tile's border reaches its first window in a plain block, half a window further in a shifted one,
+    and a few positions more through deformable reads: two windows cover one such pair at each scale.
+    """
+    return 2 * config.size_multiple
 
 
 def bytes_per_pixel(config: HFMoEConfig) -> int:

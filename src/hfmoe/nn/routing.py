@@ -1,7 +1,6 @@
 """Routing of windows to experts: scores, selection, gates and the losses that keep it healthy."""
 
 import math
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -11,8 +10,7 @@ from torch import Tensor
 CERTAIN = 1e6
 
 
-@dataclass(frozen=True)
-class Perturbation:
+class Perturbation(NamedTuple):
     """What training adds to a forward pass; inference passes none of it.
 
     Attributes:

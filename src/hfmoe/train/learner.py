@@ -45,12 +45,19 @@ class WarmStart(NamedTuple):
     fresh: tuple[str, ...]
 
 
-def build_learner(recipe: Recipe, fabric: Fabric) -> tuple[Learner, WarmStart | None]:
-    """Build the network with weights from the recipe's seed, or from the weights it starts from."""
+def build_learner(
+    recipe: Recipe, fabric: Fabric, *, resumed: bool = False
+) -> tuple[Learner, WarmStart | None]:
+    """Build the network with weights from the recipe's seed, or from the weights it starts from.
+
+    A resumed run reads no start weights: its checkpoint holds all.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         network = HFMoE(recipe.config()).train()
-    start = warm_start(network, load_weights(find_weights(recipe.init)).network) if recipe.init else None
+    start = None
+    if recipe.init and not resumed:
+        start = warm_start(network, load_weights(find_weights(recipe.init)).network)
     network = network.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = WeightAverage(network)
     model, optimizer = fabric.setup(network, make_adam(network.parameters(), recipe.optimizer))

@@ -48,7 +48,7 @@ def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
         fabric = stack.enter_context(numerics(recipe.hardware))
         screen = stack.enter_context(Screen(name=recipe.name, steps=recipe.steps, start=standing.step))
         photos, examples = read_data(recipe, screen)
-        learner, start = build_learner(recipe, fabric)
+        learner, start = build_learner(recipe, fabric, resumed=state is not None)
         if start and not state:
             screen.say(
                 f"{len(start.taken)} tensors from {recipe.init}; fresh: {', '.join(start.fresh) or 'none'}"

@@ -11,7 +11,7 @@ from torch import Tensor
 from hfmoe.models.network import LayerRouting
 
 
-class NonFiniteError(ArithmeticError):
+class NonFiniteError(ValueError):
     """A loss term or the gradient is not finite; names the step and the term."""
 
 

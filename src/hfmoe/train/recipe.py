@@ -82,9 +82,9 @@ class Hardware(Section):
     """Where and how precisely it runs, in the terms of Lightning Fabric."""
 
     accelerator: str = "auto"
-    devices: int | str = 1
+    devices: Literal[1] = 1
     strategy: str = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: Positive | None = None
     deterministic: bool = True
 

@@ -38,7 +38,9 @@ class RunFolder:
         """Make the folder and write the recipe: from here on there is a run to resume."""
         self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
-        self.recipe.write_text(yaml.safe_dump(recipe.as_data(), sort_keys=False), encoding="utf-8")
+        part = self.recipe.with_suffix(".part")
+        part.write_text(yaml.safe_dump(recipe.as_data(), sort_keys=False), encoding="utf-8")
+        part.replace(self.recipe)
 
     def resume(self, recipe: Recipe) -> dict[str, Any] | None:
         """Read the checkpoint of the same recipe; None where the run was stopped before its first one.
