@@ -4,7 +4,7 @@ from einops import rearrange
 
 from hfmoe.nn.attention import WindowAttention
 from hfmoe.nn.deformable import DeformableGrid, sample
-from hfmoe.nn.windows import merge, partition, shift, shift_mask, wrapped_sides
+from hfmoe.nn.windows import edge_kinds, merge, partition, shift, shift_mask, wrapped_sides
 
 WINDOW = 4
 
@@ -55,8 +55,9 @@ def test_the_shift_mask_pairs_only_tokens_that_were_neighbours():
     place = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"), -1)
     rolled = partition(shift(place[None].float(), by=2), window=WINDOW)
     distance = (rolled[:, :, None] - rolled[:, None]).abs().amax(-1)
-    sides = wrapped_sides(height, width, window=WINDOW, by=2, device=torch.device("cpu"))
-    mask = shift_mask(sides)
+    cpu = torch.device("cpu")
+    kinds = edge_kinds(height // WINDOW, width // WINDOW, device=cpu)
+    mask = shift_mask(wrapped_sides(window=WINDOW, by=2, device=cpu))[kinds]
     assert torch.equal(mask, distance < WINDOW)
 
 

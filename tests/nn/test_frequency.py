@@ -2,7 +2,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfmoe.nn.frequency import FrequencySplit, NoSplit, inject_noise, upsample, window_energy
+from hfmoe.nn.frequency import TYPICAL, FrequencySplit, NoSplit, inject_noise, upsample, window_energy
 
 EVEN = st.integers(1, 9).map(lambda half: 2 * half)
 
@@ -51,9 +51,9 @@ def test_without_the_split_the_high_path_gets_the_input_itself():
     assert torch.equal(NoSplit()(x).high, x)
 
 
-def test_window_energy_is_the_log_of_each_windows_root_mean_square():
-    high = torch.ones(1, 4, 32, 32)
-    high[:, :, 16:, 16:] = 3.0
+def test_window_energy_is_the_log_of_each_windows_root_mean_square_over_the_typical_one():
+    high = torch.full((1, 4, 32, 32), TYPICAL)
+    high[:, :, 16:, 16:] *= 3.0
     energy = window_energy(high, window=16)
     torch.testing.assert_close(energy, torch.tensor([[[1.0, 1.0], [1.0, 3.0]]]).log())
 

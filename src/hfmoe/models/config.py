@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass, fields
 
-NORMS = ("layer", "grn", "none")
+NORMS = ("layer", "rms", "grn", "none")
 CHOICES: dict[str, tuple[object, ...]] = {
     "scale": (1, 2, 3, 4),
     "channels": (1, 3),
@@ -40,7 +40,7 @@ class HFMoEConfig:
         scale: enlargement, 1 to 4.
         channels: image channels, 1 (gray) or 3 (RGB).
         dim: width of the high path at full resolution.
-        stem_norm: "layer", "grn" or "none".
+        stem_norm: "layer", "rms", "grn" or "none".
         unshuffle: the stem folds 2x2 pixels into channels first (for scale 1).
         frequency_split: off, both paths get all frequencies.
         learned_split: off, the low-pass stays binomial.
@@ -56,7 +56,7 @@ class HFMoEConfig:
         texture_blocks: conv-gated blocks on the high path.
         texture: "depthwise" or "dense" spatial convolution in them.
         texture_hidden: gated width in them.
-        texture_norm: "layer", "grn" or "none".
+        texture_norm: "layer", "rms", "grn" or "none".
         dynamic_filter: off, a depthwise convolution instead.
         dynamic_width: channels the dynamic filter works on.
         dynamic_groups: kernels a pixel predicts.
@@ -80,13 +80,13 @@ class HFMoEConfig:
     window: int = 8
     head_dim: int = 32
     token_group: int = 0
-    deformable_reach: float = 2.0
+    deformable_reach: float = 0.0
     experts: tuple[float, ...] = (0.25, 0.5, 1.0)
     top_k: int = 1
     texture_blocks: int = 3
     texture: str = "dense"
     texture_hidden: int = 16
-    texture_norm: str = "none"
+    texture_norm: str = "rms"
     dynamic_filter: bool = True
     dynamic_width: int = 8
     dynamic_groups: int = 2

@@ -12,7 +12,7 @@ from hfmoe.nn.block import HybridWindowBlock
 from hfmoe.nn.dynamic_filter import DepthwiseFilter, DynamicFilter
 from hfmoe.nn.experts import DenseFFN, LayerRouting, MoEFFN
 from hfmoe.nn.frequency import FrequencySplit, NoSplit, inject_noise, window_energy
-from hfmoe.nn.fusion import CrossAttention, Fusion, NoCrossAttention
+from hfmoe.nn.fusion import CrossAttention, Fusion
 from hfmoe.nn.multiscale import MultiScale
 from hfmoe.nn.repconv import RepConv
 from hfmoe.nn.routing import Perturbation
@@ -156,10 +156,10 @@ def build_filter(config: HFMoEConfig) -> nn.Module:
     )
 
 
-def build_cross(config: HFMoEConfig) -> nn.Module:
-    """Cross-attention between the bands, or its ablation."""
+def build_cross(config: HFMoEConfig) -> CrossAttention | None:
+    """Cross-attention between the bands, or None, its ablation."""
     if not config.cross_attention:
-        return NoCrossAttention()
+        return None
     return CrossAttention(
         config.dim, config.low_dims[0], reduced=config.cross_dim, heads=1, window=config.window
     )

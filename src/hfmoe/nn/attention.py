@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from hfmoe.nn.deformable import DeformableGrid
 from hfmoe.nn.tokens import GroupTokens
-from hfmoe.nn.windows import merge, partition, shift, shift_mask, wrapped_sides
+from hfmoe.nn.windows import edge_kinds, merge, partition, shift, shift_mask, wrapped_sides
 
 
 def relative_index(window: int) -> Tensor:
@@ -53,7 +53,7 @@ def attend(
 
 
 def masked_bias(bias: Float[Tensor, "h t s"], mask: Bool[Tensor, "n t s"]) -> Float[Tensor, "n h t s"]:
-    """Bias of each window with forbidden pairs at minus infinity."""
+    """Bias of each kind of window with forbidden pairs at minus infinity."""
     return bias[None].masked_fill(~mask[:, None], float("-inf"))
 
 
@@ -98,6 +98,7 @@ class WindowAttention(nn.Module):
         bias = F.pad(self.bias(), (0, token))
         if not self.by:
             return bias[None]
-        sides = wrapped_sides(height, width, window=self.window, by=self.by, device=device)
+        sides = wrapped_sides(window=self.window, by=self.by, device=device)
         mask = torch.cat((shift_mask(sides), (sides == 0)[..., None][..., :token]), -1)
-        return masked_bias(bias, mask)
+        kinds = edge_kinds(height // self.window, width // self.window, device=device)
+        return masked_bias(bias, mask)[kinds]

@@ -26,6 +26,12 @@ def apply_filters(
     return rearrange(out, "b g m h w -> b (g m) h w")
 
 
+def planes(layer: nn.Linear, x: Float[Tensor, "b i n"]) -> Float[Tensor, "b o n"]:
+    """A linear layer of columns instead of rows: with few channels, several times as fast on a CPU."""
+    weight = layer.weight.expand(x.shape[0], -1, -1)
+    return torch.baddbmm(layer.bias[:, None], weight, x)
+
+
 class DynamicFilter(nn.Module):
     """x + out(filtered values): kernels per pixel, predicted by 1x1 convolutions, from the identity.
 
@@ -46,12 +52,12 @@ class DynamicFilter(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Give `x` plus what its own kernels make of it."""
         height = x.shape[2]
-        values = self.value(rearrange(x, "b c h w -> b (h w) c"))
-        kernels = self.kernel(values).mT.contiguous()
+        values = planes(self.value, rearrange(x, "b c h w -> b c (h w)"))
+        kernels = planes(self.kernel, values)
         kernels = rearrange(kernels, "b (g t) (h w) -> b g t h w", g=self.groups, h=height)
-        values = rearrange(values.mT.contiguous(), "b c (h w) -> b c h w", h=height)
-        filtered = rearrange(apply_filters(values, kernels), "b c h w -> b h w c")
-        return rearrange(self.out(filtered), "b h w c -> b c h w").add_(x)
+        filtered = apply_filters(rearrange(values, "b c (h w) -> b c h w", h=height), kernels)
+        out = self.out(rearrange(filtered, "b c h w -> b (h w) c"))
+        return rearrange(out, "b (h w) c -> b c h w", h=height).add_(x)
 
 
 class DepthwiseFilter(nn.Module):

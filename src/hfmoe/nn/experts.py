@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from hfmoe.nn.routing import Choice, Perturbation, balance_loss, choose, cost_prior, load, z_loss
 from hfmoe.nn.windows import merge, partition
 
+ROUTER_START = 0.2
+"""Standard deviation of fresh router weights: scores of different windows differ from the first step."""
+
 
 class LayerRouting(NamedTuple):
     """What one mixture layer did: experts and gates by window, and each expert's share of windows."""
@@ -78,7 +81,7 @@ class MoEFFN(nn.Module):
         if not 1 <= top_k <= len(hidden):
             raise ValueError(f"top_k {top_k} must be in [1, {len(hidden)}], the number of experts")
         self.router = nn.Linear(dim + 1, len(hidden))
-        nn.init.normal_(self.router.weight, std=0.02)
+        nn.init.normal_(self.router.weight, std=ROUTER_START)
         nn.init.zeros_(self.router.bias)
         self.experts = nn.ModuleList(GatedFFN(dim, width) for width in hidden)
         self.register_buffer("costs", torch.tensor(hidden) / max(hidden), persistent=False)

@@ -8,6 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 TAPS = 4
+TYPICAL = 0.03
+"""Root mean square of the high band of photos after a fresh stem: the router's energies lie around 0."""
 
 
 class Bands(NamedTuple):
@@ -62,10 +64,10 @@ class NoSplit(nn.Module):
 
 
 def window_energy(high: Float[Tensor, "b c h w"], *, window: int) -> Float[Tensor, "b wy wx"]:
-    """Log root mean square of the high band in each `window` x `window` square of its pixels."""
+    """Log of the high band's root mean square over `TYPICAL`, in squares of `window` x `window` pixels."""
     norm = torch.linalg.vector_norm(high, dim=1, keepdim=True)
     mean_square = F.avg_pool2d(norm.square(), window).squeeze(1) / high.shape[1]
-    return mean_square.clamp_min(1e-8).log().mul(0.5)
+    return mean_square.div(TYPICAL**2).clamp_min(1e-4).log().mul(0.5)
 
 
 def inject_noise(

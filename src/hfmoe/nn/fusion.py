@@ -1,36 +1,47 @@
 """Cross-frequency fusion: each band asks the other inside aligned windows, then both are joined."""
 
+from typing import NamedTuple
+
+import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.nn.attention import RelativeBias, attend
+from hfmoe.nn.pointwise import add_pointwise_
+from hfmoe.nn.upsampler import shuffle
 from hfmoe.nn.windows import merge, partition
 
 GATE_START = -2.0
 
 
 class Gate(nn.Module):
-    """Project an answer to `dim` channels and weigh it with a sigmoid gate that starts small."""
+    """Weigh an answer's channels with a sigmoid gate, seen from who asked, that starts small."""
 
-    def __init__(self, asked: int, answer: int, dim: int) -> None:
+    def __init__(self, asked: int, answer: int) -> None:
         super().__init__()
-        self.project = nn.Linear(answer, dim)
-        self.gate = nn.Linear(asked, dim)
+        self.gate = nn.Linear(asked, answer)
         nn.init.zeros_(self.gate.weight)
         nn.init.constant_(self.gate.bias, GATE_START)
 
     def forward(
         self, asked: Float[Tensor, "b h w a"], answer: Float[Tensor, "b h w r"]
-    ) -> Float[Tensor, "b h w c"]:
-        """Give the weighted answer, to be added to who asked."""
-        return self.project(answer) * self.gate(asked).sigmoid()
+    ) -> Float[Tensor, "b h w r"]:
+        """Give the weighted answer."""
+        return answer * self.gate(asked).sigmoid()
+
+
+class Answers(NamedTuple):
+    """What each band learned from the other, gated, on the low band's grid."""
+
+    for_low: Float[Tensor, "b r h w"]
+    for_high: Float[Tensor, "b r h w"]
 
 
 class CrossAttention(nn.Module):
     """Windowed attention in both directions on the low band's grid, with `reduced` channels.
 
-    The high band comes to that grid through a 2x2 stride-2 convolution and returns by repeating.
+    The high band comes to that grid through a 2x2 stride-2 convolution.
     """
 
     def __init__(self, dim: int, low_dim: int, *, reduced: int, heads: int, window: int) -> None:
@@ -40,15 +51,14 @@ class CrossAttention(nn.Module):
         self.high = nn.Linear(reduced, 3 * reduced)
         self.bias_low = RelativeBias(window, heads)
         self.bias_high = RelativeBias(window, heads)
-        self.to_low = Gate(low_dim, reduced, low_dim)
-        self.to_high = Gate(reduced, reduced, dim)
+        self.gate_low = Gate(low_dim, reduced)
+        self.gate_high = Gate(reduced, reduced)
         self.heads = heads
         self.window = window
+        self.width = reduced
 
-    def forward(
-        self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]
-    ) -> tuple[Float[Tensor, "b l h w"], Float[Tensor, "b c h2 w2"]]:
-        """Give both bands, each with what it learned from the other."""
+    def forward(self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]) -> Answers:
+        """Give each band's answer from the other."""
         size = {"height": low.shape[2], "width": low.shape[3]}
         low_tokens = rearrange(low, "b c h w -> b h w c")
         high_tokens = rearrange(self.reduce_high(high), "b c h w -> b h w c")
@@ -56,40 +66,28 @@ class CrossAttention(nn.Module):
         query_h, key_h, value_h = partition(self.high(high_tokens), window=self.window).chunk(3, -1)
         from_high = attend(query_l, key_h, value_h, heads=self.heads, bias=self.bias_low()[None])
         from_low = attend(query_h, key_l, value_l, heads=self.heads, bias=self.bias_high()[None])
-        more_low = self.to_low(low_tokens, merge(from_high, **size))
-        more_high = self.to_high(high_tokens, merge(from_low, **size))
-        spread = nn.functional.interpolate(
-            rearrange(more_high, "b h w c -> b c h w"), scale_factor=2, mode="nearest"
-        )
-        return rearrange(more_low, "b h w c -> b c h w").add_(low), spread.add_(high)
-
-
-class NoCrossAttention(nn.Module):
-    """Ablation: the bands do not ask each other."""
-
-    def forward(
-        self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]
-    ) -> tuple[Float[Tensor, "b l h w"], Float[Tensor, "b c h2 w2"]]:
-        """Give both bands as they are."""
-        return low, high
+        for_low = self.gate_low(low_tokens, merge(from_high, **size))
+        for_high = self.gate_high(high_tokens, merge(from_low, **size))
+        return Answers(rearrange(for_low, "b h w r -> b r h w"), rearrange(for_high, "b h w r -> b r h w"))
 
 
 class Fusion(nn.Module):
-    """Cross-attention, then concatenation of the enlarged low band with the high one and 1x1.
+    """Cross-attention (None: its ablation), then concatenation of both bands and answers, and 1x1.
 
-    A 1x1 over a concatenation is the sum of two 1x1; the low one runs before the enlargement (and
-    gives each of the 2x2 pixels its own weights, by pixel shuffle).
+    A 1x1 over a concatenation is the sum of 1x1s of its parts. All but the high band's run on the low
+    band's grid, before the enlargement, and give each of the 2x2 pixels its own weights, by pixel shuffle.
     """
 
-    def __init__(self, dim: int, low_dim: int, *, cross: nn.Module) -> None:
+    def __init__(self, dim: int, low_dim: int, *, cross: CrossAttention | None) -> None:
         super().__init__()
         self.cross = cross
-        self.from_low = nn.Sequential(nn.Conv2d(low_dim, 4 * dim, 1), nn.PixelShuffle(2))
-        self.from_high = nn.Conv2d(dim, dim, 1)
+        known = low_dim if cross is None else low_dim + 2 * cross.width
+        self.from_low = nn.Conv2d(known, 4 * dim, 1)
+        self.from_high = nn.Conv2d(dim, dim, 1, bias=False)
 
     def forward(
         self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]
     ) -> Float[Tensor, "b c h2 w2"]:
         """Join the bands at full resolution."""
-        low, high = self.cross(low, high)
-        return self.from_high(high).add_(self.from_low(low))
+        known = low if self.cross is None else torch.cat((low, *self.cross(low, high)), 1)
+        return add_pointwise_(shuffle(self.from_low(known), by=2), high, self.from_high.weight)

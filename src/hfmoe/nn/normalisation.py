@@ -23,6 +23,25 @@ class ChannelLayerNorm(nn.Module):
         return rearrange(tokens, "b h w c -> b c h w")
 
 
+class PixelRMSNorm(nn.Module):
+    """Divide each pixel by the root mean square of its channels (RMSNorm, arXiv 1910.07467), without a gain.
+
+    The convolution that follows learns the gain. `eps` is added to the mean square: it is the energy
+    below which a pixel counts as flat and stays so. The mean square is taken in float32.
+    """
+
+    def __init__(self, eps: float = 1e-5) -> None:
+        super().__init__()
+        self.eps = eps
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        """Normalise each pixel."""
+        tokens = rearrange(x, "b c h w -> b h w c")
+        norm = torch.linalg.vector_norm(tokens, dim=-1, keepdim=True, dtype=torch.float32)
+        inverse = norm.square().div(x.shape[1]).add(self.eps).rsqrt()
+        return rearrange(tokens * inverse.to(x.dtype), "b h w c -> b c h w")
+
+
 class GlobalResponseNorm(nn.Module):
     """Global response norm: gamma (x N) + beta + x with N = G / mean_c G, G the L2 norm over H and W.
 
@@ -44,11 +63,13 @@ class GlobalResponseNorm(nn.Module):
 
 
 def build_norm(kind: str, dim: int) -> nn.Module:
-    """Norm by name: "layer", "grn" or "none"; ValueError on any other."""
+    """Norm by name: "layer", "rms", "grn" or "none"; ValueError on any other."""
     if kind == "layer":
         return ChannelLayerNorm(dim)
+    if kind == "rms":
+        return PixelRMSNorm()
     if kind == "grn":
         return GlobalResponseNorm(dim)
     if kind == "none":
         return nn.Identity()
-    raise ValueError(f"norm {kind!r} must be 'layer', 'grn' or 'none'")
+    raise ValueError(f"norm {kind!r} must be 'layer', 'rms', 'grn' or 'none'")

@@ -8,6 +8,8 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hfmoe.nn.pointwise import add_pointwise_
+
 
 def bilinear_taps(scale: int) -> Float[Tensor, "scale 3"]:
     """Weights of the left, own and right pixel for each of `scale` sub-pixels in a row."""
@@ -29,10 +31,12 @@ class BilinearBase(nn.Module):
         kernel = einsum(torch.eye(channels), taps, taps, "o c, y i, x j -> y x o c i j")
         self.register_buffer("kernel", rearrange(kernel, "y x o c i j -> (y x o) c i j"), persistent=False)
 
-    def forward(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b s h w"]:
-        """Give the sub-pixels of the enlarged image."""
+    def forward(
+        self, image: Float[Tensor, "b c h w"], bias: Float[Tensor, " s"] | None = None
+    ) -> Float[Tensor, "b s h w"]:
+        """Give the sub-pixels of the enlarged image, plus `bias`."""
         padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
-        return F.conv2d(padded, self.kernel.to(image.dtype))
+        return F.conv2d(padded, self.kernel.to(image.dtype), bias)
 
 
 def shuffle(x: Float[Tensor, "b s h w"], *, by: int) -> Float[Tensor, "b c h2 w2"]:
@@ -55,14 +59,14 @@ def exactly(image: Tensor) -> AbstractContextManager[object]:
 class Upsampler(nn.Module):
     """Sub-pixel corrections plus the interpolated image, shuffled to the output size.
 
-    `folding` is what the stem folded: those sub-pixels are in the corrections too. The sum keeps the
-    image's own type under autocast: bfloat16 would round the image itself to steps of 1/256.
+    `folding` is what the stem folded: those sub-pixels are in the corrections too. All of it happens in the
+    image's own type, under autocast too: bfloat16 would round the image itself to steps of 1/256.
     """
 
     def __init__(self, dim: int, channels: int, *, scale: int, folding: int) -> None:
         super().__init__()
         self.project = nn.Conv2d(dim, channels * (scale * folding) ** 2, 1)
-        self.base = BilinearBase(channels, scale) if scale > 1 else nn.Identity()
+        self.base = BilinearBase(channels, scale) if scale > 1 else None
         self.scale = scale
         self.folding = folding
 
@@ -70,7 +74,10 @@ class Upsampler(nn.Module):
         self, features: Float[Tensor, "b d hf wf"], image: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h2 w2"]:
         """Give the restored image: corrections of `features` over the enlarged `image`."""
-        corrections = shuffle(self.project(features), by=self.folding).to(image.dtype)
         with exactly(image):
-            base = self.base(image)
-        return shuffle(corrections.add_(base), by=self.scale)
+            if self.base is None or self.folding > 1:
+                corrections = shuffle(self.project(features.to(image.dtype)), by=self.folding)
+                base = image if self.base is None else self.base(image)
+                return shuffle(corrections.add_(base), by=self.scale)
+            base = self.base(image, self.project.bias)
+            return shuffle(add_pointwise_(base, features, self.project.weight), by=self.scale)

@@ -24,14 +24,23 @@ def shift(x: Float[Tensor, "b h w c"], *, by: int) -> Float[Tensor, "b h w c"]:
     return x.roll((-by, -by), (1, 2)) if by else x
 
 
-def wrapped_sides(
-    height: int, width: int, *, window: int, by: int, device: torch.device
-) -> Int[Tensor, "n t"]:
-    """For each window of a map rolled by `by`, which tokens came around: 0 none, 1 left, 2 top, 3 both."""
-    rows = (torch.arange(height, device=device) >= height - by).int()
-    columns = (torch.arange(width, device=device) >= width - by).int()
-    side = rows[:, None] * 2 + columns[None, :]
-    return rearrange(side, "(y i) (x j) -> (y x) (i j)", i=window, j=window)
+def wrapped_sides(*, window: int, by: int, device: torch.device) -> Int[Tensor, "4 t"]:
+    """Which tokens of a window came around when the map was rolled by `by`, for its four kinds of window.
+
+    Tokens: 0 none, 1 from the left, 2 from the top, 3 both. Kinds: 0 inside, 1 in the last column,
+    2 in the last row, 3 in the last corner (`edge_kinds`).
+    """
+    late = (torch.arange(window, device=device) >= window - by).int()
+    none = torch.zeros_like(late)
+    sides = (2 * rows[:, None] + columns[None, :] for rows in (none, late) for columns in (none, late))
+    return torch.stack([rearrange(side, "i j -> (i j)") for side in sides])
+
+
+def edge_kinds(rows: int, columns: int, *, device: torch.device) -> Int[Tensor, " n"]:
+    """Kind of each of `rows` x `columns` windows, as `wrapped_sides` numbers them."""
+    last_row = torch.arange(rows, device=device) == rows - 1
+    last_column = torch.arange(columns, device=device) == columns - 1
+    return rearrange(2 * last_row[:, None] + last_column[None, :].int(), "y x -> (y x)")
 
 
 def shift_mask(sides: Int[Tensor, "n t"]) -> Bool[Tensor, "n t t"]:
