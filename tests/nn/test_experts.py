@@ -144,3 +144,14 @@ def test_a_dense_layer_reports_no_routing_and_no_loss():
     x, energy = inputs()
     mixed = DenseFFN(8, hidden=16)(x, energy)
     assert mixed.routing is None and mixed.balance == 0 and mixed.z == 0
+
+
+def test_parts_of_a_batch_that_share_their_load_have_the_balance_loss_of_the_whole():
+    layer, (x, energy) = mixture(), inputs(4)
+    whole = layer(x, energy)
+    halves = [slice(0, 2), slice(2, 4)]
+    loads = torch.stack([layer(x[half], energy[half]).routing.load for half in halves]).mean(0)
+    perturb = Perturbation(average=lambda _: loads)
+    parts = [layer(x[half], energy[half], perturb=perturb) for half in halves]
+    torch.testing.assert_close(torch.stack([part.balance for part in parts]).mean(), whole.balance)
+    assert all(torch.equal(part.routing.load, loads) for part in parts)

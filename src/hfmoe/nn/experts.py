@@ -101,6 +101,8 @@ class MoEFFN(nn.Module):
         scores = self.scores(windows, energy, perturb)
         choice = choose(scores, self.costs, top_k=self.top_k, effort=effort)
         share = load(choice.chosen, experts=len(self.experts))
+        if perturb is not None and perturb.average is not None:
+            share = perturb.average(share)
         out = merge(self.dispatch(windows, choice), height=x.shape[1], width=x.shape[2])
         size = {"b": x.shape[0], "y": energy.shape[1]}
         routing = LayerRouting(

@@ -1,6 +1,7 @@
 """Routing of windows to experts: scores, selection, gates and the losses that keep it healthy."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -19,6 +20,8 @@ class Perturbation(NamedTuple):
         hf_noise: noise on the high band, relative to its root mean square.
         drop_path: probability of skipping the deepest residual branch; earlier ones less, linearly.
         generator: source of every draw.
+        average: mean of a tensor over the processes that share a batch; the balance loss then sees
+            the load of the whole batch, as one process would.
     """
 
     temperature: float = 1.0
@@ -26,6 +29,7 @@ class Perturbation(NamedTuple):
     hf_noise: float = 0.0
     drop_path: float = 0.0
     generator: torch.Generator | None = None
+    average: Callable[[Tensor], Tensor] | None = None
 
 
 class Choice(NamedTuple):
