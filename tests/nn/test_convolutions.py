@@ -40,6 +40,13 @@ def test_dynamic_filtering_equals_im2col():
     torch.testing.assert_close(apply_filters(x, kernels), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("size", "width"), [(3, 5), (5, 1)])
+def test_filters_have_the_gradients_of_their_sum(size, width):
+    x = torch.randn(2, 4, 3, width, dtype=torch.float64, requires_grad=True)
+    kernels = torch.randn(2, 2, size * size, 3, width, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(apply_filters, (x, kernels))
+
+
 @pytest.mark.parametrize(
     "layer", [DynamicFilter(8, width=4, groups=2, kernel=3), DepthwiseFilter(8, kernel=3)]
 )
