@@ -3,16 +3,19 @@
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyvips
-from torch import Tensor
+from jaxtyping import Shaped
 
 from hfmoe.image.depth import quantise
 from hfmoe.image.picture import ImageError, Picture, hwc
+
+ROWS = 64
+"""Rows of a picture that are rounded at a time."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +113,11 @@ def _check_place(path: Path) -> None:
 
 def _encodable(picture: Picture, *, bits: int) -> pyvips.Image:
     """A libvips image of the picture's levels, in the high bits of 16 where there are more than 8."""
-    levels: Tensor = quantise(hwc(picture).detach().cpu().double(), bits=bits)
-    deep = bits > 8
-    samples = levels.numpy().astype(np.uint16 if deep else np.uint8)
-    if deep:
-        samples <<= 16 - bits
+    samples = stored_samples(picture, bits=bits)
+    deep = samples.dtype == np.uint16
     height, width, bands = samples.shape
     kind = "ushort" if deep else "uchar"
-    image = pyvips.Image.new_from_memory(np.ascontiguousarray(samples).data, width, height, bands, kind)
+    image = pyvips.Image.new_from_memory(samples.data, width, height, bands, kind)
     gray = picture.colour.shape[0] == 1
     space = ("grey16" if gray else "rgb16") if deep else ("b-w" if gray else "srgb")
     image = image.copy(interpretation=space)
@@ -126,6 +126,23 @@ def _encodable(picture: Picture, *, bits: int) -> pyvips.Image:
         profile: Any = picture.icc
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
     return image
+
+
+def stored_samples(picture: Picture, *, bits: int) -> Shaped[np.ndarray, "h w bands"]:
+    """The levels of a picture as files store them, in the high bits of 16 where there are more than 8.
+
+    A few rows at a time: beside the result itself this needs no memory that grows with the height.
+    """
+    bands, (height, width) = len(picture.colour) + (picture.alpha is not None), picture.colour.shape[1:]
+    samples = np.empty((height, width, bands), dtype=np.uint16 if bits > 8 else np.uint8)
+    for start in range(0, height, ROWS):
+        rows = slice(start, start + ROWS)
+        alpha = None if picture.alpha is None else picture.alpha[:, rows]
+        part = hwc(replace(picture, colour=picture.colour[:, rows], alpha=alpha))
+        samples[rows] = quantise(part.detach().cpu().double(), bits=bits).numpy()
+    if bits > 8:
+        samples <<= 16 - bits
+    return samples
 
 
 def _check_profile(picture: Picture) -> None:

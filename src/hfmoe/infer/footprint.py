@@ -26,3 +26,8 @@ def bytes_per_pixel(config: HFMoEConfig) -> int:
     """Forecast of an inference's peak memory in bytes per input pixel."""
     network = BYTES_PER_CHANNEL * config.dim // config.folding**2
     return network + BYTES_PER_SAMPLE * config.channels * config.scale**2
+
+
+def result_bytes(config: HFMoEConfig, height: int, width: int) -> int:
+    """Bytes of the whole result of a height x width input: floats, and 16-bit levels to be written."""
+    return 6 * config.channels * height * width * config.scale**2

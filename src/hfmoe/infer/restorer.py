@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hfmoe.image.files import Picture
 from hfmoe.image.resize import resize
 from hfmoe.infer.devices import choose_autocast, choose_device
-from hfmoe.infer.footprint import bytes_per_pixel, grid, halo
+from hfmoe.infer.footprint import bytes_per_pixel, grid, halo, result_bytes
 from hfmoe.infer.memory import free_bytes, plan_tile
 from hfmoe.infer.tiled import OnTile, restore_tensor
 from hfmoe.models.config import HFMoEConfig
@@ -75,7 +75,8 @@ class Restorer:
             overlap=OVERLAP,
             on_tile=on_tile,
         )
-        return _from_channels(restored, image).clamp(0, 1)
+        with torch.no_grad():
+            return _from_channels(restored, image).clamp_(0, 1)
 
     def picture(
         self,
@@ -104,7 +105,7 @@ class Restorer:
                 image.shape[-2],
                 image.shape[-1],
                 bytes_per_pixel=bytes_per_pixel(self.config) * image.shape[0],
-                free=free_bytes(self.device),
+                free=free_bytes(self.device) - result_bytes(self.config, image.shape[-2], image.shape[-1]),
                 multiple=multiple,
                 smallest=self.smallest_tile(),
             )

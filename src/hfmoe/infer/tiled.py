@@ -14,7 +14,7 @@ OnTile = Callable[[int, int], None]
 """Called after each tile with the tiles done and the tiles in all."""
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def restore_tensor(
     network: Restore,
     image: Float[Tensor, "b c h w"],
