@@ -219,3 +219,14 @@ def test_the_command_works_from_a_shell(source: Path, tiny_weights: Path):
     failing = subprocess.run([*command, "--scale", "3"], capture_output=True, text=True, check=False)
     assert failing.returncode == 2
     assert failing.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", [["evaluate", "bicubic", ".", "--scale", "2"], ["info", "nano-x2"]])
+def test_a_report_that_cannot_be_written_is_said_before_the_work(command: list[str], tmp_path: Path, capsys):
+    nowhere = tmp_path / "nowhere" / "x.json"
+    assert f"{nowhere.parent} does not exist" in fails([*command, "--json", nowhere], 1, capsys)
+    assert "is a folder" in fails([*command, "--json", tmp_path], 1, capsys)
+
+
+def test_a_preset_without_its_scale_is_told_the_names_with_one(capsys):
+    assert "nano-x1" in fails(["info", "nano"], 1, capsys)

@@ -4,14 +4,18 @@ import json
 import pickle
 import re
 import zipfile
-from dataclasses import replace
+from contextlib import suppress
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 import safetensors
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from safetensors.torch import save_file
 
+from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import (
@@ -24,6 +28,24 @@ from hfmoe.models.weights import (
     read_header,
     save_weights,
 )
+
+VALUES = st.one_of(
+    st.integers(-2, 2),
+    st.integers(10**3, 10**12),
+    st.floats(),
+    st.text(max_size=3),
+    st.none(),
+    st.booleans(),
+    st.lists(st.one_of(st.integers(-1, 10**9), st.floats()), max_size=5),
+)
+"""What a hostile or broken file may hold where a number, word or list belongs."""
+
+
+@pytest.fixture(scope="session")
+def stored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("stored") / "w.safetensors"
+    save_weights(path, HFMoE(PRESETS["nano-x2"]), ModelFacts(name="nano-x2"))
+    return path
 
 
 def altered(source: Path, target: Path, *, header=None, tensors=None) -> Path:
@@ -184,3 +206,26 @@ def test_the_header_can_be_read_alone(tiny_weights: Path):
 
 def test_the_code_version_is_a_sha256():
     assert re.fullmatch(r"[0-9a-f]{64}", code_version())
+
+
+@pytest.mark.parametrize(
+    "field, value",
+    [("scores", "high"), ("scores", {"Set5": "good"}), ("recipe", []), ("name", 3), ("task", "magic")],
+)
+def test_facts_of_a_wrong_kind_are_named(field: str, value: object, stored: Path, tmp_path: Path):
+    path = altered(
+        stored, tmp_path / "w.safetensors", header=lambda header: header["facts"].update({field: value})
+    )
+    assert field in refusal(path)
+
+
+@given(field=st.sampled_from([item.name for item in fields(HFMoEConfig)]), value=VALUES)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+def test_no_value_in_a_configuration_does_more_than_refuse_the_file(
+    field: str, value: object, stored: Path, tmp_path: Path
+):
+    path = altered(
+        stored, tmp_path / "w.safetensors", header=lambda header: header["config"].update({field: value})
+    )
+    with suppress(WeightsError):
+        load_weights(path)

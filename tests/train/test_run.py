@@ -2,12 +2,14 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -35,7 +37,12 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 def test_training_lowers_the_loss_and_raises_psnr_and_leaves_weights_that_load(make: Make, photos: Path):
-    recipe = make(steps=60, validation={"folder": str(photos), "every": 30}, log={"every": 10})
+    recipe = make(
+        steps=60,
+        validation={"folder": str(photos), "every": 30},
+        log={"every": 10},
+        optimizer={"lr": 5e-3},
+    )
     result = train(recipe)
     losses = [record["loss"]["l1"] for record in records(recipe.run, "train")]
     psnr = [record["psnr_y"] for record in records(recipe.run, "validation")]
@@ -60,9 +67,18 @@ def test_a_record_says_what_one_wants_to_see(make: Make):
     assert list((recipe.run / "tensorboard").iterdir())
 
 
-def test_a_run_killed_and_resumed_ends_in_the_same_bits_as_one_that_was_not(make: Make, tmp_path: Path):
-    whole = make(steps=40, log={"every": 1}, checkpoint_minutes=0, run=str(tmp_path / "whole"))
-    killed = make(steps=40, log={"every": 1}, checkpoint_minutes=0, run=str(tmp_path / "killed"))
+def test_a_run_killed_and_resumed_ends_in_the_same_bits_as_one_that_was_not(
+    make: Make, photos: Path, tmp_path: Path
+):
+    fields: dict[str, Any] = {
+        "steps": 40,
+        "log": {"every": 1},
+        "checkpoint_minutes": 0,
+        "patch": [[0, 16], [0.2, 32], [0.6, 16]],
+        "loss": [{"kind": "l1", "until": 0.6}, {"kind": "mse", "start": 0.2}],
+        "validation": {"folder": str(photos), "every": 6},
+    }
+    whole, killed = (make(**fields, run=str(tmp_path / name)) for name in ("whole", "killed"))
     train(whole)
     with start(killed, tmp_path) as process:
         try:
@@ -73,6 +89,30 @@ def test_a_run_killed_and_resumed_ends_in_the_same_bits_as_one_that_was_not(make
     assert train(killed, resume=True).finished
     assert equal(weights(whole.run), weights(killed.run))
     assert [record["step"] for record in records(killed.run, "train")] == list(range(1, 41))
+    for kind in ("validation", "train"):
+        scores = [[record.get("psnr_y"), record.get("loss")] for record in records(killed.run, kind)]
+        assert scores == [[record.get("psnr_y"), record.get("loss")] for record in records(whole.run, kind)]
+
+
+def test_resuming_with_other_photos_is_refused(make: Make, photos: Path, tmp_path: Path):
+    other = tmp_path / "photos"
+    shutil.copytree(photos, other)
+    recipe = make(train=str(other), time_limit_minutes=1e-9)
+    train(recipe)
+    (other / "0.png").rename(other / "9.png")
+    with pytest.raises(RunError, match="other photos"):
+        train(recipe, resume=True)
+    (other / "9.png").rename(other / "0.png")
+    assert train(make(train=str(other)), resume=True).finished
+
+
+def test_a_recipe_file_that_is_no_mapping_is_named_on_resume(make: Make):
+    recipe = make()
+    recipe.run.mkdir()
+    for text in ("- a list\n", "{broken", ""):
+        (recipe.run / "recipe.yaml").write_text(text)
+        with pytest.raises(RunError, match=r"recipe\.yaml"):
+            train(recipe, resume=True)
 
 
 def test_sigterm_saves_the_state_and_says_so_and_resuming_ends_in_the_same_bits(make: Make, tmp_path: Path):

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.cli.reports import write_report
+from hfmoe.cli.reports import check_report, write_report
 from hfmoe.infer.measure import Measurement, describe, measure
 from hfmoe.models.cost import MultiplyAdds, Parameters, count_parameters, multiply_adds
 from hfmoe.models.weights import WeightsError, file_sha256, read_header, shipped
@@ -20,6 +20,8 @@ LARGEST_SIDE = 8192
 
 def show_info(model: str, *, size: str, file: Path | None) -> None:
     """Print parameters, multiply-adds, latency and peak memory; write them to a file when one is given."""
+    if file is not None:
+        check_report(file)
     height, width = _parse_size(size)
     config = describe(model).config
     parameters, work = count_parameters(config), multiply_adds(config, height, width)
@@ -34,9 +36,9 @@ def show_info(model: str, *, size: str, file: Path | None) -> None:
         "multiply_adds_expected": work.expected,
         **asdict(found),
     }
+    Console().print(_info_table(model, parameters, work, found, size=f"{height} x {width}"))
     if file is not None:
         write_report(file, json.dumps(facts, indent=2))
-    Console().print(_info_table(model, parameters, work, found, size=f"{height} x {width}"))
 
 
 def show_models() -> None:

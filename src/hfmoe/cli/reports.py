@@ -1,7 +1,16 @@
 """Writing what a command found to a file that the user named."""
 
+import errno
 from contextlib import suppress
 from pathlib import Path
+
+
+def check_report(path: Path) -> None:
+    """OSError naming the path when no file can be written there: asked before the work, not after it."""
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, f"the folder {path.parent} does not exist", str(path))
 
 
 def write_report(path: Path, text: str) -> None:

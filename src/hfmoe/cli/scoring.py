@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.cli.reports import write_report
+from hfmoe.cli.reports import check_report, write_report
 from hfmoe.cli.restoring import open_model
 from hfmoe.evaluate.protocol import ClassicalSR, Restore, Scores, bicubic
 from hfmoe.evaluate.report import Report, evaluate
@@ -14,6 +14,8 @@ from hfmoe.evaluate.report import Report, evaluate
 
 def score(model: str, folder: Path, *, scale: int | None, file: Path | None) -> None:
     """Evaluate model on folder, print the table, write the JSON."""
+    if file is not None:
+        check_report(file)
     restore, scale = _restorer(model, scale)
     protocol = ClassicalSR(scale)
     with Console(stderr=True).status(f"{model} on {folder}") as status:
@@ -23,9 +25,9 @@ def score(model: str, folder: Path, *, scale: int | None, file: Path | None) -> 
             protocol=protocol,
             on_image=lambda image: status.update(f"{model} on {folder}: {image.name}"),
         )
+    Console().print(_table(report, model))
     if file is not None:
         write_report(file, report.to_json())
-    Console().print(_table(report, model))
 
 
 def _restorer(model: str, scale: int | None) -> tuple[Restore, int]:

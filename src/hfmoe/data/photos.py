@@ -1,5 +1,7 @@
 """Folders of photos as uint8 pairs (degraded, target), decoded once and kept in RAM or in a mapped file."""
 
+import hashlib
+import json
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -31,17 +33,21 @@ class Photo(NamedTuple):
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photos that share a scale, with the sizes of their degraded sides (height, width) in one array."""
+    """Photos that share a scale, with the sizes of their degraded sides (height, width) in one array.
+
+    `identity` tells sets apart by the names and sizes of their files; "" where it is unknown.
+    """
 
     photos: tuple[Photo, ...]
     scale: int
     sizes: Int[np.ndarray, "n 2"]
+    identity: str = ""
 
     @classmethod
-    def of(cls, photos: Sequence[Photo], *, scale: int) -> "PhotoSet":
+    def of(cls, photos: Sequence[Photo], *, scale: int, identity: str = "") -> "PhotoSet":
         """Collect photos of one scale."""
         sizes = np.array([photo.degraded.shape[:2] for photo in photos], dtype=np.int64).reshape(-1, 2)
-        return cls(tuple(photos), scale, sizes)
+        return cls(tuple(photos), scale, sizes, identity)
 
     def smaller_than(self, patch: int) -> int:
         """How many photos have no room for a patch of `patch` x `patch` degraded pixels."""
@@ -77,14 +83,24 @@ def read_photos(
     ImageError, naming it, for a folder that is missing or an image that cannot be read.
     """
     files = [file for folder in folders for file in _images(Path(folder))]
+    identity = identity_of(files)
     if cache is None:
-        return PhotoSet.of(list(_shrunk(files, scale=scale, channels=channels, threads=threads)), scale=scale)
+        photos = list(_shrunk(files, scale=scale, channels=channels, threads=threads))
+        return PhotoSet.of(photos, scale=scale, identity=identity)
     key = cache_key(files, scale=scale, channels=channels)
     arrays = open_cache(cache, key)
     if arrays is None:
         write_cache(cache, key, _shrunk(files, scale=scale, channels=channels, threads=threads))
         arrays = open_cache(cache, key)
-    return PhotoSet.of([Photo(*pair) for pair in arrays or ()], scale=scale)
+    if arrays is None:
+        raise DataError(f"the cache in {cache} changed while it was written")
+    return PhotoSet.of([Photo(*pair) for pair in arrays], scale=scale, identity=identity)
+
+
+def identity_of(files: Sequence[Path]) -> str:
+    """Tell whether two sets of files hold the same photos in the same order, wherever they lie."""
+    facts = [(file.name, file.stat().st_size) for file in files]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
 def _images(folder: Path) -> list[Path]:

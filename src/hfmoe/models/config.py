@@ -1,6 +1,5 @@
 """Configuration of the network: shape parameters and one switch for each ablation."""
 
-import math
 from dataclasses import dataclass, fields
 
 NORMS = ("layer", "rms", "grn", "none")
@@ -30,6 +29,26 @@ LEAST = {
     "cross_dim": 1,
     "residual_scale": 0,
 }
+MOST = {
+    "dim": 4096,
+    "low_dims": 8192,
+    "encoder_blocks": 256,
+    "decoder_blocks": 256,
+    "window": 64,
+    "head_dim": 1024,
+    "token_group": 64,
+    "deformable_reach": 64,
+    "experts": 64,
+    "top_k": 4,
+    "texture_blocks": 1024,
+    "texture_hidden": 8192,
+    "dynamic_width": 1024,
+    "dynamic_groups": 1024,
+    "dynamic_kernel": 31,
+    "cross_dim": 1024,
+    "residual_scale": 100,
+}
+"""Beyond these a configuration is a mistake or an attack: building it would take all memory."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +121,7 @@ class HFMoEConfig:
         for name, least in LEAST.items():
             values = getattr(self, name)
             for value in values if isinstance(values, tuple) else (values,):
-                require(least <= value < math.inf, name, value, f"be at least {least}")
+                require(least <= value <= MOST[name], name, value, f"be in [{least:g}, {MOST[name]}]")
         for name, choices in CHOICES.items():
             require(getattr(self, name) in choices, name, getattr(self, name), f"be one of {choices}")
         self._check_shape()

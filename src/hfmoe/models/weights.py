@@ -109,14 +109,25 @@ def load_weights(path: Path | str) -> Loaded:
     path = Path(path)
     config, facts = read_header(path)
     try:
-        with torch.random.fork_rng(devices=[]):
-            network = HFMoE(config)
+        with torch.device("meta"):
+            expected = HFMoE(config).state_dict()
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
-    except (safetensors.SafetensorError, OSError, ValueError, TypeError, RuntimeError) as error:
+        _match_tensors(path, expected, tensors)
+        with torch.random.fork_rng(devices=[]):
+            network = HFMoE(config)
+        network.load_state_dict(tensors)
+    except WeightsError:
+        raise
+    except (
+        safetensors.SafetensorError,
+        OSError,
+        ValueError,
+        TypeError,
+        RuntimeError,
+        ArithmeticError,
+    ) as error:
         raise WeightsError(f"{path} cannot be loaded: {_one_line(error)}") from error
-    _match_tensors(path, network.state_dict(), tensors)
-    network.load_state_dict(tensors)
     return Loaded(network.eval(), config, facts)
 
 
@@ -212,10 +223,22 @@ def _build(kind: type[_Built], values: object, path: Path) -> _Built:
     if not isinstance(values, Mapping):
         raise WeightsError(f"{path}: {kind.__name__} in its metadata must be a table")
     _match_names(path, f"{kind.__name__} field", {item.name for item in fields(kind)}, set(values))
+    if kind is ModelFacts:
+        _check_kinds(values, path)
     try:
         return kind(**(_tuples(values) if kind is HFMoEConfig else values))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, ArithmeticError) as error:
         raise WeightsError(f"{path}: {kind.__name__} is not valid: {_one_line(error)}") from error
+
+
+def _check_kinds(facts: Mapping[str, Any], path: Path) -> None:
+    for name, value in facts.items():
+        kind = dict if name in ("recipe", "scores") else str
+        if not isinstance(value, kind):
+            raise WeightsError(f"{path}: {name} {value!r} in its metadata must be a {kind.__name__}")
+    for name, value in facts["scores"].items():
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            raise WeightsError(f"{path}: scores {name!r} {value!r} in its metadata must be a number")
 
 
 def _tuples(values: Any) -> Any:

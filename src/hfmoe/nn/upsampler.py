@@ -36,7 +36,7 @@ class BilinearBase(nn.Module):
     ) -> Float[Tensor, "b s h w"]:
         """Give the sub-pixels of the enlarged image, plus `bias`."""
         padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
-        return F.conv2d(padded, self.kernel.to(image.dtype), bias)
+        return F.conv2d(padded, self.kernel.to(image.dtype), None if bias is None else bias.to(image.dtype))
 
 
 def shuffle(x: Float[Tensor, "b s h w"], *, by: int) -> Float[Tensor, "b c h2 w2"]:

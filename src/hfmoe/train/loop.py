@@ -17,7 +17,7 @@ from hfmoe.train.numerics import numerics
 from hfmoe.train.objective import objective_at
 from hfmoe.train.outcome import save_outcome
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.rundir import RunFolder
+from hfmoe.train.rundir import RunFolder, check_photos
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size
 from hfmoe.train.screen import Screen
 from hfmoe.train.step import descend, forward, perturbation
@@ -54,11 +54,14 @@ def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
                 f"{len(start.taken)} tensors from {recipe.init}; fresh: {', '.join(start.fresh) or 'none'}"
             )
         if state:
+            check_photos(state, photos, run=recipe.run)
             learner.restore(state)
         elif not resume:
             folder.begin(recipe)
         journal = stack.enter_context(Journal(folder.metrics, folder.board, step=standing.step))
-        trainer = Trainer(recipe, folder, fabric, learner, examples, journal, screen, Meter())
+        trainer = Trainer(
+            recipe, folder, fabric, learner, examples, journal, screen, Meter(), photos.identity
+        )
         return run(trainer, photos, standing, stack.enter_context(StopWish()))
 
 
@@ -73,7 +76,8 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
         standing = replace(standing, step=standing.step + 1)
         now = time.monotonic()
         out_of_time = now - begin >= 60 * (recipe.time_limit_minutes or float("inf"))
-        last = standing.step == recipe.steps or out_of_time or wish.signal is not None
+        stop = wish.signal
+        last = standing.step == recipe.steps or out_of_time or stop is not None
         if standing.step % recipe.log.every == 0 or last:
             look(trainer, standing.step)
         if standing.step % recipe.validation.every == 0 or standing.step == recipe.steps:
@@ -81,8 +85,8 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
         if last or now - saved >= 60 * recipe.checkpoint_minutes:
             save(trainer, standing)
             saved = time.monotonic()
-        if wish.signal is not None:
-            raise TrainingInterrupted(wish.signal, step=standing.step)
+        if stop is not None:
+            raise TrainingInterrupted(stop, step=standing.step)
         if out_of_time:
             break
     finished = standing.step == recipe.steps

@@ -2,15 +2,41 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 import torch.utils.deterministic as determinism
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision.amp import MixedPrecision
 
 from hfmoe.train.recipe import Hardware
 
 FILLING = "fill_uninitialized_memory"
 """Whether deterministic torch also fills every new tensor, which costs time and changes nothing here."""
+
+
+class ExactInputPrecision(MixedPrecision):
+    """Mixed precision that leaves the network's input alone: an image in bfloat16 has steps of 1/256."""
+
+    def convert_input(self, data: Any) -> Any:
+        """Give the data as it is; autocast converts what multiplies."""
+        return data
+
+
+def choose_precision(hardware: Hardware) -> dict[str, Any]:
+    """Fabric's argument for the recipe's precision."""
+    if hardware.precision == "32-true":
+        return {"precision": hardware.precision}
+    device = hardware.accelerator if hardware.accelerator != "auto" else find_accelerator()
+    device = {"gpu": "cuda"}.get(device, device)
+    return {"plugins": [ExactInputPrecision(hardware.precision, device=device)]}
+
+
+def find_accelerator() -> str:
+    """Name the device that Fabric's "auto" takes."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 @contextmanager
@@ -26,7 +52,7 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
             accelerator=hardware.accelerator,
             devices=hardware.devices,
             strategy=hardware.strategy,
-            precision=hardware.precision,
+            **choose_precision(hardware),
         )
         fabric.launch()
         yield fabric

@@ -127,7 +127,16 @@ class Recipe(Section):
             raise ValueError(f"patch must begin at share 0 of the run, not at {self.patch[0][0]}")
         if any(not active_somewhere(self.loss, moment) for moment in moments(self.loss)):
             raise ValueError("loss terms leave a part of the run without any loss")
-        if self.config().scale == 1:
+        scale = self.config().scale
+        least = 11 + 3 * scale
+        if self.validation.crop is not None and self.validation.crop < least:
+            raise ValueError(
+                f"validation.crop {self.validation.crop} must be at least {least} at scale {scale}"
+            )
+        if self.perturb.temperature_end != 1:
+            end = self.perturb.temperature_end
+            raise ValueError(f"perturb.temperature_end {end} must be 1, the temperature of inference")
+        if scale == 1:
             raise ValueError("a network of scale 1 has nothing to learn from clean photos")
         return self
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from hfmoe.data import PhotoSet
 from hfmoe.train.checkpoint import load_checkpoint
 from hfmoe.train.recipe import Recipe
 
@@ -50,11 +51,30 @@ class RunFolder:
         if not self.recipe.exists():
             raise RunError(f"{self.path} holds no run to resume")
         state = load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
-        before = json.loads(state["recipe"]) if state else yaml.safe_load(self.recipe.read_text("utf-8"))
+        before = json.loads(state["recipe"]) if state else read_mapping(self.recipe)
         changed = differences(before, recipe.as_data())
         if changed:
             raise RunError(f"{self.path} was trained with another recipe; it differs in {', '.join(changed)}")
         return state
+
+
+def read_mapping(path: Path) -> dict[str, Any]:
+    """Read a YAML file of fields; RunError naming it for anything else."""
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise RunError(f"{path} must hold the fields of a recipe, not {type(values).__name__}")
+    return values
+
+
+def check_photos(state: dict[str, Any], photos: PhotoSet, *, run: Path) -> None:
+    """RunError where the photos are not those that the run has trained on: it would draw other crops."""
+    before = state.get("photos")
+    if before is not None and before != photos.identity:
+        now = len(photos.photos)
+        raise RunError(f"{run} was trained on other photos: names or sizes differ from the {now} now")
 
 
 def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:

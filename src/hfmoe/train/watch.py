@@ -38,6 +38,7 @@ class Trainer:
     journal: Journal
     screen: Screen
     meter: Meter
+    photos: str
 
 
 def look(trainer: Trainer, step: int) -> None:
@@ -82,5 +83,6 @@ def save(trainer: Trainer, standing: Standing) -> None:
     """Write the checkpoint of a state that is known to be finite."""
     trainer.meter.check()
     if trainer.fabric.is_global_zero:
-        facts = {**asdict(standing), "recipe": json.dumps(trainer.recipe.as_data())}
+        recipe = json.dumps(trainer.recipe.as_data())
+        facts = {**asdict(standing), "recipe": recipe, "photos": trainer.photos}
         save_checkpoint(trainer.folder.checkpoint, {**facts, **trainer.learner.state()})
