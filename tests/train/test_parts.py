@@ -36,6 +36,15 @@ def test_the_shortest_runs_have_a_learning_rate(steps: int):
         assert all(0 < learning_rate(step, steps=steps, optimizer=fields) <= 1e-3 for step in range(steps))
 
 
+def test_a_rate_that_holds_falls_only_in_the_last_share_of_the_run():
+    fields = Optimizer(lr=1e-3, final_lr=1e-6, warmup=0.1, decay=0.25)
+    rates = [learning_rate(step, steps=1000, optimizer=fields) for step in range(1000)]
+    assert rates[:100] == sorted(rates[:100])
+    assert set(rates[100:751]) == {1e-3}
+    assert rates[750:] == sorted(rates[750:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-6)
+
+
 def test_the_router_temperature_goes_straight_from_start_to_end_and_stays():
     fields = Perturb(temperature_start=3.0, temperature_end=1.0, temperature_until=0.5)
     values = [router_temperature(step, steps=101, perturb=fields) for step in (0, 25, 50, 100)]

@@ -40,11 +40,12 @@ class Term(Section):
 
 
 class Optimizer(Section):
-    """AdamW with a linear warm-up and a cosine to the final rate, and the norm that gradients are cut to."""
+    """AdamW, its rate (warm-up, hold, cosine over the last share `decay`), the norm gradients are cut to."""
 
     lr: Annotated[float, Field(gt=0)] = 1e-3
     final_lr: NotNegative = 1e-6
     warmup: Share = 0.01
+    decay: Share = 1.0
     betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: NotNegative = 0.0
     clip: Annotated[float, Field(gt=0)] | None = 1.0

@@ -7,11 +7,16 @@ from hfmoe.train.recipe import Optimizer, Perturb
 
 
 def learning_rate(step: int, *, steps: int, optimizer: Optimizer) -> float:
-    """Linear warm-up to `lr` over the first share of the run, then a cosine that ends at `final_lr`."""
+    """Linear warm-up to `lr`, which holds until the last share `decay` of the run, a cosine to `final_lr`.
+
+    With `decay` 1 the cosine begins right after the warm-up. A rate that holds leaves a run's length open
+    (Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024).
+    """
     warmup = round(optimizer.warmup * steps)
     if step < warmup:
         return optimizer.lr * (step + 1) / warmup
-    done = (step - warmup) / max(1, steps - 1 - warmup)
+    begin = max(warmup, round((1 - optimizer.decay) * steps))
+    done = max(0, step - begin) / max(1, steps - 1 - begin)
     return optimizer.final_lr + (optimizer.lr - optimizer.final_lr) * (1 + math.cos(math.pi * done)) / 2
 
 
