@@ -6,22 +6,26 @@ from typing import Any, NamedTuple
 
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins.precision import Precision
 from torch import nn
 
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import find_weights, load_weights
+from hfmoe.train.activations import checkpoint_activations
 from hfmoe.train.ema import WeightAverage
 from hfmoe.train.recipe import Optimizer, Recipe
 
 
 @dataclass(frozen=True)
 class Learner:
-    """The network itself, the same as Fabric runs it, its weight average and its optimiser."""
+    """The network itself, the same as Fabric runs it, its weight average, its optimiser, and its precision,
+    which keeps the loss scale of float16."""
 
     network: HFMoE
     model: Any
     average: WeightAverage[HFMoE]
     optimizer: torch.optim.Optimizer
+    precision: Precision
 
     def state(self) -> dict[str, Any]:
         """Gather the state of all that learns, as tensors and plain values."""
@@ -29,6 +33,7 @@ class Learner:
             "network": self.network.state_dict(),
             "average": self.average.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "precision": self.precision.state_dict(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -36,6 +41,7 @@ class Learner:
         self.network.load_state_dict(state["network"])
         self.average.network.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
+        self.precision.load_state_dict(state.get("precision", {}))
 
 
 class WarmStart(NamedTuple):
@@ -60,15 +66,25 @@ def build_learner(
         start = warm_start(network, load_weights(find_weights(recipe.init)).network)
     network = network.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = WeightAverage(network)
-    model, optimizer = fabric.setup(network, make_adam(network.parameters(), recipe.optimizer))
-    return Learner(network, model, average, optimizer), start
+    if recipe.hardware.recompute:
+        checkpoint_activations(network)
+    run = torch.compile(network) if recipe.hardware.compile else network
+    fused = recipe.hardware.precision != "16-mixed"
+    optimizer = make_adam(network.parameters(), recipe.optimizer, fused=fused)
+    model, optimizer = fabric.setup(run, optimizer)  # type: ignore[arg-type]
+    return Learner(network, model, average, optimizer, fabric.strategy.precision), start
 
 
-def make_adam(parameters: Iterable[nn.Parameter], fields: Optimizer) -> torch.optim.Optimizer:
-    """Fused Adam with decoupled weight decay over the parameters that train."""
+def make_adam(
+    parameters: Iterable[nn.Parameter], fields: Optimizer, *, fused: bool = True
+) -> torch.optim.Optimizer:
+    """Adam with decoupled weight decay over the parameters that train.
+
+    `fused` excludes clipping the gradients of float16: they are then unscaled inside the step.
+    """
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     return torch.optim.AdamW(
-        trained, lr=fields.lr, betas=fields.betas, weight_decay=fields.weight_decay, fused=True
+        trained, lr=fields.lr, betas=fields.betas, weight_decay=fields.weight_decay, fused=fused
     )
 
 

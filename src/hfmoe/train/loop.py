@@ -16,11 +16,12 @@ from hfmoe.train.meter import Meter
 from hfmoe.train.numerics import numerics
 from hfmoe.train.objective import objective_at
 from hfmoe.train.outcome import save_outcome
+from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import RunFolder, check_photos
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size
 from hfmoe.train.screen import Screen
-from hfmoe.train.step import descend, forward, perturbation
+from hfmoe.train.step import accumulate, descend, perturbation
 from hfmoe.train.validate import Example, read_examples, scoring
 from hfmoe.train.watch import Standing, Trainer, judge, look, save
 
@@ -39,14 +40,18 @@ def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
     """Train a network by a recipe; with `resume`, go on exactly where the run in the recipe's folder stopped.
 
     Raises RunError for the folder, DataError and ImageError for photos, WeightsError for the weights to start
-    from, NonFiniteError, and TrainingInterrupted when Ctrl-C or SIGTERM ended the run after saving its state.
+    from, NonFiniteError, and TrainingInterrupted when Ctrl-C or SIGTERM ended the run after saving its state
+    (in the first process; the others of a run return).
     """
+    recipe = as_launched(recipe)
     folder = RunFolder(recipe.run)
-    state = folder.resume(recipe) if resume else folder.check_free()
-    standing = Standing(state["step"], state["best"], state["latest"]) if state else Standing()
     with ExitStack() as stack:
         fabric = stack.enter_context(numerics(recipe.hardware))
-        screen = stack.enter_context(Screen(name=recipe.name, steps=recipe.steps, start=standing.step))
+        state = from_first(fabric, lambda: folder.resume(recipe) if resume else folder.check_free())
+        standing = Standing(state["step"], state["best"], state["latest"]) if state else Standing()
+        first = fabric.is_global_zero
+        screen = Screen(name=recipe.name, steps=recipe.steps, start=standing.step, quiet=not first)
+        stack.enter_context(screen)
         photos, examples = read_data(recipe, screen)
         learner, start = build_learner(recipe, fabric, resumed=state is not None)
         if start and not state:
@@ -56,39 +61,48 @@ def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
         if state:
             check_photos(state, photos, run=recipe.run)
             learner.restore(state)
-        elif not resume:
+        elif not resume and first:
             folder.begin(recipe)
-        journal = stack.enter_context(Journal(folder.metrics, folder.board, step=standing.step))
-        trainer = Trainer(
-            recipe, folder, fabric, learner, examples, journal, screen, Meter(), photos.identity
-        )
+        journal = None
+        if first:
+            journal = stack.enter_context(Journal(folder.metrics, folder.board, step=standing.step))
+        meter = Meter(average=averaging(fabric))
+        trainer = Trainer(recipe, folder, fabric, learner, examples, journal, screen, meter, photos.identity)
         return run(trainer, photos, standing, stack.enter_context(StopWish()))
 
 
 def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) -> TrainingResult:
     """Train from where the run stands to its last step, its time limit or a wish to stop."""
-    recipe, meter = trainer.recipe, trainer.meter
+    recipe, meter, fabric = trainer.recipe, trainer.meter, trainer.fabric
     begin = saved = time.monotonic()
-    pairs = feed(photos, recipe, trainer.fabric, range(standing.step, recipe.steps))
+    pairs = feed(photos, recipe, fabric, range(standing.step, recipe.steps))
     while standing.step < recipe.steps:
         pair = meter.wait_for(lambda: next(pairs))
         train_step(trainer, standing.step, pair)
         standing = replace(standing, step=standing.step + 1)
         now = time.monotonic()
-        out_of_time = now - begin >= 60 * (recipe.time_limit_minutes or float("inf"))
-        stop = wish.signal
-        last = standing.step == recipe.steps or out_of_time or stop is not None
+        late = now - begin >= 60 * (recipe.time_limit_minutes or float("inf"))
+        due = now - saved >= 60 * recipe.checkpoint_minutes
+        wishes = agreed(fabric, Wishes(wish.signal, late, due), step=standing.step)
+        stop = wishes.signal is not None or wishes.out_of_time
+        last = standing.step == recipe.steps or stop
         if standing.step % recipe.log.every == 0 or last:
             look(trainer, standing.step)
         if standing.step % recipe.validation.every == 0 or standing.step == recipe.steps:
             standing = judge(trainer, standing)
-        if last or now - saved >= 60 * recipe.checkpoint_minutes:
+        if last or wishes.save:
             save(trainer, standing)
             saved = time.monotonic()
-        if stop is not None:
-            raise TrainingInterrupted(stop, step=standing.step)
-        if out_of_time:
+        if wishes.signal is not None and fabric.is_global_zero:
+            raise TrainingInterrupted(wishes.signal, step=standing.step)
+        if stop:
             break
+    return conclude(trainer, standing)
+
+
+def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
+    """Write the averaged weights of a run that has done all its steps."""
+    recipe = trainer.recipe
     finished = standing.step == recipe.steps
     if finished and trainer.fabric.is_global_zero:
         network = trainer.learner.average.network
@@ -98,18 +112,18 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
 
 def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
     """Do one step and note what happened."""
-    recipe, learner = trainer.recipe, trainer.learner
+    recipe, learner, fabric = trainer.recipe, trainer.learner, trainer.fabric
     begin = time.perf_counter()
-    losses, restored = forward(
+    losses, restored = accumulate(
+        fabric,
         learner.model,
-        Pair(*(side.to(trainer.fabric.device, non_blocking=True) for side in pair)),
+        Pair(*(side.to(fabric.device, non_blocking=True) for side in pair)),
         objective=objective_at(step, recipe),
-        perturb=perturbation(step, recipe, device=trainer.fabric.device),
+        perturb=perturbation(step, recipe, fabric=fabric),
+        parts=recipe.hardware.accumulate,
     )
     lr = learning_rate(step, steps=recipe.steps, optimizer=recipe.optimizer)
-    norm = descend(
-        trainer.fabric, learner.model, learner.optimizer, losses["total"], lr=lr, clip=recipe.optimizer.clip
-    )
+    norm = descend(fabric, learner.model, learner.optimizer, lr=lr, clip=recipe.optimizer.clip)
     learner.average.update(average_decay(step, decay=recipe.ema))
     trainer.meter.note(
         step,
@@ -119,7 +133,7 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
         images=recipe.batch,
         seconds=time.perf_counter() - begin,
     )
-    if trainer.fabric.device.type == "cpu":
+    if fabric.device.type == "cpu":
         trainer.meter.check()
 
 

@@ -16,10 +16,19 @@ class NonFiniteError(ValueError):
 
 
 class Meter:
-    """Collects losses and gradient norms without waiting for the device, and the time that steps took."""
+    """Collects losses and gradient norms without waiting for the device, and the time that steps took.
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    `average` gives the mean over the processes of a run; all of them look at the same steps.
+    """
+
+    def __init__(
+        self,
+        clock: Callable[[], float] = time.perf_counter,
+        *,
+        average: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
         self._clock = clock
+        self._average = average
         self._pending: list[tuple[int, tuple[str, ...], Tensor]] = []
         self._sums: dict[str, list[float]] = {}
         self._routing: tuple[LayerRouting, ...] = ()
@@ -53,7 +62,12 @@ class Meter:
 
     def check(self) -> None:
         """Look at the steps since the last look. Raises NonFiniteError naming the first bad step and term."""
-        for step, names, row in self._pending:
+        if not self._pending:
+            return
+        rows = [row for _, _, row in self._pending]
+        if self._average is not None:
+            rows = self._average(torch.cat(rows)).split([len(row) for row in rows])
+        for (step, names, _), row in zip(self._pending, rows, strict=True):
             for name, value in zip(names, row.tolist(), strict=True):
                 if not math.isfinite(value):
                     raise NonFiniteError(f"step {step}: {name} is {value}")

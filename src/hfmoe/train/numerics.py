@@ -8,6 +8,7 @@ import torch
 import torch.utils.deterministic as determinism
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from hfmoe.train.recipe import Hardware
 
@@ -21,6 +22,13 @@ class ExactInputPrecision(MixedPrecision):
     def convert_input(self, data: Any) -> Any:
         """Give the data as it is; autocast converts what multiplies."""
         return data
+
+
+def choose_strategy(hardware: Hardware) -> str | DDPStrategy:
+    """Data parallelism where there is more than one process, with experts that no window chose."""
+    if hardware.strategy == "auto" and hardware.devices * hardware.nodes == 1:
+        return "auto"
+    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 
 
 def choose_precision(hardware: Hardware) -> dict[str, Any]:
@@ -51,10 +59,12 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
         fabric = Fabric(
             accelerator=hardware.accelerator,
             devices=hardware.devices,
-            strategy=hardware.strategy,
+            num_nodes=hardware.nodes,
+            strategy=choose_strategy(hardware),
             **choose_precision(hardware),
         )
         fabric.launch()
+        torch.set_num_threads(hardware.threads or torch.get_num_threads())
         yield fabric
     finally:
         torch.set_num_threads(before[0])

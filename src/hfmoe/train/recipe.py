@@ -80,12 +80,21 @@ class Log(Section):
 
 
 class Hardware(Section):
-    """Where and how precisely it runs, in the terms of Lightning Fabric."""
+    """Where and how precisely it runs, in the terms of Lightning Fabric.
+
+    devices: processes on this machine, one a device; nodes: machines; they share every batch. accumulate:
+    parts that a process cuts its share into, one after another. compile: torch.compile the network.
+    recompute: compute activations twice instead of keeping them.
+    """
 
     accelerator: str = "auto"
-    devices: Literal[1] = 1
-    strategy: str = "auto"
-    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    devices: Positive = 1
+    nodes: Positive = 1
+    strategy: Literal["auto", "ddp"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accumulate: Positive = 1
+    compile: bool = False
+    recompute: bool = False
     threads: Positive | None = None
     deterministic: bool = True
 
@@ -128,6 +137,11 @@ class Recipe(Section):
             raise ValueError(f"patch must begin at share 0 of the run, not at {self.patch[0][0]}")
         if any(not active_somewhere(self.loss, moment) for moment in moments(self.loss)):
             raise ValueError("loss terms leave a part of the run without any loss")
+        parts = self.hardware.devices * self.hardware.nodes * self.hardware.accumulate
+        if self.batch % parts:
+            raise ValueError(
+                f"batch {self.batch} must be a multiple of devices x nodes x accumulate = {parts}"
+            )
         scale = self.config().scale
         least = 11 + 3 * scale
         if self.validation.crop is not None and self.validation.crop < least:

@@ -12,12 +12,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 class Screen:
     """Shows the records of a run and the time left."""
 
-    def __init__(self, *, name: str, steps: int, start: int, console: Console | None = None) -> None:
-        self.console = console or Console(stderr=True)
+    def __init__(self, *, name: str, steps: int, start: int, quiet: bool = False) -> None:
+        self.console = Console(stderr=True, quiet=quiet)
         self._steps, self._start, self._begin = steps, start, time.perf_counter()
         self._facts: dict[str, str] = {}
         self._bar: Progress | None = None
-        if self.console.is_terminal:
+        if self.console.is_terminal and not quiet:
             columns = (
                 TextColumn(name),
                 BarColumn(20),

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from hfmoe.data import Pair
 from hfmoe.models.network import Perturbation, Restored
 from hfmoe.train.objective import Objective
+from hfmoe.train.processes import averaging
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import router_temperature
 
@@ -31,32 +32,61 @@ def forward(
     return Forward(objective(restored, pair.target), restored)
 
 
+def accumulate(
+    fabric: Fabric,
+    network: nn.Module,
+    pair: Pair,
+    *,
+    objective: Objective,
+    perturb: Perturbation | None,
+    parts: int,
+) -> Forward:
+    """Sum the gradients of the mean loss over `parts` equal parts of a batch, one part in memory at a time.
+
+    Gives the losses averaged over the parts and what the network returned for the last.
+    """
+    degraded, target = (side.chunk(parts) for side in pair)
+    sums: dict[str, Tensor] = {}
+    for number, part in enumerate(map(Pair, degraded, target), start=1):
+        with fabric.no_backward_sync(network, enabled=number < parts):  # type: ignore[arg-type]
+            losses, restored = forward(network, part, objective=objective, perturb=perturb)
+            fabric.backward(losses["total"] / parts)
+        sums = {name: sums.get(name, 0) + loss.detach() / parts for name, loss in losses.items()}
+    return Forward(sums, restored)
+
+
 def descend(
     fabric: Fabric,
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
-    total: Tensor,
     *,
     lr: float,
     clip: float | None,
 ) -> Float[Tensor, ""]:
-    """Follow the gradient of `total` by one optimiser step; give the norm of the gradient before clipping."""
+    """Follow the gradients by one optimiser step; give their norm before clipping.
+
+    Under float16 a step whose scaled gradients overflow is left out, as loss scaling means it, and its norm
+    is given as 0.
+    """
     for group in optimizer.param_groups:
         group["lr"] = lr
-    fabric.backward(total)
     norm = fabric.clip_gradients(network, optimizer, max_norm=clip or float("inf"), error_if_nonfinite=False)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return total.new_zeros(()) if norm is None else norm.detach()
+    norm = torch.zeros((), device=fabric.device) if norm is None else norm.detach()
+    scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
+    return torch.where(norm.isfinite(), norm, 0) if scaled else norm
 
 
-def perturbation(step: int, recipe: Recipe, *, device: torch.device) -> Perturbation:
-    """Give what disturbs the network at a step; its generator is seeded from (seed, step) alone."""
-    seed = np.random.SeedSequence([recipe.seed, step, 1]).generate_state(1, np.uint64)[0]
+def perturbation(step: int, recipe: Recipe, *, fabric: Fabric) -> Perturbation:
+    """Give what disturbs the network at a step; its generator is seeded from (seed, step, process) alone."""
+    words = [recipe.seed, step, 1, *([fabric.global_rank] if fabric.global_rank else [])]
+    seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return Perturbation(
         temperature=router_temperature(step, steps=recipe.steps, perturb=recipe.perturb),
         router_noise=recipe.perturb.router_noise,
         hf_noise=recipe.perturb.hf_noise,
         drop_path=recipe.perturb.drop_path,
-        generator=torch.Generator(device).manual_seed(int(seed >> 1)),
+        generator=torch.Generator(fabric.device).manual_seed(int(seed >> 1)),
+        average=averaging(fabric),
     )

@@ -35,7 +35,7 @@ class Trainer:
     fabric: Fabric
     learner: Learner
     examples: tuple[Example, ...]
-    journal: Journal
+    journal: Journal | None
     screen: Screen
     meter: Meter
     photos: str
@@ -51,32 +51,39 @@ def look(trainer: Trainer, step: int) -> None:
         "lr": learning_rate(step - 1, steps=recipe.steps, optimizer=recipe.optimizer),
         "patch": patch_size(step - 1, steps=recipe.steps, sizes=recipe.patch),
     }
-    if trainer.fabric.is_global_zero:
+    if trainer.journal is not None:
         trainer.journal.write(record)
         trainer.screen.show(record)
 
 
 def judge(trainer: Trainer, standing: Standing) -> Standing:
-    """Score the averaged weights, keep them if they are the best so far, and show a few pictures."""
+    """Score the averaged weights in the first process and keep them if they are the best so far."""
     trainer.meter.check()
     if not trainer.examples:
         return standing
-    recipe, step = trainer.recipe, standing.step
+    psnr = score(trainer, standing) if trainer.journal is not None else 0.0
+    psnr = trainer.fabric.broadcast(psnr)
+    better = standing.best is None or psnr > standing.best
+    return replace(standing, best=psnr if better else standing.best, latest=psnr)
+
+
+def score(trainer: Trainer, standing: Standing) -> float:
+    """Score the averaged weights, write them if they are the best so far, and show a few pictures."""
+    recipe, step, journal = trainer.recipe, standing.step, trainer.journal
+    assert journal is not None
     network = trainer.learner.average.network
     protocol = scoring(recipe.config())
     result = validate(network, trainer.examples, protocol=protocol, keep=recipe.log.samples)
-    better = standing.best is None or result.psnr_y > standing.best
-    standing = replace(standing, best=result.psnr_y if better else standing.best, latest=result.psnr_y)
-    if trainer.fabric.is_global_zero:
-        record = {"kind": "validation", "step": step, "psnr_y": result.psnr_y, "best": standing.best}
-        trainer.journal.write(record)
-        trainer.screen.show(record)
-        if better:
-            save_outcome(trainer.folder.best, network, recipe, step=step, psnr_y=result.psnr_y)
-        if step % recipe.log.samples_every == 0 or step == recipe.steps:
-            for example, restored in zip(trainer.examples, result.restored, strict=False):
-                trainer.journal.picture(example.name, side_by_side(example, restored), step=step)
-    return standing
+    best = result.psnr_y if standing.best is None else max(standing.best, result.psnr_y)
+    record = {"kind": "validation", "step": step, "psnr_y": result.psnr_y, "best": best}
+    journal.write(record)
+    trainer.screen.show(record)
+    if standing.best is None or result.psnr_y > standing.best:
+        save_outcome(trainer.folder.best, network, recipe, step=step, psnr_y=result.psnr_y)
+    if step % recipe.log.samples_every == 0 or step == recipe.steps:
+        for example, restored in zip(trainer.examples, result.restored, strict=False):
+            journal.picture(example.name, side_by_side(example, restored), step=step)
+    return result.psnr_y
 
 
 def save(trainer: Trainer, standing: Standing) -> None:

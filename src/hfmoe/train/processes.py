@@ -1,0 +1,81 @@
+"""What the processes of a run agree on: means of numbers, when to stop and save, what the first one found."""
+
+import os
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor
+from torch.distributed import is_torchelastic_launched
+
+from hfmoe.train.recipe import Recipe
+
+Found = TypeVar("Found")
+
+ASK_EVERY = 8
+"""Steps between two agreements of processes on accelerators: each waits for all of them."""
+
+
+class Wishes(NamedTuple):
+    """What shall follow a step: an end because of a signal, an end because time is up, a checkpoint."""
+
+    signal: int | None = None
+    out_of_time: bool = False
+    save: bool = False
+
+
+def averaging(fabric: Fabric) -> Callable[[Tensor], Tensor] | None:
+    """Mean of a tensor over the processes; None where there is one process and nothing to average."""
+    if fabric.world_size == 1:
+        return None
+    return lambda value: fabric.all_reduce(value.detach().clone(), reduce_op="mean")  # type: ignore[return-value]
+
+
+def agreed(fabric: Fabric, wishes: Wishes, *, step: int) -> Wishes:
+    """Give what any process wishes, so that all of them stop and save after the same step.
+
+    Many processes ask each other after every step on the CPU, every `ASK_EVERY` steps elsewhere.
+    """
+    if fabric.world_size == 1:
+        return wishes
+    if fabric.device.type != "cpu" and step % ASK_EVERY:
+        return Wishes()
+    numbers = torch.tensor([wishes.signal or 0, wishes.out_of_time, wishes.save], device=fabric.device)
+    signal, out_of_time, save = fabric.all_reduce(numbers, reduce_op="max").tolist()  # type: ignore[union-attr]
+    return Wishes(signal or None, bool(out_of_time), bool(save))
+
+
+def from_first(fabric: Fabric, find: Callable[[], Found]) -> Found:
+    """Let the first process alone find something and give it to all; an error is raised in all of them."""
+    if fabric.world_size == 1:
+        return find()
+    found: tuple[Found | None, Exception | None] = (None, None)
+    if fabric.is_global_zero:
+        try:
+            found = find(), None
+        except Exception as error:
+            found = None, error
+    result, problem = fabric.broadcast(found)
+    if problem is not None:
+        raise problem
+    return result  # type: ignore[return-value]
+
+
+def as_launched(recipe: Recipe) -> Recipe:
+    """Give the recipe with the numbers of devices and nodes that torchrun started, if it did.
+
+    Raises ValueError where the recipe names others, or where the batch cannot be shared among so many.
+    """
+    if not is_torchelastic_launched():
+        return recipe
+    total, local = int(os.environ["WORLD_SIZE"]), int(os.environ["LOCAL_WORLD_SIZE"])
+    started, named = (local, total // local), (recipe.hardware.devices, recipe.hardware.nodes)
+    if named not in ((1, 1), started):
+        raise ValueError(
+            f"hardware.devices {named[0]} and hardware.nodes {named[1]} must be left out, or be "
+            f"{started[0]} and {started[1]} as torchrun started them"
+        )
+    data = recipe.as_data()
+    data["hardware"] |= dict(zip(("devices", "nodes"), started, strict=True))
+    return Recipe.model_validate(data)

@@ -1,0 +1,84 @@
+"""Several processes that share a run: the same weights as one, and an end for all when one fails."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import hfmoe
+from hfmoe.models.weights import load_weights
+from hfmoe.train import Recipe, train
+
+Make = Callable[..., Recipe]
+
+STEADY: dict[str, Any] = {"perturb": {}, "batch": 4, "steps": 12, "optimizer": {"lr": 5e-3}}
+"""Fields of a run without draws inside the network: those differ between processes."""
+
+TOLERANCE = 2e-5
+"""Between weights of the same run in one process and in two, after 12 steps of up to 5e-3 each."""
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_weights(run / "last.safetensors").network.state_dict()
+
+
+def furthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    assert one.keys() == other.keys()
+    return max((one[name] - other[name]).abs().max().item() for name in one)
+
+
+def command(recipe: Recipe, *fields: str, launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Train in processes of their own by the command line."""
+    plain = recipe.run.parent / f"{recipe.run.name}.json"
+    plain.write_text(json.dumps(recipe.as_data()))
+    environment = {**os.environ, "PYTHONPATH": str(Path(hfmoe.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *launcher, "-m", "hfmoe", "train", str(plain), *fields],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_weights_of_one_with_the_whole_batch(make: Make, tmp_path: Path):
+    one, two = (make(**STEADY, run=str(tmp_path / name)) for name in ("one", "two"))
+    train(one)
+    done = command(two, "--hardware.devices", "2")
+    assert done.returncode == 0, done.stderr
+    assert 0 < furthest(weights(one.run), weights(two.run)) < TOLERANCE
+    logs = [(run / "metrics.jsonl").read_text().splitlines() for run in (one.run, two.run)]
+    for alone, shared in zip(*(map(json.loads, lines) for lines in logs), strict=True):
+        assert shared["step"] == alone["step"]
+        assert shared["loss"] == pytest.approx(alone["loss"], rel=1e-3)
+        assert shared["load"][0] == pytest.approx(alone["load"][0], abs=1e-6)
+    assert done.stderr.count("step 4/12") == 1
+
+
+@pytest.mark.slow
+def test_torchrun_starts_the_same_run(make: Make, tmp_path: Path):
+    fabric, torchrun = (make(**STEADY, run=str(tmp_path / name)) for name in ("fabric", "torchrun"))
+    assert command(fabric, "--hardware.devices", "2").returncode == 0
+    done = command(torchrun, launcher=("-m", "torch.distributed.run", "--nproc-per-node", "2"))
+    assert done.returncode == 0, done.stderr
+    assert furthest(weights(fabric.run), weights(torchrun.run)) == 0
+    state = torch.load(torchrun.run / "last.ckpt", weights_only=True)
+    assert json.loads(state["recipe"])["hardware"]["devices"] == 2
+
+
+def test_a_batch_in_parts_gives_the_weights_of_the_whole(make: Make, tmp_path: Path):
+    fields = {**STEADY, "balance_weight": 0}
+    hardware = {"accelerator": "cpu", "threads": 1}
+    whole = make(**fields, run=str(tmp_path / "whole"))
+    parts = make(**fields, run=str(tmp_path / "parts"), hardware={**hardware, "accumulate": 4})
+    train(whole)
+    train(parts)
+    assert 0 < furthest(weights(whole.run), weights(parts.run)) < TOLERANCE
