@@ -26,6 +26,7 @@ TINY = replace(
     dynamic_width=4,
     dynamic_groups=2,
     cross_dim=4,
+    cross_stride=1,
 )
 
 

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from einops import rearrange, repeat
+from einops import repeat
 
 from hfmoe.nn.experts import DenseFFN, MoEFFN
 from hfmoe.nn.routing import (
@@ -10,12 +10,14 @@ from hfmoe.nn.routing import (
     cost_prior,
     effort_weight,
     load,
+    rebalanced,
     z_loss,
 )
-from hfmoe.nn.windows import partition
+from hfmoe.nn.windows import merge, partition
 
 HIDDEN = (2, 4, 8, 16)
 COSTS = torch.tensor(HIDDEN) / 16
+LEVEL = torch.zeros(4)
 
 
 def mixture(top_k: int = 1) -> MoEFFN:
@@ -34,7 +36,7 @@ def inputs(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
 def test_sparse_dispatch_equals_running_all_experts_and_masking(top_k):
     layer, (x, energy) = mixture(top_k), inputs()
     windows = partition(x, window=4)
-    choice = choose(layer.scores(windows, energy, None), layer.costs, top_k=top_k, effort=0.5)
+    choice = choose(layer.scores(windows, energy, None), layer.costs, layer.balance, top_k=top_k, effort=0.5)
     torch.testing.assert_close(
         layer.dispatch(windows, choice), layer.dispatch_all(windows, choice), atol=1e-5, rtol=1e-5
     )
@@ -70,21 +72,52 @@ def test_inference_is_deterministic_and_training_noise_is_replayable():
 
 
 @pytest.mark.parametrize("top_k", [1, 2])
-def test_the_ends_of_effort_select_the_cheapest_and_the_heaviest_and_gate_with_one(top_k):
+def test_the_ends_of_effort_select_the_cheapest_and_the_heaviest_with_their_own_gates(top_k):
     layer, (x, energy) = mixture(top_k), inputs()
+    gates = layer.scores(partition(x, window=4), energy, None).sigmoid()
     for effort, expert in ((0.0, 0), (1.0, 3)):
         mixed = layer(x, energy, effort=effort)
         assert (mixed.routing.chosen == expert).all()
-        expected = rearrange(layer.experts[expert](x), "b h w c -> b h w c")
+        torch.testing.assert_close(mixed.routing.gate.flatten(), gates[:, expert])
+        weighted = layer.experts[expert](partition(x, window=4)) * gates[:, expert, None, None]
+        expected = merge(weighted, height=16, width=16)
         torch.testing.assert_close(mixed.x, expected, atol=1e-5, rtol=1e-5)
 
 
 def test_expected_cost_grows_with_effort():
     scores = torch.randn(500, 4, generator=torch.Generator().manual_seed(0))
     spent = [
-        COSTS[choose(scores, COSTS, top_k=1, effort=effort / 10).chosen].mean().item() for effort in range(11)
+        COSTS[choose(scores, COSTS, LEVEL, top_k=1, effort=effort / 10).chosen].mean().item()
+        for effort in range(11)
     ]
     assert spent == sorted(spent) and spent[0] < spent[5] < spent[10]
+
+
+def test_the_balancing_bias_changes_who_is_chosen_but_not_the_gates():
+    scores = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    bias = torch.tensor([0.0, 0.0, 0.0, 100.0])
+    biased = choose(scores, COSTS, bias, top_k=1, effort=0.5)
+    assert (biased.chosen == 3).all()
+    torch.testing.assert_close(biased.gate[:, 0], scores[:, 3].sigmoid())
+
+
+def test_balancing_brings_the_loads_to_the_cost_prior_whatever_the_scores():
+    scores = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
+    scores += torch.tensor([-2.0, 0.0, 3.0, 1.0])
+    bias, prior = LEVEL, cost_prior(COSTS)
+    for _ in range(2000):
+        share = load(choose(scores, COSTS, bias, top_k=1, effort=0.5).chosen, experts=4)
+        bias = rebalanced(bias, share, prior, rate=0.02)
+    assert bias.mean().abs() < 1e-5
+    torch.testing.assert_close(share, prior, atol=0.02, rtol=0)
+
+
+def test_a_fresh_router_sends_more_detail_to_heavier_experts():
+    torch.manual_seed(0)
+    layer = MoEFFN(8, hidden=HIDDEN, window=4, top_k=1)
+    x = torch.zeros(1, 4, 16, 8)
+    chosen = layer(x, torch.tensor([[[-3.0, -1.0, 1.0, 3.0]]])).routing.chosen.flatten()
+    assert chosen[0] == 0 and chosen[3] == 3
 
 
 def test_the_middle_effort_adds_no_bias_and_others_out_of_range_are_refused():
@@ -122,7 +155,7 @@ def test_a_hotter_router_is_less_sure():
     layer, (x, energy) = mixture(), inputs()
     cold = layer(x, energy).routing.gate
     hot = layer(x, energy, perturb=Perturbation(temperature=100.0)).routing.gate
-    assert hot.max() < cold.min()
+    assert (hot - 0.5).abs().max() < (cold - 0.5).abs().max() / 4
 
 
 def test_the_router_and_every_chosen_expert_learn():

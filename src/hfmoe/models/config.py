@@ -27,6 +27,7 @@ LEAST = {
     "dynamic_groups": 1,
     "dynamic_kernel": 1,
     "cross_dim": 1,
+    "cross_stride": 1,
     "residual_scale": 0,
 }
 MOST = {
@@ -46,6 +47,7 @@ MOST = {
     "dynamic_groups": 1024,
     "dynamic_kernel": 31,
     "cross_dim": 1024,
+    "cross_stride": 4,
     "residual_scale": 100,
 }
 """Beyond these a configuration is a mistake or an attack: building it would take all memory."""
@@ -82,6 +84,7 @@ class HFMoEConfig:
         dynamic_kernel: side of those kernels.
         cross_attention: off, the bands are only concatenated.
         cross_dim: reduced channels of cross-attention.
+        cross_stride: low-band positions a side that are one position of cross-attention.
         reparam: off, plain convolution in the head.
         residual_scale: start of every learned residual scale.
     """
@@ -112,6 +115,7 @@ class HFMoEConfig:
     dynamic_kernel: int = 3
     cross_attention: bool = True
     cross_dim: int = 8
+    cross_stride: int = 1
     reparam: bool = True
     residual_scale: float = 0.2
 
@@ -143,6 +147,9 @@ class HFMoEConfig:
         require(fits, "dynamic_width", self.dynamic_width, f"be a multiple of dynamic_groups {groups}")
         require(self.dynamic_kernel % 2 == 1, "dynamic_kernel", self.dynamic_kernel, "be odd")
         require(self.window % 2 == 0, "window", self.window, "be even")
+        most = 2 ** (scales - 1)
+        fits = most % self.cross_stride == 0
+        require(fits, "cross_stride", self.cross_stride, f"divide {most}, the low path's coarsest stride")
 
     @property
     def folding(self) -> int:

@@ -14,6 +14,7 @@ from hfmoe.nn.experts import DenseFFN, LayerRouting, MoEFFN
 from hfmoe.nn.frequency import FrequencySplit, NoSplit, inject_noise, window_energy
 from hfmoe.nn.fusion import CrossAttention, Fusion
 from hfmoe.nn.multiscale import MultiScale
+from hfmoe.nn.pointwise import pointwise_conv
 from hfmoe.nn.repconv import RepConv
 from hfmoe.nn.routing import Perturbation
 from hfmoe.nn.stem import Stem
@@ -45,7 +46,7 @@ class HFMoE(nn.Module):
         self.config = config
         self.stem = Stem(config.channels, dim, norm=config.stem_norm, unshuffle=config.folding)
         self.split = build_split(config)
-        self.enter_low = nn.Conv2d(dim, low, 1)
+        self.enter_low = pointwise_conv(dim, low)
         self.low = build_low(config)
         self.texture = nn.Sequential(*(build_texture(config) for _ in range(config.texture_blocks)))
         self.filter = build_filter(config)
@@ -161,5 +162,10 @@ def build_cross(config: HFMoEConfig) -> CrossAttention | None:
     if not config.cross_attention:
         return None
     return CrossAttention(
-        config.dim, config.low_dims[0], reduced=config.cross_dim, heads=1, window=config.window
+        config.dim,
+        config.low_dims[0],
+        reduced=config.cross_dim,
+        heads=1,
+        window=config.window,
+        stride=config.cross_stride,
     )

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from hfmoe.models.config import HFMoEConfig
 
-NANO = HFMoEConfig()
+NANO = HFMoEConfig(cross_stride=2)
 TINY = replace(
     NANO,
     dim=48,

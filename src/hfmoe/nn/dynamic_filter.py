@@ -10,6 +10,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from hfmoe.nn.pointwise import pointwise_conv
+
 
 def apply_filters(
     x: Float[Tensor, "b c h w"], kernels: Float[Tensor, "b g t h w"]
@@ -97,10 +99,10 @@ class DynamicFilter(nn.Module):
         super().__init__()
         self.value = nn.Linear(dim, width)
         self.kernel = nn.Linear(width, groups * kernel * kernel)
-        self.out = nn.Linear(width, dim)
+        self.out = pointwise_conv(width, dim)
         nn.init.zeros_(self.kernel.weight)
         nn.init.zeros_(self.kernel.bias)
-        nn.init.zeros_(self.out.bias)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
         self.groups = groups
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -110,8 +112,7 @@ class DynamicFilter(nn.Module):
         kernels = planes(self.kernel, values)
         kernels = rearrange(kernels, "b (g t) (h w) -> b g t h w", g=self.groups, h=height)
         filtered = apply_filters(rearrange(values, "b c (h w) -> b c h w", h=height), kernels)
-        out = self.out(rearrange(filtered, "b c h w -> b (h w) c"))
-        return rearrange(out, "b (h w) c -> b c h w", h=height).add_(x)
+        return self.out(filtered.contiguous(memory_format=torch.channels_last)).add_(x)
 
 
 class DepthwiseFilter(nn.Module):

@@ -8,7 +8,16 @@ from einops import rearrange
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from hfmoe.nn.routing import Choice, Perturbation, balance_loss, choose, cost_prior, load, z_loss
+from hfmoe.nn.routing import (
+    Choice,
+    Perturbation,
+    balance_loss,
+    choose,
+    cost_prior,
+    load,
+    rebalanced,
+    z_loss,
+)
 from hfmoe.nn.windows import merge, partition
 
 ROUTER_START = 0.2
@@ -75,6 +84,7 @@ class MoEFFN(nn.Module):
     """
 
     costs: Tensor
+    balance: Tensor
 
     def __init__(self, dim: int, *, hidden: tuple[int, ...], window: int, top_k: int) -> None:
         super().__init__()
@@ -82,9 +92,12 @@ class MoEFFN(nn.Module):
             raise ValueError(f"top_k {top_k} must be in [1, {len(hidden)}], the number of experts")
         self.router = nn.Linear(dim + 1, len(hidden))
         nn.init.normal_(self.router.weight, std=ROUTER_START)
+        with torch.no_grad():
+            self.router.weight[:, -1] = torch.linspace(-1, 1, len(hidden))
         nn.init.zeros_(self.router.bias)
         self.experts = nn.ModuleList(GatedFFN(dim, width) for width in hidden)
         self.register_buffer("costs", torch.tensor(hidden) / max(hidden), persistent=False)
+        self.register_buffer("balance", torch.zeros(len(hidden)))
         self.window = window
         self.top_k = top_k
 
@@ -99,7 +112,7 @@ class MoEFFN(nn.Module):
         """Route each window, given its high-band `energy`, and run the experts it is sent to."""
         windows = partition(x, window=self.window)
         scores = self.scores(windows, energy, perturb)
-        choice = choose(scores, self.costs, top_k=self.top_k, effort=effort)
+        choice = choose(scores, self.costs, self.balance, top_k=self.top_k, effort=effort)
         share = load(choice.chosen, experts=len(self.experts))
         if perturb is not None and perturb.average is not None:
             share = perturb.average(share)
@@ -112,6 +125,11 @@ class MoEFFN(nn.Module):
         )
         balance = balance_loss(share, choice.probability, cost_prior(self.costs))
         return Mixed(out, balance, z_loss(scores), routing)
+
+    @torch.no_grad()
+    def rebalance(self, share: Float[Tensor, " e"], *, rate: float) -> None:
+        """Move the balancing bias towards loads that follow 1 / cost; training calls it after a step."""
+        self.balance.copy_(rebalanced(self.balance, share, cost_prior(self.costs), rate=rate))
 
     def scores(
         self, windows: Float[Tensor, "n t c"], energy: Float[Tensor, "b y x"], perturb: Perturbation | None

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.nn.attention import RelativeBias, attend
-from hfmoe.nn.pointwise import add_pointwise_
+from hfmoe.nn.pointwise import add_pointwise_, pointwise_conv
 from hfmoe.nn.upsampler import shuffle
 from hfmoe.nn.windows import merge, partition
 
@@ -39,14 +39,19 @@ class Answers(NamedTuple):
 
 
 class CrossAttention(nn.Module):
-    """Windowed attention in both directions on the low band's grid, with `reduced` channels.
+    """Windowed attention in both directions with `reduced` channels, on the low band's grid or a coarser one.
 
-    The high band comes to that grid through a 2x2 stride-2 convolution.
+    `stride` positions of the low band's grid, a side, become one: the low band by their mean, the high band
+    by a strided convolution. The answers are enlarged back.
     """
 
-    def __init__(self, dim: int, low_dim: int, *, reduced: int, heads: int, window: int) -> None:
+    def __init__(
+        self, dim: int, low_dim: int, *, reduced: int, heads: int, window: int, stride: int = 1
+    ) -> None:
         super().__init__()
-        self.reduce_high = nn.Conv2d(dim, reduced, 2, stride=2)
+        self.reduce_high = nn.Conv2d(dim, reduced, 2 * stride, stride=2 * stride)
+        self.reduce_low = nn.AvgPool2d(stride) if stride > 1 else nn.Identity()
+        self.enlarge = nn.Upsample(scale_factor=stride, mode="bilinear") if stride > 1 else nn.Identity()
         self.low = nn.Linear(low_dim, 3 * reduced)
         self.high = nn.Linear(reduced, 3 * reduced)
         self.bias_low = RelativeBias(window, heads)
@@ -59,8 +64,8 @@ class CrossAttention(nn.Module):
 
     def forward(self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]) -> Answers:
         """Give each band's answer from the other."""
-        size = {"height": low.shape[2], "width": low.shape[3]}
-        low_tokens = rearrange(low, "b c h w -> b h w c")
+        low_tokens = rearrange(self.reduce_low(low), "b c h w -> b h w c")
+        size = {"height": low_tokens.shape[1], "width": low_tokens.shape[2]}
         high_tokens = rearrange(self.reduce_high(high), "b c h w -> b h w c")
         query_l, key_l, value_l = partition(self.low(low_tokens), window=self.window).chunk(3, -1)
         query_h, key_h, value_h = partition(self.high(high_tokens), window=self.window).chunk(3, -1)
@@ -68,7 +73,10 @@ class CrossAttention(nn.Module):
         from_low = attend(query_h, key_l, value_l, heads=self.heads, bias=self.bias_high()[None])
         for_low = self.gate_low(low_tokens, merge(from_high, **size))
         for_high = self.gate_high(high_tokens, merge(from_low, **size))
-        return Answers(rearrange(for_low, "b h w r -> b r h w"), rearrange(for_high, "b h w r -> b r h w"))
+        return Answers(
+            self.enlarge(rearrange(for_low, "b h w r -> b r h w")),
+            self.enlarge(rearrange(for_high, "b h w r -> b r h w")),
+        )
 
 
 class Fusion(nn.Module):
@@ -82,8 +90,8 @@ class Fusion(nn.Module):
         super().__init__()
         self.cross = cross
         known = low_dim if cross is None else low_dim + 2 * cross.width
-        self.from_low = nn.Conv2d(known, 4 * dim, 1)
-        self.from_high = nn.Conv2d(dim, dim, 1, bias=False)
+        self.from_low = pointwise_conv(known, 4 * dim)
+        self.from_high = pointwise_conv(dim, dim, bias=False)
 
     def forward(
         self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]

@@ -8,7 +8,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.experts import LayerRouting
+from hfmoe.nn.experts import LayerRouting, MoEFFN
+from hfmoe.nn.pointwise import add_pointwise_, pointwise, pointwise_conv
 from hfmoe.nn.routing import Perturbation
 
 
@@ -29,8 +30,8 @@ class Join(nn.Module):
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
-        self.up = nn.Sequential(nn.Conv2d(coarse, 4 * fine, 1), nn.PixelShuffle(2))
-        self.project = nn.Conv2d(2 * fine, fine, 1)
+        self.up = nn.Sequential(pointwise_conv(coarse, 4 * fine), nn.PixelShuffle(2))
+        self.project = pointwise_conv(2 * fine, fine)
 
     def forward(
         self, coarse: Float[Tensor, "b c h w"], skip: Float[Tensor, "b f h2 w2"]
@@ -38,8 +39,8 @@ class Join(nn.Module):
         """Give features at the skip's resolution."""
         fine = skip.shape[1]
         upper, lower = self.project.weight.split(fine, 1)
-        joined = F.conv2d(self.up(coarse), upper, self.project.bias)
-        return joined.add_(F.conv2d(skip, lower))
+        joined = pointwise(self.up(coarse), upper, self.project.bias)
+        return add_pointwise_(joined, skip, lower)
 
 
 class MultiScale(nn.Module):
@@ -58,6 +59,11 @@ class MultiScale(nn.Module):
         pairs = list(zip(dims, dims[1:], strict=False))
         self.downs = nn.ModuleList(nn.Conv2d(fine, coarse, 2, stride=2) for fine, coarse in pairs)
         self.joins = nn.ModuleList(Join(coarse, fine) for fine, coarse in pairs)
+
+    def mixtures(self) -> list[MoEFFN]:
+        """List the mixtures in the order in which they run, which is that of `Encoded.routing`."""
+        stacks = [*self.encoders, *reversed(self.decoders)]
+        return [part for stack in stacks for part in stack.modules() if isinstance(part, MoEFFN)]
 
     def forward(
         self,

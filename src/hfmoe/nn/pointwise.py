@@ -1,19 +1,28 @@
-"""Sum of a map and a 1x1 convolution, in one pass."""
+"""1x1 convolutions, by the fastest path that torch has for them on a CPU."""
 
-from einops import rearrange
+import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
+
+DILATION = 2
+"""Of a 1x1 kernel a dilation changes nothing, but with one torch takes oneDNN on a single thread too, which
+is two to three times as fast there as the matrix product that it takes otherwise."""
+
+
+def pointwise_conv(dim: int, out: int, *, bias: bool = True) -> nn.Conv2d:
+    """A 1x1 convolution of `dim` channels to `out`."""
+    return nn.Conv2d(dim, out, 1, dilation=DILATION, bias=bias)
+
+
+def pointwise(
+    x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i 1 1"], bias: Float[Tensor, " o"] | None = None
+) -> Float[Tensor, "b o h w"]:
+    """1x1 convolution by a given kernel, in the type of x."""
+    return F.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), dilation=DILATION)
 
 
 def add_pointwise_(
     x: Float[Tensor, "b o h w"], y: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i 1 1"]
 ) -> Float[Tensor, "b o h w"]:
-    """x + 1x1 convolution of y, in the type of x; x may be overwritten, so it must be the caller's own.
-
-    A matrix product that adds to its target saves writing and reading the convolution's map: a third of
-    the time on a CPU, where such layers wait for memory. In channels-last memory nothing is copied.
-    """
-    flat = rearrange(x, "b o h w -> (b h w) o")
-    rows = rearrange(y, "b i h w -> (b h w) i").to(x.dtype)
-    flat = flat.addmm_(rows, rearrange(weight, "o i 1 1 -> i o").to(x.dtype))
-    return rearrange(flat, "(b h w) o -> b o h w", b=x.shape[0], h=x.shape[2])
+    """x + 1x1 convolution of y, in the type of x; x is overwritten, so it must be the caller's own."""
+    return x.add_(pointwise(y.to(x.dtype), weight))

@@ -5,6 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hfmoe.nn.pointwise import DILATION
+
 
 class RepConv(nn.Module):
     """3x3 + 1x1 + identity (where the widths agree), summed into one 3x3 kernel at each call.
@@ -41,7 +43,15 @@ def fixed_conv(
 ) -> nn.Conv2d:
     """An ordinary convolution with a copy of this kernel and bias (None is 0)."""
     out, dim, size, _ = weight.shape
-    conv = nn.Conv2d(dim, out, size, padding=padding, device=weight.device, dtype=weight.dtype)
+    conv = nn.Conv2d(
+        dim,
+        out,
+        size,
+        padding=padding,
+        dilation=DILATION if size == 1 else 1,
+        device=weight.device,
+        dtype=weight.dtype,
+    )
     zero = torch.zeros(out, device=weight.device, dtype=weight.dtype)
     conv.load_state_dict({"weight": weight.detach(), "bias": zero if bias is None else bias.detach()})
     return conv

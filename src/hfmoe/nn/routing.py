@@ -33,7 +33,7 @@ class Perturbation(NamedTuple):
 
 
 class Choice(NamedTuple):
-    """Experts of n windows: k chosen each, their gates, and the scores' softmax."""
+    """Experts of n windows: k chosen each, their gates, and the softmax of what they were chosen by."""
 
     chosen: Int[Tensor, "n k"]
     gate: Float[Tensor, "n k"]
@@ -48,19 +48,38 @@ def effort_weight(effort: float) -> float:
     return math.copysign(CERTAIN, side) if abs(side) == 1 else side / (1 - abs(side))
 
 
-def choose(scores: Float[Tensor, "n e"], costs: Float[Tensor, " e"], *, top_k: int, effort: float) -> Choice:
-    """Pick the `top_k` best experts of each window by score plus effort times relative cost.
+def choose(
+    scores: Float[Tensor, "n e"],
+    costs: Float[Tensor, " e"],
+    bias: Float[Tensor, " e"],
+    *,
+    top_k: int,
+    effort: float,
+) -> Choice:
+    """Pick the `top_k` best experts of each window by score plus balancing bias plus effort times cost.
 
-    Deterministic; each window alone decides. The gate is the expert's share in the softmax of the
-    same biased scores, so the middle effort is exactly the trained routing. At the ends one expert
-    alone is chosen, with gate 1, whatever `top_k` is.
+    Deterministic; each window alone decides. The gate is the sigmoid of the expert's own score: neither the
+    bias nor the effort changes how much of an expert is added, only which one. At the ends of effort one
+    expert alone is chosen, whatever `top_k` is. Lineage: DeepSeek-V3, arXiv 2412.19437.
     """
     weight = effort_weight(effort)
     top_k = 1 if abs(weight) == CERTAIN else top_k
-    biased = (scores + weight * costs) if weight else scores
-    probability = biased.float().softmax(-1)
-    gate, chosen = probability.topk(top_k, dim=-1)
-    return Choice(chosen, gate, probability)
+    preferred = scores + bias + (weight * costs if weight else 0)
+    chosen = preferred.topk(top_k, dim=-1).indices
+    return Choice(chosen, scores.sigmoid().gather(1, chosen), preferred.softmax(-1))
+
+
+def rebalanced(
+    bias: Float[Tensor, " e"], share: Float[Tensor, " e"], prior: Float[Tensor, " e"], *, rate: float
+) -> Float[Tensor, " e"]:
+    """The balancing bias after a step: raised for experts below their target load, lowered above, mean 0.
+
+    bias + rate (prior - share). No gradient is involved, so balance costs no quality. Source: Wang et al.,
+    "Auxiliary-Loss-Free Load Balancing Strategy for Mixture-of-Experts", arXiv 2408.15664 (with the
+    difference itself in place of its sign, so that it settles).
+    """
+    moved = bias + rate * (prior - share)
+    return moved - moved.mean()
 
 
 def load(chosen: Int[Tensor, "n k"], *, experts: int) -> Float[Tensor, " e"]:

@@ -1,11 +1,11 @@
 """Conv-gated texture block: local detail with a multiplicative gate, purely convolutional."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.nn.normalisation import build_norm
+from hfmoe.nn.pointwise import pointwise, pointwise_conv
 from hfmoe.nn.repconv import fixed_conv
 
 
@@ -26,13 +26,13 @@ class ScaledConv(nn.Module):
 
     def __init__(self, dim: int, out: int, *, scale: float) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(dim, out, 1)
+        self.conv = pointwise_conv(dim, out)
         self.scale = nn.Parameter(torch.full((out,), scale))
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:
         """Convolve with the scaled kernel."""
         weight, bias = self.collapsed()
-        return F.conv2d(x, weight.to(x.dtype), bias.to(x.dtype))
+        return pointwise(x, weight, bias)
 
     def collapsed(self) -> tuple[Float[Tensor, "o i 1 1"], Float[Tensor, " o"]]:
         """Kernel and bias with the scale multiplied in."""
@@ -55,7 +55,7 @@ class TextureBlock(nn.Module):
         wide = 2 * hidden
         layers: list[nn.Module]
         if kind == "depthwise":
-            layers = [nn.Conv2d(dim, wide, 1), nn.Conv2d(wide, wide, 3, padding=1, groups=wide)]
+            layers = [pointwise_conv(dim, wide), nn.Conv2d(wide, wide, 3, padding=1, groups=wide)]
         elif kind == "dense":
             layers = [nn.Conv2d(dim, wide, 3, padding=1)]
         else:

@@ -8,7 +8,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.pointwise import add_pointwise_
+from hfmoe.nn.pointwise import add_pointwise_, pointwise_conv
 
 
 def bilinear_taps(scale: int) -> Float[Tensor, "scale 3"]:
@@ -65,7 +65,7 @@ class Upsampler(nn.Module):
 
     def __init__(self, dim: int, channels: int, *, scale: int, folding: int) -> None:
         super().__init__()
-        self.project = nn.Conv2d(dim, channels * (scale * folding) ** 2, 1)
+        self.project = pointwise_conv(dim, channels * (scale * folding) ** 2)
         self.base = BilinearBase(channels, scale) if scale > 1 else None
         self.scale = scale
         self.folding = folding

@@ -21,7 +21,7 @@ from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import RunFolder, check_photos
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size
 from hfmoe.train.screen import Screen
-from hfmoe.train.step import accumulate, descend, perturbation
+from hfmoe.train.step import accumulate, balance_experts, descend, perturbation
 from hfmoe.train.validate import Example, read_examples, scoring
 from hfmoe.train.watch import Standing, Trainer, judge, look, save
 
@@ -124,6 +124,7 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
     )
     lr = learning_rate(step, steps=recipe.steps, optimizer=recipe.optimizer)
     norm = descend(fabric, learner.model, learner.optimizer, lr=lr, clip=recipe.optimizer.clip)
+    balance_experts(learner.network, restored.routing, rate=recipe.balance_rate)
     learner.average.update(average_decay(step, decay=recipe.ema))
     trainer.meter.note(
         step,

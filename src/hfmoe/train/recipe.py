@@ -118,7 +118,8 @@ class Recipe(Section):
         (0.0, 64),
     )
     loss: Annotated[tuple[Term, ...], Field(min_length=1)] = (Term(kind="l1"),)
-    balance_weight: NotNegative = 0.01
+    balance_weight: NotNegative = 0.0
+    balance_rate: NotNegative = 0.02
     z_weight: NotNegative = 1e-3
     optimizer: Optimizer = Optimizer()
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999

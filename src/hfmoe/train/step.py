@@ -10,7 +10,7 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from hfmoe.data import Pair
-from hfmoe.models.network import Perturbation, Restored
+from hfmoe.models.network import HFMoE, LayerRouting, Perturbation, Restored
 from hfmoe.train.objective import Objective
 from hfmoe.train.processes import averaging
 from hfmoe.train.recipe import Recipe
@@ -76,6 +76,12 @@ def descend(
     norm = torch.zeros((), device=fabric.device) if norm is None else norm.detach()
     scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
     return torch.where(norm.isfinite(), norm, 0) if scaled else norm
+
+
+def balance_experts(network: HFMoE, routing: tuple[LayerRouting, ...], *, rate: float) -> None:
+    """Move the balancing bias of every mixture by the loads of the step just done."""
+    for layer, seen in zip(network.low.mixtures(), routing, strict=True):
+        layer.rebalance(seen.load, rate=rate)
 
 
 def perturbation(step: int, recipe: Recipe, *, fabric: Fabric) -> Perturbation:
