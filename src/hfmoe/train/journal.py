@@ -1,7 +1,7 @@
 """The record of a run: metrics.jsonl and TensorBoard, one record a line, nothing doubled after a resume."""
 
 import json
-import math
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,6 +10,11 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
+
+from hfmoe.train.records import numbers, read_records
+
+UNDRAWN = frozenset({"kind", "step", "time"})
+"""Fields that place a record and are no curve themselves."""
 
 
 class Journal:
@@ -30,11 +35,10 @@ class Journal:
         self._board.close()
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append a record; its numbers become TensorBoard curves named kind/path/to/number."""
-        self._file.write(json.dumps(record) + "\n")
+        """Append a record with the time of day (seconds since 1970); its numbers become TensorBoard curves."""
+        self._file.write(json.dumps({**record, "time": round(time.time(), 1)}) + "\n")
         self._file.flush()
-        values = {name: value for name, value in record.items() if name not in ("kind", "step")}
-        for name, value in numbers(values, record["kind"]):
+        for name, value in curves(record):
             self._board.add_scalar(name, value, record["step"])
 
     def picture(self, name: str, image: Float[Tensor, "3 h w"], *, step: int) -> None:
@@ -42,29 +46,30 @@ class Journal:
         self._board.add_image(name, image.clamp(0, 1), step)
 
 
-def numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
-    """List the finite numbers inside nested mappings and sequences, with their paths."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from numbers(item, f"{name}/{key}")
-    elif isinstance(value, list | tuple):
-        for position, item in enumerate(value):
-            yield from numbers(item, f"{name}/{position}")
-    elif isinstance(value, int | float) and math.isfinite(value):
-        yield name, float(value)
+def curves(record: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """List the curves of a record as kind/path/to/number, expert loads as load/layer_1/expert_1.
+
+    Layers are counted in the order they run, experts from cheap to heavy. Sessions have no curves.
+    """
+    if record["kind"] == "session":
+        return
+    values = {name: value for name, value in record.items() if name not in UNDRAWN}
+    for position, shares in enumerate(values.pop("load", ()), 1):
+        for expert, share in enumerate(shares, 1):
+            yield f"load/layer_{position}/expert_{expert}", share
+    for position, value in enumerate(values.pop("evenness", ()), 1):
+        yield f"load/layer_{position}/evenness", value
+    yield from numbers(values, record["kind"])
 
 
 def forget_after(metrics: Path, step: int) -> None:
-    """Drop the records beyond a step and a half-written last line, as a killed run leaves them."""
+    """Drop the records beyond a step and damaged lines such as the half-written last one of a killed run.
+
+    A session is kept where it began at or before the step: what it did until there still counts.
+    """
     if not metrics.exists():
         return
-    kept = []
-    for line in metrics.read_text(encoding="utf-8").splitlines():
-        try:
-            if json.loads(line)["step"] <= step:
-                kept.append(line + "\n")
-        except (json.JSONDecodeError, KeyError):
-            continue
+    kept = [json.dumps(record) + "\n" for record in read_records(metrics).records if record["step"] <= step]
     unfinished = metrics.with_suffix(".part")
     unfinished.write_text("".join(kept), encoding="utf-8")
     unfinished.replace(metrics)

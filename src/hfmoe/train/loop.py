@@ -19,8 +19,10 @@ from hfmoe.train.outcome import save_outcome
 from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import RunFolder, check_photos
+from hfmoe.train.samples import forget_samples_after
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size
 from hfmoe.train.screen import Screen
+from hfmoe.train.session import session_record
 from hfmoe.train.step import accumulate, balance_experts, descend, perturbation
 from hfmoe.train.validate import Example, read_examples, scoring
 from hfmoe.train.watch import Standing, Trainer, judge, look, save
@@ -63,12 +65,15 @@ def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
             learner.restore(state)
         elif not resume and first:
             folder.begin(recipe)
+        wish = stack.enter_context(StopWish())
         journal = None
         if first:
             journal = stack.enter_context(Journal(folder.metrics, folder.board, step=standing.step))
+            forget_samples_after(folder.samples, standing.step)
+            journal.write(session_record(recipe, fabric, photos, step=standing.step, resumed=resume))
         meter = Meter(average=averaging(fabric))
         trainer = Trainer(recipe, folder, fabric, learner, examples, journal, screen, meter, photos.identity)
-        return run(trainer, photos, standing, stack.enter_context(StopWish()))
+        return run(trainer, photos, standing, wish)
 
 
 def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) -> TrainingResult:
@@ -80,6 +85,7 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
         pair = meter.wait_for(lambda: next(pairs))
         train_step(trainer, standing.step, pair)
         standing = replace(standing, step=standing.step + 1)
+        trainer.screen.tick(standing.step)
         now = time.monotonic()
         late = now - begin >= 60 * (recipe.time_limit_minutes or float("inf"))
         due = now - saved >= 60 * recipe.checkpoint_minutes

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -31,7 +31,8 @@ class Meter:
         self._average = average
         self._pending: list[tuple[int, tuple[str, ...], Tensor]] = []
         self._sums: dict[str, list[float]] = {}
-        self._routing: tuple[LayerRouting, ...] = ()
+        self._loads: list[Tensor] = []
+        self._steps = 0
         self._images, self._waited, self._spent = 0, 0.0, 0.0
 
     def wait_for(self, make: Callable[[], Any]) -> Any:
@@ -56,9 +57,17 @@ class Meter:
         values = [*losses.values(), norm]
         row = torch.stack([value.detach().float() for value in values])
         self._pending.append((step, (*losses, "gradient norm"), row))
-        self._routing = routing
+        self._add_loads(routing)
         self._images += images
         self._spent += seconds
+
+    def _add_loads(self, routing: tuple[LayerRouting, ...]) -> None:
+        """Add a step's expert loads on their device, which nobody waits for here."""
+        loads = [layer.load.detach().float() for layer in routing]
+        for total, load in zip(self._loads, loads, strict=bool(self._loads)):
+            total.add_(load)
+        self._loads = self._loads or [load.clone() for load in loads]
+        self._steps += 1
 
     def check(self) -> None:
         """Look at the steps since the last look. Raises NonFiniteError naming the first bad step and term."""
@@ -75,17 +84,27 @@ class Meter:
         self._pending.clear()
 
     def read(self) -> dict[str, Any]:
-        """Give means since the last reading: losses, expert load, images per second, share of waiting."""
+        """Give means over the steps since the last reading: losses, expert load by layer, its evenness,
+        images per second, share of time waiting."""
         self.check()
         means = {name: sum(values) / len(values) for name, values in self._sums.items()}
         norm = means.pop("gradient norm", 0.0)
         spent = max(self._spent, 1e-9)
+        loads = [(total / self._steps).tolist() for total in self._loads]
         result = {
             "loss": means,
             "gradient_norm": norm,
-            "load": [layer.load.detach().float().tolist() for layer in self._routing],
+            "load": loads,
+            "evenness": [evenness(shares) for shares in loads],
             "images_per_second": self._images / spent,
             "waiting": self._waited / spent,
         }
         self._sums, self._images, self._waited, self._spent = {}, 0, 0.0, 0.0
+        self._loads, self._steps = [], 0
         return result
+
+
+def evenness(shares: Sequence[float]) -> float:
+    """Entropy of expert shares over its most: 0 where one expert gets all, 1 where all get the same."""
+    entropy = -sum(share * math.log(share) for share in shares if share > 0)
+    return max(0.0, entropy) / math.log(len(shares)) if len(shares) > 1 else 1.0

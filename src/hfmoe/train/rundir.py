@@ -27,6 +27,7 @@ class RunFolder:
         self.checkpoint = path / "last.ckpt"
         self.metrics = path / "metrics.jsonl"
         self.board = path / "tensorboard"
+        self.samples = path / "samples"
         self.best = path / "best.safetensors"
         self.last = path / "last.safetensors"
 

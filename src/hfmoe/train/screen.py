@@ -16,6 +16,7 @@ class Screen:
         self.console = Console(stderr=True, quiet=quiet)
         self._steps, self._start, self._begin = steps, start, time.perf_counter()
         self._facts: dict[str, str] = {}
+        self._shown = 0.0
         self._bar: Progress | None = None
         if self.console.is_terminal and not quiet:
             columns = (
@@ -41,6 +42,13 @@ class Screen:
     def say(self, text: str) -> None:
         """Write a line of text."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def tick(self, step: int) -> None:
+        """Move the live line to a step, at most twice a second."""
+        now = time.perf_counter()
+        if self._bar and now - self._shown >= 0.5:
+            self._bar.update(self._task, completed=step, refresh=True)
+            self._shown = now
 
     def show(self, record: Mapping[str, Any]) -> None:
         """Show a record of kind "train" or "validation"."""

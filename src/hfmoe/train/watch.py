@@ -1,10 +1,13 @@
 """A run's parts and standing, and what the loop does beside stepping: look, judge, save."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from lightning_fabric import Fabric
+from torch import Tensor
 
+from hfmoe.image.files import ImageError
 from hfmoe.train.checkpoint import save_checkpoint
 from hfmoe.train.journal import Journal
 from hfmoe.train.learner import Learner
@@ -12,7 +15,8 @@ from hfmoe.train.meter import Meter
 from hfmoe.train.outcome import save_outcome
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import RunFolder
-from hfmoe.train.schedule import learning_rate, patch_size
+from hfmoe.train.samples import keep_samples, samples_due
+from hfmoe.train.schedule import learning_rate, patch_size, router_temperature
 from hfmoe.train.screen import Screen
 from hfmoe.train.validate import Example, scoring, side_by_side, validate
 
@@ -50,6 +54,7 @@ def look(trainer: Trainer, step: int) -> None:
         **trainer.meter.read(),
         "lr": learning_rate(step - 1, steps=recipe.steps, optimizer=recipe.optimizer),
         "patch": patch_size(step - 1, steps=recipe.steps, sizes=recipe.patch),
+        "temperature": router_temperature(step - 1, steps=recipe.steps, perturb=recipe.perturb),
     }
     if trainer.journal is not None:
         trainer.journal.write(record)
@@ -80,10 +85,20 @@ def score(trainer: Trainer, standing: Standing) -> float:
     trainer.screen.show(record)
     if standing.best is None or result.psnr_y > standing.best:
         save_outcome(trainer.folder.best, network, recipe, step=step, psnr_y=result.psnr_y)
-    if step % recipe.log.samples_every == 0 or step == recipe.steps:
-        for example, restored in zip(trainer.examples, result.restored, strict=False):
-            journal.picture(example.name, side_by_side(example, restored), step=step)
+    if samples_due(step, recipe):
+        show_samples(trainer, journal, result.restored, step=step)
     return result.psnr_y
+
+
+def show_samples(trainer: Trainer, journal: Journal, restored: Sequence[Tensor], *, step: int) -> None:
+    """Put pictures into TensorBoard and into the run's folder; a full disk is said and does not end the run."""
+    for example, image in zip(trainer.examples, restored, strict=False):
+        journal.picture(example.name, side_by_side(example, image), step=step)
+    try:
+        scale = trainer.recipe.config().scale
+        keep_samples(trainer.folder.samples, trainer.examples, restored, step=step, scale=scale)
+    except (ImageError, OSError) as error:
+        trainer.screen.say(f"no sample pictures of step {step}: {error}")
 
 
 def save(trainer: Trainer, standing: Standing) -> None:
