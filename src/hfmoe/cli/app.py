@@ -105,6 +105,22 @@ def train(
 
 
 @app.command
+def report(run: Path, /, *, output: Path | None = None) -> None:
+    """Write one HTML page about a training run: curves, pictures, routing, configuration, hardware.
+
+    Parameters
+    ----------
+    run
+        The folder that the run writes to; the run may still be going on.
+    output
+        The page's file, ending in .html; default report.html in the run's folder.
+    """
+    from hfmoe.cli.reporting import report_run
+
+    report_run(run, output)
+
+
+@app.command
 def info(model: str, /, *, size: str = "256x256", json: Path | None = None) -> None:
     """Show what a model or preset costs: parameters, multiply-adds, latency, peak memory.
 

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Callable
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+TRAINING_NEEDS = ("lightning_fabric", "tensorboard", "matplotlib")
+"""Libraries of the extra `train`."""
 
 
 class UsageError(ValueError):
@@ -44,7 +46,7 @@ def guarded(command: Callable[[], int | None]) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, ImportError) and error.name in ("lightning_fabric", "tensorboard"):
+    if isinstance(error, ImportError) and error.name in TRAINING_NEEDS:
         return f"training needs {error.name}: pip install 'hf-moe-ir[train]'"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"

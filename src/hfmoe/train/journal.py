@@ -35,7 +35,7 @@ class Journal:
         self._board.close()
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """Append a record with the time of day (seconds since 1970); its numbers become TensorBoard curves."""
+        """Append a record with its time in seconds since 1970; its numbers become TensorBoard curves."""
         self._file.write(json.dumps({**record, "time": round(time.time(), 1)}) + "\n")
         self._file.flush()
         for name, value in curves(record):

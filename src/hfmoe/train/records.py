@@ -1,7 +1,7 @@
 """Records of a run: the lines of metrics.jsonl, read even where some of them are damaged."""
 
 import json
-import math
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,7 +30,7 @@ def parse(line: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     step = record.get("step") if isinstance(record, dict) else None
-    return record if isinstance(step, int) and not isinstance(step, bool) else None
+    return record if isinstance(step, int) and not isinstance(step, bool) and 0 <= step < 2**53 else None
 
 
 def numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
@@ -41,5 +41,11 @@ def numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
     elif isinstance(value, list | tuple):
         for position, item in enumerate(value):
             yield from numbers(item, f"{name}/{position}")
-    elif isinstance(value, int | float) and math.isfinite(value):
-        yield name, float(value)
+    elif (finite := number(value)) is not None:
+        yield name, finite
+
+
+def number(value: Any) -> float | None:
+    """Give a finite number as float, None for anything else."""
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if real and abs(value) <= sys.float_info.max else None

@@ -20,7 +20,7 @@ KEPT_STEPS = 24
 
 
 def samples_due(step: int, recipe: Recipe) -> bool:
-    """Whether the validation of a step is the first one since a multiple of log.samples_every, or the last."""
+    """Whether a step's validation is the first since a multiple of log.samples_every, or the last of all."""
     before = step - recipe.validation.every
     return step // recipe.log.samples_every > before // recipe.log.samples_every or step == recipe.steps
 
@@ -40,7 +40,7 @@ def keep_samples(
 
 
 def file_names(examples: Sequence[Example]) -> list[str]:
-    """Name each example's file without suffix: as its photo, with the photo's suffix where two share a name."""
+    """Name each example's file as its photo, with the photo's own suffix where two share a name."""
     stems = [Path(example.name).stem for example in examples]
     shared = {stem for stem, count in Counter(stems).items() if count > 1}
     return [example.name if stem in shared else stem for stem, example in zip(stems, examples, strict=True)]

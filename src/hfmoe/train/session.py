@@ -1,4 +1,4 @@
-"""Where a run, or its continuation, takes place: hardware, versions and code, without names of people or hosts."""
+"""Where a session of a run takes place: hardware, versions and code, no names of people or hosts."""
 
 import os
 import platform

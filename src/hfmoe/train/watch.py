@@ -91,7 +91,7 @@ def score(trainer: Trainer, standing: Standing) -> float:
 
 
 def show_samples(trainer: Trainer, journal: Journal, restored: Sequence[Tensor], *, step: int) -> None:
-    """Put pictures into TensorBoard and into the run's folder; a full disk is said and does not end the run."""
+    """Put pictures into TensorBoard and the run's folder; a folder that takes none does not end the run."""
     for example, image in zip(trainer.examples, restored, strict=False):
         journal.picture(example.name, side_by_side(example, image), step=step)
     try:

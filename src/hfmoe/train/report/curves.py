@@ -1,0 +1,172 @@
+"""The sections of a run's page that draw curves: training, validation, routing, tasks."""
+
+from collections.abc import Mapping
+
+from hfmoe.models.cost import built
+from hfmoe.nn.experts import MoEFFN
+from hfmoe.nn.routing import cost_prior
+from hfmoe.train.report.plots import Mark, curve_svg, load_svg, shade
+from hfmoe.train.report.reading import RunData
+from hfmoe.train.report.series import Series, collect, grouped, make_series, scaled
+from hfmoe.train.report.summary import best, mean_load, scores, shape, shares
+from hfmoe.train.report.words import element, figure, paragraph, section, table
+
+APART = frozenset({"loss", "lr", "gradient_norm", "load", "evenness", "images_per_second", "waiting"})
+"""Fields of a training record that have a place of their own."""
+NAMES = {"total": "total, what is minimised", "balance": "balance of experts", "z": "router z"}
+
+
+def curves_section(run: RunData) -> str:
+    """Draw losses, rates, speed, and whatever else the records hold that changes."""
+    if not run.training and not scores(run):
+        return section("curves", "Curves", paragraph("The run has written no record of its training yet."))
+    series = collect(run.training, leave_out={"load", "evenness"})
+    rest = {path: curve for path, curve in series.items() if path.partition("/")[0] not in APART}
+    figures = [validation_figure(run)] if scores(run) else []
+    figures += loss_figures(run, series)
+    for path, title, log in (
+        ("lr", "learning rate", False),
+        ("gradient_norm", "gradient norm before clipping", True),
+        ("images_per_second", "images per second", False),
+        ("waiting", "time waiting for data, %", False),
+    ):
+        if path in series:
+            smooth = path != "lr"
+            shown = scaled(series[path], 100) if path == "waiting" else series[path]
+            svg = curve_svg(name_id(path), {title: shown}, log=log, smooth=smooth, breaks=breaks(run))
+            figures.append(figure(title, svg))
+    figures += other_figures(run, rest, prefix="other")
+    said = constants(rest)
+    return section("curves", "Curves", grid(figures), said, validation_table(run))
+
+
+def loss_figures(run: RunData, series: Mapping[str, Series]) -> list[str]:
+    """Draw each loss term alone, on a logarithmic axis where it stays above zero."""
+    figures = []
+    for path, curve in series.items():
+        head, _, term = path.partition("/")
+        if head == "loss":
+            svg = curve_svg(name_id(path), {term: curve}, log=True, breaks=breaks(run))
+            figures.append(figure(f"loss: {NAMES.get(term, term)}", svg, f"last {curve.values[-1]:.4g}"))
+    return figures
+
+
+def validation_figure(run: RunData) -> str:
+    """Draw the validation PSNR with its best marked."""
+    found = scores(run)
+    top = best(found)
+    assert top is not None
+    curve = make_series({score.step: score.psnr_y for score in found})
+    mark = Mark(top.step, top.psnr_y)
+    svg = curve_svg("validation", {"psnr": curve}, mark=mark, smooth=False, breaks=breaks(run))
+    return figure("validation PSNR, dB", svg, f"best {top.psnr_y:.2f} at {top.step:,}")
+
+
+def validation_table(run: RunData) -> str:
+    """List every validation score, folded away."""
+    found = scores(run)
+    if not found:
+        return ""
+    rows = [(f"{score.step:,}", f"{score.psnr_y:.3f}") for score in found]
+    return element(
+        "details", element("summary", "All validation scores"), table(("step", "PSNR Y, dB"), rows)
+    )
+
+
+def routing_section(run: RunData) -> str:
+    """Draw each mixture layer's mean expert loads over steps beside the cost prior, and list their means."""
+    records = [record for record in run.training if shares(record.get("load"))]
+    if not records:
+        return section("routing", "Routing", paragraph("No expert loads were recorded."))
+    layout = shape(records[-1]["load"])
+    records = [record for record in records if shape(record["load"]) == layout]
+    priors = layer_priors(run, layout)
+    figures = []
+    for layer, experts in enumerate(layout):
+        curves = [
+            make_series({record["step"]: record["load"][layer][place] for record in records})
+            for place in range(experts)
+        ]
+        svg = load_svg(f"load-{layer}", curves, prior=priors[layer] if priors else None)
+        figures.append(figure(f"layer {layer + 1}", svg))
+    text = (
+        "Mean share of the windows that each expert got in the steps between two records. The bar and the "
+        "dashed lines are the prior, 1 / cost, at which the balance loss is least."
+    )
+    legend = experts_legend(max(layout))
+    return section("routing", "Routing", paragraph(text), legend, grid(figures), load_table(run, priors))
+
+
+def experts_legend(count: int) -> str:
+    """Say which colour is which expert."""
+    chips = (
+        element(
+            "span",
+            element("i", "", style=f"background:var(--expert-{shade(place, count)})"),
+            f"expert {place + 1}",
+        )
+        for place in range(count)
+    )
+    return element("p", *chips, " from cheap to heavy", class_="legend")
+
+
+def load_table(run: RunData, priors: list[list[float]] | None) -> str:
+    """List mean loads over the last tenth of the records beside the prior."""
+    means = mean_load(run.training[-max(1, len(run.training) // 10) :])
+    rows = []
+    for layer, loads in enumerate(means):
+        for place, share in enumerate(loads):
+            prior = f"{priors[layer][place]:.1%}" if priors else "not known"
+            rows.append((str(layer + 1), str(place + 1), f"{share:.1%}", prior))
+    return table(("layer", "expert", "mean load, last tenth", "prior"), rows)
+
+
+def layer_priors(run: RunData, layout: tuple[int, ...]) -> list[list[float]] | None:
+    """Work out the cost prior of each mixture layer; None where the network is not known or does not fit."""
+    if run.config is None:
+        return None
+    layers = (layer for layer in built(run.config).modules() if isinstance(layer, MoEFFN))
+    priors = [cost_prior(layer.costs).tolist() for layer in layers]
+    return priors if shape(priors) == layout else None
+
+
+def tasks_section(run: RunData) -> str:
+    """Draw whatever numbers the records of tasks hold; empty where there are none."""
+    records = run.of_kind("tasks")
+    if not records:
+        return ""
+    figures = other_figures(run, collect(records), prefix="tasks", constant=True)
+    return section("tasks", "Tasks", grid(figures)) if figures else ""
+
+
+def other_figures(
+    run: RunData, series: Mapping[str, Series], *, prefix: str, constant: bool = False
+) -> list[str]:
+    """Draw curves that no other section knows, those that belong together on one picture."""
+    figures = []
+    for number, (title, curves) in enumerate(grouped(series).items()):
+        if constant or any(len(set(curve.values)) > 1 for curve in curves.values()):
+            svg = curve_svg(f"{prefix}-{number}", curves, smooth=False, breaks=breaks(run))
+            figures.append(figure(title.replace("_", " "), svg))
+    return figures
+
+
+def constants(series: Mapping[str, Series]) -> str:
+    """Say which recorded numbers never changed."""
+    still = [f"{path} {curve.values[0]:g}" for path, curve in series.items() if len(set(curve.values)) == 1]
+    return paragraph(f"Constant over the run: {', '.join(still)}.") if still else ""
+
+
+def breaks(run: RunData) -> list[float]:
+    """List the steps at which a session went on."""
+    return [record["step"] for record in run.of_kind("session") if record["step"] > 0]
+
+
+def grid(figures: list[str]) -> str:
+    """Put drawings side by side where there is room."""
+    return element("div", *figures, class_="grid")
+
+
+def name_id(path: str) -> str:
+    """Give letters that may stand in an id of the page, the same for the same path."""
+    return "p" + path.encode().hex()
