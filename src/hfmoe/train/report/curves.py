@@ -32,7 +32,7 @@ def curves_section(run: RunData) -> str:
     ):
         if path in series:
             smooth = path != "lr"
-            shown = scaled(series[path], 100) if path == "waiting" else series[path]
+            shown = scaled(series[path], 100.0) if path == "waiting" else series[path]
             svg = curve_svg(name_id(path), {title: shown}, log=log, smooth=smooth, breaks=breaks(run))
             figures.append(figure(title, svg))
     figures += other_figures(run, rest, prefix="other")
@@ -57,7 +57,7 @@ def validation_figure(run: RunData) -> str:
     top = best(found)
     assert top is not None
     curve = make_series({score.step: score.psnr_y for score in found})
-    mark = Mark(top.step, top.psnr_y)
+    mark = Mark(float(top.step), top.psnr_y)
     svg = curve_svg("validation", {"psnr": curve}, mark=mark, smooth=False, breaks=breaks(run))
     return figure("validation PSNR, dB", svg, f"best {top.psnr_y:.2f} at {top.step:,}")
 
@@ -84,7 +84,7 @@ def routing_section(run: RunData) -> str:
     figures = []
     for layer, experts in enumerate(layout):
         curves = [
-            make_series({record["step"]: record["load"][layer][place] for record in records})
+            make_series({record["step"]: float(record["load"][layer][place]) for record in records})
             for place in range(experts)
         ]
         svg = load_svg(f"load-{layer}", curves, prior=priors[layer] if priors else None)
@@ -159,7 +159,7 @@ def constants(series: Mapping[str, Series]) -> str:
 
 def breaks(run: RunData) -> list[float]:
     """List the steps at which a session went on."""
-    return [record["step"] for record in run.of_kind("session") if record["step"] > 0]
+    return [float(record["step"]) for record in run.of_kind("session") if record["step"] > 0]
 
 
 def grid(figures: list[str]) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_parameters, multiply_adds
+from hfmoe.train.records import number
 from hfmoe.train.report.pictures import Sample, read_samples
 from hfmoe.train.report.reading import RunData
 from hfmoe.train.report.summary import scores
@@ -152,8 +153,7 @@ def events_section(run: RunData) -> str:
 
 def moment_of(event: Mapping[str, Any]) -> str:
     """Give the time of a record where it is known."""
-    time = event.get("time")
-    return moment(time) if isinstance(time, int | float) else ""
+    return moment(number(event.get("time")))
 
 
 def told(event: Mapping[str, Any]) -> str:

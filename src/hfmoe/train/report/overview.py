@@ -3,6 +3,7 @@
 from html import escape
 
 from hfmoe.models.cost import count_parameters
+from hfmoe.train.records import number
 from hfmoe.train.report.reading import RunData
 from hfmoe.train.report.summary import Score, best, pace, scores, seconds_left, session_seconds
 from hfmoe.train.report.words import amount, duration, element, moment
@@ -66,8 +67,8 @@ def progress_tile(run: RunData) -> str:
     if run.steps is None:
         return tile("steps", f"{run.step:,}", "of a number that the recipe does not say")
     done = "finished" if run.step >= run.steps else f"{run.step / run.steps:.0%} of {run.steps:,}"
-    latest = max((record.get("time") or 0 for record in run.of_kind("train")), default=0)
-    when = moment(latest) if latest else ""
+    times = [time for record in run.training if (time := number(record.get("time"))) is not None]
+    when = moment(max(times, default=None))
     return tile("steps", f"{run.step:,}", ", ".join(filter(None, (done, when))))
 
 

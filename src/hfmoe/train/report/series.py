@@ -23,7 +23,7 @@ class Series(NamedTuple):
 def collect(records: Iterable[Mapping[str, Any]], *, leave_out: Iterable[str] = ()) -> dict[str, Series]:
     """Give the curve of every finite number in the records, by its path such as "loss/l1"."""
     left_out = {"kind", "step", "time", *leave_out}
-    points: dict[str, dict[float, float]] = {}
+    points: dict[str, dict[int, float]] = {}
     for record in records:
         values = {name: value for name, value in record.items() if name not in left_out}
         for path, value in numbers(values, ""):
@@ -31,10 +31,10 @@ def collect(records: Iterable[Mapping[str, Any]], *, leave_out: Iterable[str] = 
     return {path: make_series(found) for path, found in points.items()}
 
 
-def make_series(points: Mapping[float, float]) -> Series:
+def make_series(points: Mapping[int, float]) -> Series:
     """Give the curve of values by step."""
     steps = sorted(points)
-    return Series(tuple(steps), tuple(points[step] for step in steps))
+    return Series(tuple(map(float, steps)), tuple(float(points[step]) for step in steps))
 
 
 def scaled(series: Series, factor: float) -> Series:

@@ -94,7 +94,7 @@ def moment(time: float | None) -> str:
         return ""
 
 
-def amount(count: float) -> str:
+def amount(count: int) -> str:
     """Give a large number with three digits and its unit: 84.4K, 21.3M, 1.52G."""
     for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "K")):
         if count >= unit:
