@@ -144,7 +144,7 @@ def beside(axes: "Axes", prior: Sequence[float], colours: Sequence[str]) -> None
         bar.bar(0, share, bottom=bottom, color=colour, linewidth=0)
         bottom += share
         if place < len(prior) - 1:
-            axes.axhline(bottom, color=PRIOR, linewidth=1, linestyle=(0, (4, 3)))
+            axes.axhline(bottom, color=PRIOR, linewidth=1.2, linestyle=(0, (4, 3)))
     axes.text(1.0425, 1.03, "prior", transform=axes.transAxes, ha="center", va="bottom", fontsize=7.5)
 
 
@@ -160,7 +160,7 @@ def blank() -> "tuple[Figure, Axes]":
 
     figure = Figure(figsize=SIZE)
     axes = figure.subplots()
-    figure.subplots_adjust(left=0.105, right=0.985, top=0.93, bottom=0.115)
+    figure.subplots_adjust(left=0.125, right=0.985, top=0.93, bottom=0.115)
     axes.grid(axis="y", color=FAINT, linewidth=0.4, alpha=0.6)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=TIDY))
