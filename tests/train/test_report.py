@@ -119,7 +119,7 @@ def test_every_section_says_what_the_run_holds(folder: Path):
         assert title in sections["curves"], title
     assert "Constant over the run: patch 32" in sections["curves"]
     prior = cost_prior(torch.tensor([0.5, 1.0])).tolist()
-    assert f"1 1 75.0% {prior[0]:.1%} 1 2 25.0% {prior[1]:.1%}" in " ".join(sections["routing"].split())
+    assert f"1 75.0% ({prior[0]:.1%}) 25.0% ({prior[1]:.1%})" in " ".join(sections["routing"].split())
     said = " ".join(sections["configuration"].split())
     for expected in (
         "batch 2",

@@ -111,14 +111,17 @@ def experts_legend(count: int) -> str:
 
 
 def load_table(run: RunData, priors: list[list[float]] | None) -> str:
-    """List mean loads over the last tenth of the records beside the prior."""
+    """List each layer's mean loads over the last tenth of the records, with the prior in brackets."""
     means = mean_load(run.training[-max(1, len(run.training) // 10) :])
     rows = []
     for layer, loads in enumerate(means):
-        for place, share in enumerate(loads):
-            prior = f"{priors[layer][place]:.1%}" if priors else "not known"
-            rows.append((str(layer + 1), str(place + 1), f"{share:.1%}", prior))
-    return table(("layer", "expert", "mean load, last tenth", "prior"), rows)
+        beside = [f" ({share:.1%})" for share in priors[layer]] if priors else [""] * len(loads)
+        cells = (f"{share:.1%}{prior}" for share, prior in zip(loads, beside, strict=True))
+        rows.append((str(layer + 1), *cells))
+    widest = max(map(len, means), default=0)
+    columns = ("layer", *(f"expert {place + 1}" for place in range(widest)))
+    prior = " (the prior)" if priors else ""
+    return paragraph(f"Mean load over the last tenth of the records{prior}:") + table(columns, rows)
 
 
 def layer_priors(run: RunData, layout: tuple[int, ...]) -> list[list[float]] | None:
