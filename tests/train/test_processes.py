@@ -14,6 +14,7 @@ import torch
 import hfmoe
 from hfmoe.models.weights import load_weights
 from hfmoe.train import Recipe, train
+from hfmoe.train.records import read_records
 
 Make = Callable[..., Recipe]
 
@@ -55,8 +56,10 @@ def test_two_processes_give_the_weights_of_one_with_the_whole_batch(make: Make, 
     done = command(two, "--hardware.devices", "2")
     assert done.returncode == 0, done.stderr
     assert 0 < furthest(weights(one.run), weights(two.run)) < TOLERANCE
-    logs = [(run / "metrics.jsonl").read_text().splitlines() for run in (one.run, two.run)]
-    for alone, shared in zip(*(map(json.loads, lines) for lines in logs), strict=True):
+    logs = [read_records(run / "metrics.jsonl").records for run in (one.run, two.run)]
+    steps = [[record for record in records if record["kind"] == "train"] for records in logs]
+    assert [records[0]["processes"] for records in logs] == [1, 2]
+    for alone, shared in zip(*steps, strict=True):
         assert shared["step"] == alone["step"]
         assert shared["loss"] == pytest.approx(alone["loss"], rel=1e-3)
         assert shared["load"][0] == pytest.approx(alone["load"][0], abs=1e-6)
