@@ -20,7 +20,7 @@ from hfmoe.train import loop as training_loop
 NETWORK = {
     "dim": 8, "low_dims": [8], "head_dim": 8, "encoder_blocks": [1], "decoder_blocks": [],
     "experts": [0.5, 1.0], "texture_blocks": 1, "texture_hidden": 8,
-    "dynamic_width": 4, "dynamic_groups": 2, "cross_dim": 4,
+    "dynamic_width": 4, "dynamic_groups": 2, "cross_dim": 4, "cross_stride": 1,
 }  # fmt: skip
 
 

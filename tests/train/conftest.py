@@ -23,6 +23,7 @@ TINY = {
     "dynamic_width": 4,
     "dynamic_groups": 2,
     "cross_dim": 4,
+    "cross_stride": 1,
 }
 
 
