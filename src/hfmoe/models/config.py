@@ -9,6 +9,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "stem_norm": NORMS,
     "texture": ("depthwise", "dense"),
     "texture_norm": NORMS,
+    "cross_stride": (1, 2, 4),
 }
 LEAST = {
     "dim": 1,
@@ -27,7 +28,6 @@ LEAST = {
     "dynamic_groups": 1,
     "dynamic_kernel": 1,
     "cross_dim": 1,
-    "cross_stride": 1,
     "residual_scale": 0,
 }
 MOST = {
@@ -47,7 +47,6 @@ MOST = {
     "dynamic_groups": 1024,
     "dynamic_kernel": 31,
     "cross_dim": 1024,
-    "cross_stride": 4,
     "residual_scale": 100,
 }
 """Beyond these a configuration is a mistake or an attack: building it would take all memory."""
@@ -84,7 +83,8 @@ class HFMoEConfig:
         dynamic_kernel: side of those kernels.
         cross_attention: off, the bands are only concatenated.
         cross_dim: reduced channels of cross-attention.
-        cross_stride: low-band positions a side that are one position of cross-attention.
+        cross_stride: low-band positions a side that are one position of cross-attention: a power of 2, and
+            no coarser than the low path's coarsest grid (a larger one means that grid).
         reparam: off, plain convolution in the head.
         residual_scale: start of every learned residual scale.
     """
@@ -147,9 +147,6 @@ class HFMoEConfig:
         require(fits, "dynamic_width", self.dynamic_width, f"be a multiple of dynamic_groups {groups}")
         require(self.dynamic_kernel % 2 == 1, "dynamic_kernel", self.dynamic_kernel, "be odd")
         require(self.window % 2 == 0, "window", self.window, "be even")
-        most = 2 ** (scales - 1)
-        fits = most % self.cross_stride == 0
-        require(fits, "cross_stride", self.cross_stride, f"divide {most}, the low path's coarsest stride")
 
     @property
     def folding(self) -> int:

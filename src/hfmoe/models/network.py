@@ -167,5 +167,5 @@ def build_cross(config: HFMoEConfig) -> CrossAttention | None:
         reduced=config.cross_dim,
         heads=1,
         window=config.window,
-        stride=config.cross_stride,
+        stride=min(config.cross_stride, 2 ** (len(config.low_dims) - 1)),
     )
