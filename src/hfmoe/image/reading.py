@@ -80,16 +80,22 @@ def read_8bit(path: Path | str) -> UInt8[Tensor, "c h w"]:
 
 
 def _read(path: Path, *, max_pixels: int) -> _Samples:
+    image = open_header(path, max_pixels=max_pixels)
+    try:
+        return _decode(path, image)
+    except pyvips.Error as error:
+        raise ImageError(f"{path}: damaged or cut off ({_reason(error)})") from error
+
+
+def open_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> pyvips.Image:
+    """A file's image with nothing decoded yet. Raises ImageError as `read_picture`, but for damage inside."""
     _check_place(path)
     try:
         image = _open(path)
     except pyvips.Error as error:
         raise ImageError(f"{path}: cut off, or not a {_READABLE} image ({_reason(error)})") from error
     _check_header(path, image, max_pixels=max_pixels)
-    try:
-        return _decode(path, image)
-    except pyvips.Error as error:
-        raise ImageError(f"{path}: damaged or cut off ({_reason(error)})") from error
+    return image
 
 
 def _open(path: Path) -> pyvips.Image:

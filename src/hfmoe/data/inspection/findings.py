@@ -1,0 +1,143 @@
+"""What can be wrong with training data: each kind with its severity, its rule and what to do about it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
+
+Kind = Literal[
+    "empty", "unreadable", "no-room", "leak", "missing-partner", "wrong-scale", "mismatched", "memory",
+    "small", "duplicate", "near-duplicate", "near-leak", "enlarged", "jpeg", "misaligned", "brightness", "probe",
+    "noisy", "mixed-depth", "mixed-channels", "mixed-profile", "alpha", "other-files", "subfolders",
+]  # fmt: skip
+
+
+class Rule(NamedTuple):
+    """How bad a kind of finding is, the rule that it breaks, and what to do."""
+
+    severity: Severity
+    rule: str
+    advice: str
+
+
+LOWEST_QUALITY = 90
+LEAST_RHYTHM = 8.5
+MOST_NOISE = 5.0
+SMALL_SIDE = 64
+MOST_SHIFT = 0.2
+LEAST_LIKENESS = 0.8
+MOST_BRIGHTNESS = 4.0
+
+RULES: dict[Kind, Rule] = {
+    "empty": Rule("error", "a folder holds images", "name another folder, or put photos into it"),
+    "unreadable": Rule("error", "every image can be read whole", "fetch the file again, or remove it"),
+    "no-room": Rule("error", "some photo has room for the patch", "use a smaller patch or larger photos"),
+    "leak": Rule(
+        "error",
+        "no validation photo is trained on",
+        "take it out of one of the two folders: scores are too good else",
+    ),
+    "missing-partner": Rule(
+        "error", "each file has a partner of the same stem", "add the partner, or remove the file"
+    ),
+    "wrong-scale": Rule(
+        "error", "the target is the scale times as large", "make the pair again, or correct the scale"
+    ),
+    "mismatched": Rule(
+        "error",
+        f"small copies of a pair correlate by {LEAST_LIKENESS} or more",
+        "look at the pair: it shows two things",
+    ),
+    "memory": Rule(
+        "error", "a training step fits the memory", "take a smaller preset, batch or patch, or free memory"
+    ),
+    "small": Rule(
+        "warning",
+        "a photo has room for the largest patch",
+        "it is never drawn: use a smaller patch, or remove it",
+    ),
+    "duplicate": Rule(
+        "warning", "no photo is there twice", "keep one: photos that are there twice weigh twice"
+    ),
+    "near-duplicate": Rule(
+        "warning",
+        "no photo is nearly there twice",
+        "look at them and keep the best: the same picture, perhaps cropped, stored anew, flipped or turned",
+    ),
+    "near-leak": Rule(
+        "warning",
+        "no validation photo resembles one trained on",
+        "look at them; if they show the same, take one out",
+    ),
+    "enlarged": Rule(
+        "warning",
+        f"differences have no rhythm above {LEAST_RHYTHM} times their surroundings",
+        "find the original, or shrink it by the factor named; straight from a camera's mosaic, by 2",
+    ),
+    "jpeg": Rule(
+        "warning",
+        f"JPEG quality is above {LOWEST_QUALITY}",
+        "find a better copy, shrink it by 2 or more, or leave it out: the network learns to draw blocks",
+    ),
+    "misaligned": Rule(
+        "warning",
+        f"pairs lie within {MOST_SHIFT} degraded pixels",
+        "align them: a network learns to blur what moves; equal halves of a pixel come from another resize",
+    ),
+    "brightness": Rule(
+        "warning",
+        f"channel means of a pair differ by at most {MOST_BRIGHTNESS:g} of 255",
+        "match exposure and white balance, unless the network is to learn the difference",
+    ),
+    "probe": Rule(
+        "warning", "the probe runs", "see the reason; training would likely stop at the same place"
+    ),
+    "noisy": Rule("note", f"noise is below {MOST_NOISE:g} of 255", "targets teach noise: clean or leave out"),
+    "mixed-depth": Rule("note", "files have one depth", "16 bits are rounded to 8 for training"),
+    "mixed-channels": Rule(
+        "note", "files are all gray or all colour", "gray becomes three equal channels, or colour its luma"
+    ),
+    "mixed-profile": Rule(
+        "note", "files share a colour profile", "convert all to sRGB: training reads values, not profiles"
+    ),
+    "alpha": Rule("note", "files have no transparency", "it is laid over white"),
+    "other-files": Rule("note", "a folder holds images only", "they are passed over"),
+    "subfolders": Rule(
+        "note", "images lie in the folder itself", "subfolders are not read: name each of them"
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found: its kind, the files concerned, one number that measures it, and its own words."""
+
+    kind: Kind
+    files: tuple[str, ...]
+    detail: str
+    number: float | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """How bad it is: errors stop or spoil training, warnings cost quality, notes are facts."""
+        return RULES[self.kind].severity
+
+    def as_data(self) -> dict[str, Any]:
+        """Give plain values for JSON."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "files": list(self.files),
+            "detail": self.detail,
+            "number": self.number,
+            "rule": RULES[self.kind].rule,
+            "advice": RULES[self.kind].advice,
+        }
+
+
+def found(kind: Kind, files: Sequence[Path | str], detail: str, number: float | None = None) -> Finding:
+    """Make a finding about files."""
+    return Finding(kind, tuple(map(str, files)), detail, None if number is None else round(number, 4))
