@@ -104,6 +104,60 @@ def train(
     run_recipe(recipe, fields, resume=resume)
 
 
+@app.command(usage="Usage: hfmoe doctor [DATA ...] [--recipe RECIPE] [--pairs DEGRADED TARGET]")
+def doctor(
+    data: Annotated[list[Path] | None, Parameter(name="DATA", negative="")] = None,
+    /,
+    *,
+    recipe: Path | None = None,
+    pairs: tuple[Path, Path] | None = None,
+    validation: Path | None = None,
+    scale: int | None = None,
+    preset: str | None = None,
+    probe: bool | None = None,
+    memory: int | None = None,
+    seconds: float = 45,
+    threads: int | None = None,
+    json: Path | None = None,
+) -> int:
+    """Inspect training data, and measure what batch and patch fit, before a run.
+
+    Ends with status 0 without errors (warnings and notes are none), 1 with errors, 2 for wrong usage.
+
+    Parameters
+    ----------
+    data
+        Folders of photos to train on; default those of the recipe.
+    recipe
+        Recipe of the run: its folders, patch and network.
+    pairs
+        A folder of degraded images and one of their targets, matched by stem.
+    validation
+        Folder of photos to validate on, searched for photos that are also trained on.
+    scale
+        Sizes of the degraded image in a pair's target; default the recipe's.
+    preset
+        Network to probe without a recipe, or instead of the recipe's.
+    probe
+        Measure training steps; default yes where a recipe or preset is given.
+    memory
+        Memory in MiB that training may take; default 70 % of what is free.
+    seconds
+        Time for the probe.
+    threads
+        Files read at a time; default one a processor.
+    json
+        Also write the whole report to this file.
+    """
+    from hfmoe.cli.doctoring import Request, examine
+
+    folders = tuple(data or ())
+    request = Request(
+        folders, pairs, validation, recipe, preset, scale, probe, memory, seconds, threads, file=json
+    )
+    return examine(request)
+
+
 @app.command
 def report(run: Path, /, *, output: Path | None = None) -> None:
     """Write one HTML page about a training run: curves, pictures, routing, configuration, hardware.

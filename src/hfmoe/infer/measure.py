@@ -74,7 +74,7 @@ def _measure_here(restorer: Restorer, *, height: int, width: int, threads: int, 
         restorer(image, tile="off")
         seconds.append(time.perf_counter() - start)
     latency = statistics.median(seconds[1:]) * 1000
-    return Measurement(latency, max(_peak_mib() - resting, 0.0), runs, threads, str(restorer.device))
+    return Measurement(latency, max(peak_mib() - resting, 0.0), runs, threads, str(restorer.device))
 
 
 def _resident_mib() -> float:
@@ -82,11 +82,12 @@ def _resident_mib() -> float:
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
-        return _peak_mib()
+        return peak_mib()
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """Give the largest resident memory that this process has had, in MiB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

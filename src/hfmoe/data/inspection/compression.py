@@ -32,6 +32,10 @@ _CLEAR = 0.5
 _LEAST_COUNT = 24
 _LEAST_BLOCKS = 16
 _LEAST_CLEAR = 3
+_SLACK = 0.15
+_FINE = 4
+_REACH = 512 * _FINE
+"""Coefficients are counted in bins of 1/4, up to 512; the few beyond are left out."""
 
 
 class Quantised(NamedTuple):
@@ -77,18 +81,14 @@ def _at(luma: Float[np.ndarray, "h w"], offset: tuple[int, int]) -> Quantised | 
     return Quantised(_quality(float(np.median(percents))), offset, float(np.mean(clear)))
 
 
-def _step(values: Float[np.ndarray, "_"]) -> tuple[int, float]:
+def _step(values: Float[np.ndarray, " blocks"]) -> tuple[int, float]:
     """Largest step whose multiples the values keep to, and how closely; step 0 where there is none."""
-    size = np.abs(values)
-    best = (0, 0.0)
-    for step in STEPS:
-        moved = size[size > step / 2]
-        if len(moved) < _LEAST_COUNT:
-            break
-        comb = float(np.cos(2 * np.pi * moved / step).mean())
-        if comb > _CLEAR and comb > best[1] - 0.15:
-            best = (int(step), comb)
-    return best
+    bins = np.minimum(np.rint(np.abs(values) * _FINE).astype(np.int64), _REACH)
+    counts = np.bincount(bins, minlength=_REACH + 1)[:_REACH].astype(np.float32)
+    moved = _MOVED @ counts
+    combs = np.where(moved >= _LEAST_COUNT, (_COMBS @ counts) / np.maximum(moved, 1), 0)
+    clear = np.flatnonzero((combs > _CLEAR) & (combs > combs.max() - _SLACK))
+    return (int(STEPS[clear[-1]]), float(combs[clear[-1]])) if len(clear) else (0, 0.0)
 
 
 def _likeliest_offset(luma: Float[np.ndarray, "h w"]) -> tuple[int, int]:
@@ -127,4 +127,12 @@ def _basis() -> Float[np.ndarray, "64 _"]:
     return np.stack([np.outer(wave[row], wave[column]).ravel() for row, column in FREQUENCIES], axis=1)
 
 
+def _teeth() -> tuple[Float[np.ndarray, "steps bins"], Float[np.ndarray, "steps bins"]]:
+    """For each step, which bins lie above half of it, and the comb of its multiples there."""
+    size = np.arange(_REACH) / _FINE
+    moved = (size[None] > STEPS[:, None] / 2).astype(np.float32)
+    return moved, moved * np.cos(2 * np.pi * size[None] / STEPS[:, None]).astype(np.float32)
+
+
 _BASIS = _basis()
+_MOVED, _COMBS = _teeth()

@@ -10,7 +10,8 @@ SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 Kind = Literal[
     "empty", "unreadable", "no-room", "leak", "missing-partner", "wrong-scale", "mismatched", "memory",
-    "small", "duplicate", "near-duplicate", "near-leak", "enlarged", "jpeg", "misaligned", "brightness", "probe",
+    "small", "duplicate", "near-duplicate", "near-leak", "enlarged", "jpeg", "misaligned",
+    "brightness", "probe",
     "noisy", "mixed-depth", "mixed-channels", "mixed-profile", "alpha", "other-files", "subfolders",
 ]  # fmt: skip
 

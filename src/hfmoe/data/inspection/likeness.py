@@ -25,14 +25,14 @@ _FULLEST = 64
 _PLAIN = 3.0
 
 
-def small_copy(luma: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "SIDE SIDE"]:
+def small_copy(luma: Float[np.ndarray, "h w"]) -> UInt8[np.ndarray, "32 32"]:
     """Shrink a luma in [0, 255] of any size to 32 x 32 by the mean over areas."""
     pooled = _pool(_pool(luma).T).T
     return np.clip(np.rint(pooled), 0, 255).astype(np.uint8)
 
 
 def near_pairs(
-    copies: UInt8[np.ndarray, "n SIDE SIDE"], others: UInt8[np.ndarray, "m SIDE SIDE"] | None = None
+    copies: UInt8[np.ndarray, "n 32 32"], others: UInt8[np.ndarray, "m 32 32"] | None = None
 ) -> list[tuple[int, int]]:
     """Pairs (i, j) of small copies that show the same up to flips and turns: i < j of one set, or i of the
     first and j of the others. Almost plain copies are like none. Time n log n; buckets of more than 64, which
@@ -72,12 +72,12 @@ def groups(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
     return list(joined.values())
 
 
-def stack(copies: Sequence[UInt8[np.ndarray, "SIDE SIDE"]]) -> UInt8[np.ndarray, "n SIDE SIDE"]:
+def stack(copies: Sequence[UInt8[np.ndarray, "32 32"]]) -> UInt8[np.ndarray, "n 32 32"]:
     """Stack small copies, none of them too."""
     return np.stack(copies) if copies else np.empty((0, SIDE, SIDE), dtype=np.uint8)
 
 
-def _pool(luma: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "SIDE w"]:
+def _pool(luma: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "32 w"]:
     """Mean of the rows in each of 32 equal parts, edges cut exactly."""
     sums = np.concatenate([np.zeros((1, luma.shape[1])), np.cumsum(luma, axis=0, dtype=np.float64)])
     edges = np.linspace(0, len(luma), SIDE + 1)
@@ -86,7 +86,7 @@ def _pool(luma: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "SIDE w"]:
     return np.diff(sums[below] * (1 - share) + sums[below + 1] * share, axis=0) * SIDE / len(luma)
 
 
-def _spectra(copies: UInt8[np.ndarray, "n SIDE SIDE"]) -> Float[np.ndarray, "n 8 8"]:
+def _spectra(copies: UInt8[np.ndarray, "n 32 32"]) -> Float[np.ndarray, "n 8 8"]:
     place = np.arange(SIDE)
     wave = np.cos(np.pi * (2 * place[None] + 1) * np.arange(_LOW)[:, None] / (2 * SIDE)).astype(np.float32)
     return wave @ copies.astype(np.float32) @ wave.T
@@ -99,15 +99,15 @@ def _turned_spectra(spectra: Float[np.ndarray, "n 8 8"], turn: int) -> Float[np.
     return spectra * odd if turn & 1 else spectra
 
 
-def _hashes(spectra: Float[np.ndarray, "n 8 8"]) -> UInt64[np.ndarray, "n"]:
+def _hashes(spectra: Float[np.ndarray, "n 8 8"]) -> UInt64[np.ndarray, " n"]:
     bits = (spectra.reshape(len(spectra), -1) > 0).astype(np.uint64)
     bits[:, 0] = 0
     return (bits << np.arange(64, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
 
 
 def _candidates(
-    queries: UInt64[np.ndarray, "n"], hashes: UInt64[np.ndarray, "m"]
-) -> Iterator[tuple[Int[np.ndarray, "k"], Int[np.ndarray, "k"]]]:
+    queries: UInt64[np.ndarray, " n"], hashes: UInt64[np.ndarray, " m"]
+) -> Iterator[tuple[Int[np.ndarray, " k"], Int[np.ndarray, " k"]]]:
     """Pairs whose hashes share 15 of the 16 bits of a band, which all do that differ in at most 7 bits."""
     for band in range(_BANDS):
         shift, mask = np.uint64(band * _BAND_BITS), np.uint64(2**_BAND_BITS - 1)
@@ -127,8 +127,8 @@ def _candidates(
 
 
 def _agree(
-    first: UInt8[np.ndarray, "k SIDE SIDE"], second: UInt8[np.ndarray, "k SIDE SIDE"], turn: int
-) -> Bool[np.ndarray, "k"]:
+    first: UInt8[np.ndarray, "k 32 32"], second: UInt8[np.ndarray, "k 32 32"], turn: int
+) -> Bool[np.ndarray, " k"]:
     """Tell which copies correlate once the first of each pair is turned."""
     first = first.swapaxes(1, 2) if turn & 4 else first
     first = first[:, :: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
@@ -136,7 +136,7 @@ def _agree(
     return (rows * columns).mean(axis=1) >= LEAST_CORRELATION
 
 
-def _standard(copies: UInt8[np.ndarray, "k SIDE SIDE"]) -> Float[np.ndarray, "k _"]:
+def _standard(copies: UInt8[np.ndarray, "k 32 32"]) -> Float[np.ndarray, "k _"]:
     """Mean 0 and deviation 1; copies that are almost plain become 0 and agree with none."""
     flat = copies.reshape(len(copies), SIDE * SIDE).astype(np.float32)
     flat = flat - flat.mean(axis=1, keepdims=True)

@@ -24,6 +24,9 @@ WINDOW = 512
 LARGE = 2**24
 """Images of more pixels are decoded one at a time, whatever the number of threads."""
 
+_SAME = 3
+"""Qualities this close are one: tables are rounded, and pixels tell only of some steps."""
+
 _large_images = threading.Lock()
 
 
@@ -38,16 +41,19 @@ class Look:
     path: Path
     facts: FileFacts
     pixels: str
-    copy: UInt8[np.ndarray, "SIDE SIDE"]
+    copy: UInt8[np.ndarray, "32 32"]
     rhythm: Rhythm
     quantised: Quantised | None
     table_quality: int | None
     noise: float
 
     def quality(self) -> int | None:
-        """Give the lowest JPEG quality that the file or its pixels tell of; None where none does."""
-        known = [self.table_quality, self.quantised.quality if self.quantised else None]
-        return min((quality for quality in known if quality is not None), default=None)
+        """Give the JPEG quality of the file's table, or of its pixels where they tell of a clearly worse one;
+        None where neither does."""
+        seen = self.quantised.quality if self.quantised else None
+        if self.table_quality is None or (seen is not None and seen < self.table_quality - _SAME):
+            return seen
+        return self.table_quality
 
 
 @dataclass(frozen=True)

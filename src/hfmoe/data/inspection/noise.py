@@ -26,7 +26,7 @@ def estimate_noise(luma: Float[np.ndarray, "h w"]) -> float:
     return float(np.sqrt(np.quantile(power, _CALM)) * 1.1)
 
 
-def _blocks(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "_"]:
+def _blocks(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " n"]:
     height, width = (side // BLOCK * BLOCK for side in values.shape)
     blocks = rearrange(values[:height, :width], "(y a) (x b) -> (y x) (a b)", a=BLOCK, b=BLOCK)
     return blocks.mean(axis=1)

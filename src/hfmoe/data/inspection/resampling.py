@@ -54,14 +54,14 @@ def scales_of(rhythm: Rhythm) -> tuple[float, ...]:
     return tuple(sorted({round(1 / (1 - rhythm.frequency), 2), round(1 / rhythm.frequency, 2)}))
 
 
-def _shared(luma: Float[np.ndarray, "h w"], order: int) -> Float[np.ndarray, "_"]:
+def _shared(luma: Float[np.ndarray, "h w"], order: int) -> Float[np.ndarray, " n"]:
     """Spectrum that both axes have, in units of the median around each frequency."""
     both = np.sqrt(_spectrum(luma, order) * _spectrum(luma.T, order))
     around = sliding_window_view(np.pad(both, _SURROUND // 2, mode="reflect"), _SURROUND)
     return both / np.maximum(np.median(around, axis=-1), 1e-6)
 
 
-def _spectrum(luma: Float[np.ndarray, "h w"], order: int) -> Float[np.ndarray, "_"]:
+def _spectrum(luma: Float[np.ndarray, "h w"], order: int) -> Float[np.ndarray, " n"]:
     """Spectrum of the mean log size of the differences along rows, without its slow part."""
     size = np.log(np.abs(np.diff(luma, n=order, axis=1)) + 2).mean(axis=0)
     padded = np.pad(size, _TREND // 2, mode="edge")
@@ -69,6 +69,6 @@ def _spectrum(luma: Float[np.ndarray, "h w"], order: int) -> Float[np.ndarray, "
     return np.abs(np.fft.rfft(steady * np.hanning(len(steady)), BINS)) / np.sqrt(len(steady))
 
 
-def _around(strength: Float[np.ndarray, "_"], place: float) -> float:
+def _around(strength: Float[np.ndarray, " n"], place: float) -> float:
     middle = round(place * BINS)
     return float(strength[middle - _NEAR : middle + _NEAR + 1].max())

@@ -1,4 +1,4 @@
-"""Many files measured in threads, a few ahead of the reader, so that memory does not grow with their number."""
+"""Many files measured in threads, a few ahead of the reader, so that memory stays small."""
 
 import os
 from collections import deque
