@@ -2,7 +2,7 @@
 
     python benchmarks/doctor.py PHOTOS [--images 40] [--seed 0]
 
-Clean photos of the named folder are damaged here: stored as JPEG, enlarged, moved, lightened, flipped, cropped.
+Clean photos of the named folder are damaged here: JPEG, enlarged, moved, lightened, flipped, cropped.
 Each row gives the share that is flagged, and a median of what was measured.
 """
 

@@ -116,7 +116,7 @@ def doctor(
     preset: str | None = None,
     probe: bool | None = None,
     memory: int | None = None,
-    seconds: float = 45,
+    seconds: float = 45.0,
     threads: int | None = None,
     json: Path | None = None,
 ) -> int:

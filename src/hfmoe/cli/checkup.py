@@ -43,7 +43,7 @@ def _table(severity: Severity, findings: Sequence[Finding]) -> Table:
     table.add_column("what to do, and where", overflow="fold")
     for kind, group in groupby(sorted(findings, key=lambda finding: finding.kind), lambda found: found.kind):
         alike = list(group)
-        text = Text(RULES[kind].advice)
+        text = Text(RULES[alike[0].kind].advice)
         text.append("\n" + _examples(alike), style="dim")
         table.add_row(kind, str(len(alike)), text)
     return table
@@ -113,5 +113,5 @@ def _counted(counts: dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in ordered)
 
 
-def _mib(size: float) -> str:
+def _mib(size: float | int) -> str:
     return f"{size / 2**20:.0f}"

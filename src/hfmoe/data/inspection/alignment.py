@@ -9,11 +9,12 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 
 from hfmoe.data.inspection.likeness import small_copy
-from hfmoe.data.inspection.sampling import luma_of, middle
+from hfmoe.data.inspection.sampling import corner, luma_of, middle
 from hfmoe.image.resize import resize
 
 WINDOW = 512
 _FINE = 20
+_LEAST_SIDE = 16
 _HIGHEST = 0.3
 _WHITENING = 0.7
 
@@ -35,7 +36,7 @@ class Fit(NamedTuple):
 def fit_of(degraded: UInt8[np.ndarray, "h w c"], target: UInt8[np.ndarray, "H W k"], *, scale: int) -> Fit:
     """Compare a degraded image with its target of `scale` times its size, which is not checked here."""
     small, large = luma_of(degraded), luma_of(target)
-    top, left = ((side - min(side, WINDOW)) // 2 for side in small.shape)
+    top, left = corner(small.shape, WINDOW)
     part = middle(small, WINDOW)
     height, width = part.shape
     wanted = large[top * scale : (top + height) * scale, left * scale : (left + width) * scale]
@@ -46,8 +47,11 @@ def fit_of(degraded: UInt8[np.ndarray, "h w c"], target: UInt8[np.ndarray, "H W 
 def find_shift(image: Float[np.ndarray, "h w"], reference: Float[np.ndarray, "h w"]) -> tuple[float, float]:
     """Find (dx, dy) by which an image is moved against a reference, to 1/20 pixel, by phase correlation.
 
-    Frequencies above 0.3 cycles a pixel, where noise and aliases are, are left out; plain images give (0, 0).
+    Frequencies above 0.3 cycles a pixel, where noise and aliases are, are left out; plain images, and those
+    with a side below 16, give (0, 0).
     """
+    if min(image.shape) < _LEAST_SIDE:
+        return 0.0, 0.0
     taper = np.outer(*(np.hanning(side + 2)[1:-1] for side in image.shape))
     cross = np.fft.fft2((image - image.mean()) * taper)
     cross = cross * np.conj(np.fft.fft2((reference - reference.mean()) * taper))
@@ -57,7 +61,7 @@ def find_shift(image: Float[np.ndarray, "h w"], reference: Float[np.ndarray, "h 
     rows, columns = (np.fft.fftfreq(side) for side in image.shape)
     low = np.hypot(rows[:, None], columns[None]) < _HIGHEST
     cross = np.where(low, cross / np.maximum(size, 1e-9 * size.max()) ** _WHITENING, 0)
-    peak = np.fft.ifft2(cross).real
+    peak = np.real(np.fft.ifft2(cross))
     dy, dx = np.unravel_index(int(peak.argmax()), peak.shape)
     around = [
         _wrapped(int(place), side) + np.arange(-_FINE, _FINE + 1) / _FINE
@@ -65,7 +69,7 @@ def find_shift(image: Float[np.ndarray, "h w"], reference: Float[np.ndarray, "h 
     ]
     left = np.exp(2j * np.pi * around[0][:, None] * rows[None])
     right = np.exp(2j * np.pi * columns[:, None] * around[1][None])
-    fine = (left @ cross @ right).real
+    fine = np.real(left @ cross @ right)
     y, x = np.unravel_index(int(fine.argmax()), fine.shape)
     return float(around[1][x]), float(around[0][y])
 

@@ -119,7 +119,7 @@ class Finding:
     kind: Kind
     files: tuple[str, ...]
     detail: str
-    number: float | None = None
+    number: float | int | None = None
 
     @property
     def severity(self) -> Severity:
@@ -139,6 +139,6 @@ class Finding:
         }
 
 
-def found(kind: Kind, files: Sequence[Path | str], detail: str, number: float | None = None) -> Finding:
+def found(kind: Kind, files: Sequence[Path | str], detail: str, number: float | int | None = None) -> Finding:
     """Make a finding about files."""
     return Finding(kind, tuple(map(str, files)), detail, None if number is None else round(number, 4))

@@ -48,11 +48,13 @@ def judge_leaks(trained: Sequence[Look], validation: Sequence[Look]) -> Iterator
 
 
 def _damage(look: Look) -> Iterator[Finding]:
-    if look.rhythm.strength > LEAST_RHYTHM:
+    """What one photo has suffered; JPEG blocks have rhythms too, so damaged ones need twice the strength."""
+    quality = look.quality()
+    damaged = quality is not None and quality <= LOWEST_QUALITY
+    if look.rhythm.strength > LEAST_RHYTHM * (1 + damaged):
         scales = " or ".join(f"x{scale:g}" for scale in scales_of(look.rhythm) if scale < 6)
         yield found("enlarged", [look.path], f"by about {scales}", look.rhythm.strength)
-    quality = look.quality()
-    if quality is not None and quality <= LOWEST_QUALITY:
+    if quality is not None and damaged:
         source = "its tables" if look.table_quality == quality else "its pixels"
         yield found("jpeg", [look.path], f"quality {quality} by {source}", quality)
     if look.noise > MOST_NOISE:

@@ -13,10 +13,15 @@ def luma_of(image: UInt8[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
     return image.astype(np.float32) @ _WEIGHTS
 
 
+def corner(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Row and column where the middle part of at most `side` x `side` begins, on the grid of JPEG blocks."""
+    top, left = ((length - side) // 16 * 8 if length > side else 0 for length in shape[:2])
+    return top, left
+
+
 def middle(image: np.ndarray, side: int) -> np.ndarray:
-    """The middle of an image of rows and columns, at most `side` x `side`, on the grid of JPEG blocks."""
-    starts = ((length - side) // 16 * 8 if length > side else 0 for length in image.shape[:2])
-    top, left = starts
+    """The middle of an image of rows and columns, at most `side` x `side`, from its `corner` on."""
+    top, left = corner(image.shape, side)
     return image[top : top + side, left : left + side]
 
 
