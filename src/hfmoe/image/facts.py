@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
@@ -30,7 +30,8 @@ class FileFacts(NamedTuple):
 def read_facts(path: Path | str) -> FileFacts:
     """Read a file's header. Raises ImageError for what `read_picture` refuses by its header."""
     image = open_header(Path(path))
-    icc = bytes(image.get("icc-profile-data")) if image.get_typeof("icc-profile-data") else b""
+    profile: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
+    icc = bytes(profile)
     has_alpha = bool(image.hasalpha())
     return FileFacts(
         height=image.height,

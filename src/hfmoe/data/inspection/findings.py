@@ -30,7 +30,7 @@ MOST_NOISE = 5.0
 SMALL_SIDE = 64
 MOST_SHIFT = 0.2
 LEAST_LIKENESS = 0.8
-MOST_BRIGHTNESS = 4.0
+MOST_BRIGHTNESS = 6.0
 
 RULES: dict[Kind, Rule] = {
     "empty": Rule("error", "a folder holds images", "name another folder, or put photos into it"),
