@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from hfmoe.image.files import Picture, write_picture
+from hfmoe.models.config import HFMoEConfig
 from hfmoe.train import Recipe, make_recipe
 
 TINY = {
@@ -67,3 +68,9 @@ def data(photos: Path, tmp_path: Path) -> dict[str, Any]:
 def make(data: dict[str, Any]) -> Callable[..., Recipe]:
     """Give the tiny recipe with some of its fields replaced."""
     return lambda **fields: make_recipe({**data, **fields})
+
+
+@pytest.fixture
+def config(data: dict[str, Any]) -> HFMoEConfig:
+    """Give the configuration of the tiny recipe's network."""
+    return make_recipe(data).config()

@@ -85,3 +85,27 @@ def test_a_batch_in_parts_gives_the_weights_of_the_whole(make: Make, tmp_path: P
     train(whole)
     train(parts)
     assert 0 < furthest(weights(whole.run), weights(parts.run)) < TOLERANCE
+
+
+@pytest.mark.slow
+def test_sharded_weights_train_like_whole_ones_and_resume_in_any_number_of_processes(
+    make: Make, data: dict[str, Any], photos: Path, tmp_path: Path
+):
+    fields = {
+        **STEADY,
+        "network": {**data["network"], "top_k": 2},
+        "validation": {"folder": str(photos), "every": 6, "images": 1},
+    }
+    one, shards = (make(**fields, run=str(tmp_path / name)) for name in ("one", "shards"))
+    train(one)
+    sharded = ("--hardware.devices", "2", "--hardware.strategy", "fsdp")
+    stopped = command(shards, *sharded, "--time_limit_minutes", "1e-9")
+    assert stopped.returncode == 0, stopped.stderr
+    assert torch.load(shards.run / "last.ckpt", weights_only=True)["step"] == 1
+    done = command(shards, *sharded, "--resume")
+    assert done.returncode == 0, done.stderr
+    assert 0 < furthest(weights(one.run), weights(shards.run)) < TOLERANCE
+    states = [torch.load(run / "last.ckpt", weights_only=True) for run in (one.run, shards.run)]
+    for part in ("network", "average"):
+        assert furthest(states[0][part], states[1][part]) < TOLERANCE
+    assert states[0]["best"] == pytest.approx(states[1]["best"], abs=0.01)

@@ -81,12 +81,13 @@ def evaluate(model: str, folder: Path, /, *, scale: int | None = None, json: Pat
     score(model, folder, scale=scale, file=json)
 
 
-@app.command(usage="Usage: hfmoe train RECIPE [--field value ...] [--resume]")
+@app.command(usage="Usage: hfmoe train RECIPE [--field value ...] [--resume [--change]]")
 def train(
     recipe: Path,
     /,
     *fields: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
     resume: Annotated[bool, Parameter(negative="")] = False,
+    change: Annotated[bool, Parameter(negative="")] = False,
 ) -> None:
     """Train a network by a recipe.
 
@@ -98,10 +99,12 @@ def train(
         YAML file; see the folder recipes.
     resume
         Go on from the last checkpoint of the run.
+    change
+        With --resume: take over fields of the recipe, or photos, that differ from before, and record them.
     """
     from hfmoe.cli.training import run_recipe
 
-    run_recipe(recipe, fields, resume=resume)
+    run_recipe(recipe, fields, resume=resume, change=change)
 
 
 @app.command(usage="Usage: hfmoe doctor [DATA ...] [--recipe RECIPE] [--pairs DEGRADED TARGET]")

@@ -6,14 +6,18 @@ from pathlib import Path
 from hfmoe.cli.errors import Stopped, UsageError
 
 
-def run_recipe(recipe: Path, fields: Sequence[str], *, resume: bool) -> None:
-    """Train by a recipe file with some of its fields given anew. Raises Stopped when a signal ended the
-    run."""
+def run_recipe(recipe: Path, fields: Sequence[str], *, resume: bool, change: bool) -> None:
+    """Train by a recipe file with some of its fields given anew.
+
+    Raises Stopped when a signal ended the run.
+    """
+    if change and not resume:
+        raise UsageError("--change needs --resume: a new run has nothing to change")
     overrides = parse_fields(fields)
     from hfmoe.train import TrainingInterrupted, load_recipe, train
 
     try:
-        train(load_recipe(recipe, overrides), resume=resume)
+        train(load_recipe(recipe, overrides), resume=resume, change=change)
     except TrainingInterrupted as error:
         raise Stopped(str(error), signal=error.signal) from error
 

@@ -12,11 +12,11 @@ Network = TypeVar("Network", bound=nn.Module)
 class WeightAverage(Generic[Network]):
     """Owns a copy of a network whose weights follow the original: average += (1 - decay) (weights - average).
 
-    Buffers and weights that do not train are copied as they are.
+    Buffers and weights that do not train are copied as they are. A `copy` made before becomes the average.
     """
 
-    def __init__(self, network: Network) -> None:
-        self.network = deepcopy(network)
+    def __init__(self, network: Network, *, copy: Network | None = None) -> None:
+        self.network = deepcopy(network) if copy is None else copy
         self.network.requires_grad_(False).eval()
         pairs = list(zip(self.network.parameters(), network.parameters(), strict=True))
         self._trained = [pair for pair in pairs if pair[1].requires_grad]

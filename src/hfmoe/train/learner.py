@@ -1,6 +1,7 @@
 """All that learns in a run, built from its recipe: network, weight average, optimiser."""
 
 from collections.abc import Iterable
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -8,12 +9,14 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import Precision
 from torch import nn
+from torch.distributed.tensor import DTensor
 
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import find_weights, load_weights
 from hfmoe.train.activations import checkpoint_activations
 from hfmoe.train.ema import WeightAverage
 from hfmoe.train.recipe import Optimizer, Recipe
+from hfmoe.train.sharding import gathered, shard, shared_out, shared_out_optimizer
 
 
 @dataclass(frozen=True)
@@ -28,20 +31,32 @@ class Learner:
     precision: Precision
 
     def state(self) -> dict[str, Any]:
-        """Gather the state of all that learns, as tensors and plain values."""
-        return {
-            "network": self.network.state_dict(),
-            "average": self.average.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "precision": self.precision.state_dict(),
-        }
+        """Gather the state of all that learns, as whole tensors and plain values; all processes must ask."""
+        return gathered(
+            {
+                "network": self.network.state_dict(),
+                "average": self.average.network.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "precision": self.precision.state_dict(),
+            }
+        )
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put the state of all that learns back in place."""
-        self.network.load_state_dict(state["network"])
-        self.average.network.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        """Put the state of all that learns back in place, as shards where it is kept in shards."""
+        for name, network in (("network", self.network), ("average", self.average.network)):
+            network.load_state_dict(shared_out(state[name], network.state_dict()))
+        self.optimizer.load_state_dict(shared_out_optimizer(state["optimizer"], self.optimizer))
         self.precision.load_state_dict(state.get("precision", {}))
+
+    def averaged(self) -> HFMoE:
+        """Give the network with the averaged weights, whole; all processes must ask."""
+        average = self.average.network
+        weight = next(average.parameters())
+        if not isinstance(weight, DTensor):
+            return average
+        whole = HFMoE(average.config).eval().requires_grad_(False)
+        whole.load_state_dict(gathered(average.state_dict()))
+        return whole.to(weight.device)
 
 
 class WarmStart(NamedTuple):
@@ -64,15 +79,20 @@ def build_learner(
     start = None
     if recipe.init and not resumed:
         start = warm_start(network, load_weights(find_weights(recipe.init)).network)
-    network = network.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = WeightAverage(network)
-    if recipe.hardware.recompute:
+    hardware = recipe.hardware
+    network = network.to(fabric.device)
+    if hardware.strategy != "fsdp":
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    copy = deepcopy(network)
+    if recipe.recomputes():
         checkpoint_activations(network)
-    run = torch.compile(network) if recipe.hardware.compile else network
-    fused = recipe.hardware.precision != "16-mixed"
-    optimizer = make_adam(network.parameters(), recipe.optimizer, fused=fused)
-    model, optimizer = fabric.setup(run, optimizer)  # type: ignore[arg-type]
-    return Learner(network, model, average, optimizer, fabric.strategy.precision), start
+    model = fabric.setup_module(torch.compile(network) if hardware.compile else network)  # type: ignore[arg-type]
+    if hardware.strategy == "fsdp":
+        copy = shard(copy, fabric.strategy.device_mesh)  # type: ignore[attr-defined]
+    adam = make_adam(network.parameters(), recipe.optimizer, fused=hardware.precision != "16-mixed")
+    optimizer = fabric.setup_optimizers(adam)
+    average = WeightAverage(network, copy=copy)
+    return Learner(network, model, average, optimizer, fabric.strategy.precision), start  # type: ignore[arg-type]
 
 
 def make_adam(

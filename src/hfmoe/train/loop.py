@@ -11,21 +11,22 @@ from lightning_fabric import Fabric
 from hfmoe.data import Pair, PhotoSet, batch, prefetch, read_photos
 from hfmoe.train.interrupt import StopWish, TrainingInterrupted
 from hfmoe.train.journal import Journal
-from hfmoe.train.learner import build_learner
+from hfmoe.train.learner import Learner, build_learner
 from hfmoe.train.meter import Meter
 from hfmoe.train.numerics import numerics
 from hfmoe.train.objective import objective_at
 from hfmoe.train.outcome import save_outcome
 from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.rundir import RunFolder, check_photos
+from hfmoe.train.rundir import Past, RunFolder, with_photos
 from hfmoe.train.samples import forget_samples_after
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size
 from hfmoe.train.screen import Screen
 from hfmoe.train.session import session_record
+from hfmoe.train.standing import Standing
 from hfmoe.train.step import accumulate, balance_experts, descend, perturbation
 from hfmoe.train.validate import Example, read_examples, scoring
-from hfmoe.train.watch import Standing, Trainer, judge, look, save
+from hfmoe.train.watch import Trainer, announce, judge, look, save
 
 
 @dataclass(frozen=True)
@@ -38,32 +39,31 @@ class TrainingResult:
     best: float | None
 
 
-def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
+def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> TrainingResult:
     """Train a network by a recipe; with `resume`, go on exactly where the run in the recipe's folder stopped.
 
+    A resumed run refuses a recipe or photos that differ from before; with `change` it takes and records them.
     Raises RunError for the folder, DataError and ImageError for photos, WeightsError for the weights to start
     from, NonFiniteError, and TrainingInterrupted when Ctrl-C or SIGTERM ended the run after saving its state
     (in the first process; the others of a run return).
     """
+    if change and not resume:
+        raise ValueError("change must come with resume: a new run has nothing to change")
     recipe = as_launched(recipe)
     folder = RunFolder(recipe.run)
     with ExitStack() as stack:
         fabric = stack.enter_context(numerics(recipe.hardware))
-        state = from_first(fabric, lambda: folder.resume(recipe) if resume else folder.check_free())
-        standing = Standing(state["step"], state["best"], state["latest"]) if state else Standing()
         first = fabric.is_global_zero
+        past = from_first(
+            fabric, lambda: folder.resume(recipe, change=change) if resume else folder.check_free()
+        )
+        standing = past.standing()
         screen = Screen(name=recipe.name, steps=recipe.steps, start=standing.step, quiet=not first)
         stack.enter_context(screen)
         photos, examples = read_data(recipe, screen)
-        learner, start = build_learner(recipe, fabric, resumed=state is not None)
-        if start and not state:
-            screen.say(
-                f"{len(start.taken)} tensors from {recipe.init}; fresh: {', '.join(start.fresh) or 'none'}"
-            )
-        if state:
-            check_photos(state, photos, run=recipe.run)
-            learner.restore(state)
-        elif not resume and first:
+        past = with_photos(past, photos, run=recipe.run, change=change)
+        learner = ready(recipe, fabric, past, screen)
+        if first and not resume:
             folder.begin(recipe)
         wish = stack.enter_context(StopWish())
         journal = None
@@ -71,9 +71,32 @@ def train(recipe: Recipe, *, resume: bool = False) -> TrainingResult:
             journal = stack.enter_context(Journal(folder.metrics, folder.board, step=standing.step))
             forget_samples_after(folder.samples, standing.step)
             journal.write(session_record(recipe, fabric, photos, step=standing.step, resumed=resume))
-        meter = Meter(average=averaging(fabric))
-        trainer = Trainer(recipe, folder, fabric, learner, examples, journal, screen, meter, photos.identity)
+        trainer = Trainer(
+            recipe,
+            folder,
+            fabric,
+            learner,
+            examples,
+            journal,
+            screen,
+            Meter(average=averaging(fabric)),
+            photos.identity,
+            (*past.changes, *past.news),
+        )
+        if past.news:
+            announce(trainer, standing, past.news)
         return run(trainer, photos, standing, wish)
+
+
+def ready(recipe: Recipe, fabric: Fabric, past: Past, screen: Screen) -> Learner:
+    """Build what learns, from its seed, from other weights, or as the run left it."""
+    learner, start = build_learner(recipe, fabric, resumed=past.state is not None)
+    if past.state:
+        learner.restore(past.state)
+    elif start:
+        fresh = ", ".join(start.fresh) or "none"
+        screen.say(f"{len(start.taken)} tensors from {recipe.init}; fresh: {fresh}")
+    return learner
 
 
 def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) -> TrainingResult:
@@ -110,9 +133,10 @@ def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
     """Write the averaged weights of a run that has done all its steps."""
     recipe = trainer.recipe
     finished = standing.step == recipe.steps
+    network = trainer.learner.averaged()
     if finished and trainer.fabric.is_global_zero:
-        network = trainer.learner.average.network
-        save_outcome(trainer.folder.last, network, recipe, step=standing.step, psnr_y=standing.latest)
+        facts = {"step": standing.step, "psnr_y": standing.latest, "changes": trainer.changes}
+        save_outcome(trainer.folder.last, network, recipe, **facts)
     return TrainingResult(recipe.run, standing.step, finished, standing.best)
 
 

@@ -9,8 +9,11 @@ import torch.utils.deterministic as determinism
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
+from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
+from lightning_fabric.strategies.strategy import Strategy
 
 from hfmoe.train.recipe import Hardware
+from hfmoe.train.sharding import shard
 
 FILLING = "fill_uninitialized_memory"
 """Whether deterministic torch also fills every new tensor, which costs time and changes nothing here."""
@@ -24,9 +27,12 @@ class ExactInputPrecision(MixedPrecision):
         return data
 
 
-def choose_strategy(hardware: Hardware) -> str | DDPStrategy:
+def choose_strategy(hardware: Hardware) -> str | Strategy:
     """Data parallelism where there is more than one process, with experts that no window chose."""
-    if hardware.strategy == "auto" and hardware.devices * hardware.nodes == 1:
+    processes = hardware.devices * hardware.nodes
+    if hardware.strategy == "fsdp":
+        return ModelParallelStrategy(shard, data_parallel_size=processes, tensor_parallel_size=1)
+    if hardware.strategy == "auto" and processes == 1:
         return "auto"
     return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
 

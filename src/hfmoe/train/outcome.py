@@ -1,20 +1,31 @@
 """Weights that leave a run: averaged, with the facts a user wants to know."""
 
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import ModelFacts, code_version, save_weights
+from hfmoe.train.changes import Change
 from hfmoe.train.recipe import Recipe
 
 
-def save_outcome(path: Path, network: HFMoE, recipe: Recipe, *, step: int, psnr_y: float | None) -> None:
-    """Write the weights with the recipe, the step and the validation score."""
+def save_outcome(
+    path: Path,
+    network: HFMoE,
+    recipe: Recipe,
+    *,
+    step: int,
+    psnr_y: float | None,
+    changes: Sequence[Change] = (),
+) -> None:
+    """Write the weights with the recipe and its changes on the way, the step and the validation score."""
+    history = {"changes": [change._asdict() for change in changes]} if changes else {}
     scores = {} if psnr_y is None else {"validation psnr_y": psnr_y}
     facts = ModelFacts(
         name=recipe.name,
         task="sr",
-        recipe={**recipe.as_data(), "stopped_at": step},
+        recipe={**recipe.as_data(), "stopped_at": step, **history},
         scores=scores,
         licence=recipe.licence,
         code=code_version(),

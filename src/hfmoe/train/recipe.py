@@ -84,17 +84,18 @@ class Hardware(Section):
 
     devices: processes on this machine, one a device; nodes: machines; they share every batch. accumulate:
     parts that a process cuts its share into, one after another. compile: torch.compile the network.
-    recompute: compute activations twice instead of keeping them.
+    recompute: compute activations twice instead of keeping
+    them; null does so for the presets base and large.
     """
 
     accelerator: str = "auto"
     devices: Positive = 1
     nodes: Positive = 1
-    strategy: Literal["auto", "ddp"] = "auto"
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accumulate: Positive = 1
     compile: bool = False
-    recompute: bool = False
+    recompute: bool | None = None
     threads: Positive | None = None
     deterministic: bool = True
 
@@ -138,11 +139,6 @@ class Recipe(Section):
             raise ValueError(f"patch must begin at share 0 of the run, not at {self.patch[0][0]}")
         if any(not active_somewhere(self.loss, moment) for moment in moments(self.loss)):
             raise ValueError("loss terms leave a part of the run without any loss")
-        parts = self.hardware.devices * self.hardware.nodes * self.hardware.accumulate
-        if self.batch % parts:
-            raise ValueError(
-                f"batch {self.batch} must be a multiple of devices x nodes x accumulate = {parts}"
-            )
         scale = self.config().scale
         least = 11 + 3 * scale
         if self.validation.crop is not None and self.validation.crop < least:
@@ -156,10 +152,29 @@ class Recipe(Section):
             raise ValueError("a network of scale 1 has nothing to learn from clean photos")
         return self
 
+    @model_validator(mode="after")
+    def _runs(self) -> "Recipe":
+        hardware = self.hardware
+        parts = hardware.devices * hardware.nodes * hardware.accumulate
+        if self.batch % parts:
+            raise ValueError(
+                f"batch {self.batch} must be a multiple of devices x nodes x accumulate = {parts}"
+            )
+        if hardware.strategy == "fsdp" and hardware.precision == "16-mixed":
+            raise ValueError(
+                "hardware.precision 16-mixed needs the strategy auto or ddp; fsdp takes bf16-mixed"
+            )
+        return self
+
     def config(self) -> HFMoEConfig:
         """Give the network's configuration: the preset with the recipe's own values in place."""
         preset = PRESETS[self.preset]
         return replace(preset, **{name: _like(value) for name, value in self.network.items()})
+
+    def recomputes(self) -> bool:
+        """Tell whether activations are computed twice: as the recipe says, else for the large presets."""
+        said = self.hardware.recompute
+        return self.preset.startswith(("base", "large")) if said is None else said
 
     def as_data(self) -> dict[str, Any]:
         """Give the recipe as plain values, as YAML, JSON and checkpoints keep it."""

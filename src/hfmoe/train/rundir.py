@@ -1,21 +1,39 @@
 """The folder of a run: what lies where, and who may write there."""
 
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from hfmoe.data import PhotoSet
+from hfmoe.train.changes import FIXED, SCORING, Change, changes_between, listed
 from hfmoe.train.checkpoint import load_checkpoint
 from hfmoe.train.recipe import Recipe
-
-FREE_ON_RESUME = frozenset({"run", "cache", "log", "notes", "checkpoint_minutes", "time_limit_minutes"})
-"""Recipe fields that do not touch the weights and may differ when a run goes on."""
+from hfmoe.train.standing import Standing
 
 
 class RunError(ValueError):
     """A run folder that must not be written, or that holds nothing to go on from."""
+
+
+@dataclass(frozen=True)
+class Past:
+    """What a run brings along: its checkpoint, if any, the changes of its recipe so far, and those of now."""
+
+    state: dict[str, Any] | None = None
+    changes: tuple[Change, ...] = ()
+    news: tuple[Change, ...] = ()
+
+    def standing(self) -> Standing:
+        """How far the run is; scores that the changes make incomparable are left out."""
+        if self.state is None:
+            return Standing()
+        if any(change.field in SCORING for change in self.news):
+            return Standing(self.state["step"])
+        return Standing(self.state["step"], self.state["best"], self.state["latest"])
 
 
 class RunFolder:
@@ -25,38 +43,62 @@ class RunFolder:
         self.path = path
         self.recipe = path / "recipe.yaml"
         self.checkpoint = path / "last.ckpt"
+        self.changes = path / "changes.jsonl"
         self.metrics = path / "metrics.jsonl"
         self.board = path / "tensorboard"
         self.samples = path / "samples"
         self.best = path / "best.safetensors"
         self.last = path / "last.safetensors"
 
-    def check_free(self) -> None:
+    def check_free(self) -> Past:
         """Raise RunError where a run already is, so that nothing is written over."""
         if self.recipe.exists() or self.checkpoint.exists():
             raise RunError(f"{self.path} already holds a run: resume it, or choose another run folder")
+        return Past()
 
     def begin(self, recipe: Recipe) -> None:
         """Make the folder and write the recipe: from here on there is a run to resume."""
         self.check_free()
         self.path.mkdir(parents=True, exist_ok=True)
-        part = self.recipe.with_suffix(".part")
-        part.write_text(yaml.safe_dump(recipe.as_data(), sort_keys=False), encoding="utf-8")
-        part.replace(self.recipe)
+        self.record(recipe, ())
 
-    def resume(self, recipe: Recipe) -> dict[str, Any] | None:
-        """Read the checkpoint of the same recipe; None where the run was stopped before its first one.
+    def record(self, recipe: Recipe, changes: Sequence[Change]) -> None:
+        """Write the recipe of a run, and how it was changed on the way."""
+        put(self.recipe, yaml.safe_dump(recipe.as_data(), sort_keys=False))
+        if changes:
+            put(self.changes, "".join(json.dumps(change._asdict()) + "\n" for change in changes))
 
-        Raises RunError that names the fields in which the recipes differ.
+    def resume(self, recipe: Recipe, *, change: bool = False) -> Past:
+        """Read the checkpoint of the same recipe, or with `change` of another that fits its weights.
+
+        There is none where the run was stopped before its first one. Raises RunError that names the fields
+        in which the recipes differ.
         """
         if not self.recipe.exists():
             raise RunError(f"{self.path} holds no run to resume")
         state = load_checkpoint(self.checkpoint) if self.checkpoint.exists() else None
+        step = state["step"] if state else 0
         before = json.loads(state["recipe"]) if state else read_mapping(self.recipe)
-        changed = differences(before, recipe.as_data())
-        if changed:
-            raise RunError(f"{self.path} was trained with another recipe; it differs in {', '.join(changed)}")
-        return state
+        news = changes_between(before, recipe, step=step)
+        fixed = [item for item in news if item.field.partition(".")[0] in FIXED]
+        if fixed:
+            raise RunError(f"{self.path} holds a network of another shape; it differs in {listed(fixed)}")
+        if news and not change:
+            raise RunError(
+                f"{self.path} was trained with another recipe; it differs in {listed(news)}; "
+                "give --change to go on with what is new"
+            )
+        if recipe.steps < step:
+            raise RunError(f"steps {recipe.steps} must be at least {step}, which {self.path} has done")
+        earlier = json.loads(state.get("changes", "[]")) if state else []
+        return Past(state, tuple(Change(**item) for item in earlier), news)
+
+
+def put(path: Path, text: str) -> None:
+    """Write a small file that is always whole."""
+    part = path.with_suffix(".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
@@ -70,22 +112,18 @@ def read_mapping(path: Path) -> dict[str, Any]:
     return values
 
 
-def check_photos(state: dict[str, Any], photos: PhotoSet, *, run: Path) -> None:
-    """RunError where the photos are not those that the run has trained on: it would draw other crops."""
-    before = state.get("photos")
-    if before is not None and before != photos.identity:
-        now = len(photos.photos)
-        raise RunError(f"{run} was trained on other photos: names or sizes differ from the {now} now")
+def with_photos(past: Past, photos: PhotoSet, *, run: Path, change: bool = False) -> Past:
+    """Note it among the news where the photos are not those that the run has trained on.
 
-
-def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
-    """Name the fields that differ, with both values, leaving out those that do not touch the weights."""
-    names = sorted((before.keys() | after.keys()) - FREE_ON_RESUME)
-    result = []
-    for name in names:
-        old, new = before.get(name), after.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            result += [f"{name}.{inner}" for inner in differences(old, new)]
-        elif old != new:
-            result.append(f"{name} ({old!r} before, {new!r} now)")
-    return result
+    It would draw other crops: without `change` that is a RunError.
+    """
+    before = past.state.get("photos") if past.state else None
+    if past.state is None or before is None or before == photos.identity:
+        return past
+    if not change:
+        raise RunError(
+            f"{run} was trained on other photos: names or sizes differ from the {len(photos.photos)} now; "
+            "give --change to go on with these"
+        )
+    news = Change(past.state["step"], "photos", before, photos.identity)
+    return replace(past, news=(*past.news, news))

@@ -15,6 +15,7 @@ from hfmoe.train.objective import Objective
 from hfmoe.train.processes import averaging
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import router_temperature
+from hfmoe.train.sharding import gathered
 
 
 class Forward(NamedTuple):
@@ -73,7 +74,7 @@ def descend(
     norm = fabric.clip_gradients(network, optimizer, max_norm=clip or float("inf"), error_if_nonfinite=False)
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    norm = torch.zeros((), device=fabric.device) if norm is None else norm.detach()
+    norm = torch.zeros((), device=fabric.device) if norm is None else gathered(norm.detach())
     scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
     return torch.where(norm.isfinite(), norm, 0) if scaled else norm
 

@@ -1,4 +1,4 @@
-"""A run's parts and standing, and what the loop does beside stepping: look, judge, save."""
+"""A run's parts, and what the loop does beside stepping: look, judge, save."""
 
 import json
 from collections.abc import Sequence
@@ -8,6 +8,8 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from hfmoe.image.files import ImageError
+from hfmoe.models.network import HFMoE
+from hfmoe.train.changes import Change, listed
 from hfmoe.train.checkpoint import save_checkpoint
 from hfmoe.train.journal import Journal
 from hfmoe.train.learner import Learner
@@ -18,16 +20,8 @@ from hfmoe.train.rundir import RunFolder
 from hfmoe.train.samples import keep_samples, samples_due
 from hfmoe.train.schedule import learning_rate, patch_size, router_temperature
 from hfmoe.train.screen import Screen
+from hfmoe.train.standing import Standing
 from hfmoe.train.validate import Example, scoring, side_by_side, validate
-
-
-@dataclass(frozen=True)
-class Standing:
-    """How far a run is: steps done, and the best and the latest validation PSNR so far."""
-
-    step: int = 0
-    best: float | None = None
-    latest: float | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +37,7 @@ class Trainer:
     screen: Screen
     meter: Meter
     photos: str
+    changes: tuple[Change, ...] = ()
 
 
 def look(trainer: Trainer, step: int) -> None:
@@ -66,17 +61,17 @@ def judge(trainer: Trainer, standing: Standing) -> Standing:
     trainer.meter.check()
     if not trainer.examples:
         return standing
-    psnr = score(trainer, standing) if trainer.journal is not None else 0.0
+    network = trainer.learner.averaged()
+    psnr = score(trainer, standing, network) if trainer.journal is not None else 0.0
     psnr = trainer.fabric.broadcast(psnr)
     better = standing.best is None or psnr > standing.best
     return replace(standing, best=psnr if better else standing.best, latest=psnr)
 
 
-def score(trainer: Trainer, standing: Standing) -> float:
+def score(trainer: Trainer, standing: Standing, network: HFMoE) -> float:
     """Score the averaged weights, write them if they are the best so far, and show a few pictures."""
     recipe, step, journal = trainer.recipe, standing.step, trainer.journal
     assert journal is not None
-    network = trainer.learner.average.network
     protocol = scoring(recipe.config())
     result = validate(network, trainer.examples, protocol=protocol, keep=recipe.log.samples)
     best = result.psnr_y if standing.best is None else max(standing.best, result.psnr_y)
@@ -84,7 +79,8 @@ def score(trainer: Trainer, standing: Standing) -> float:
     journal.write(record)
     trainer.screen.show(record)
     if standing.best is None or result.psnr_y > standing.best:
-        save_outcome(trainer.folder.best, network, recipe, step=step, psnr_y=result.psnr_y)
+        facts = {"step": step, "psnr_y": result.psnr_y, "changes": trainer.changes}
+        save_outcome(trainer.folder.best, network, recipe, **facts)
     if samples_due(step, recipe):
         show_samples(trainer, journal, result.restored, step=step)
     return result.psnr_y
@@ -104,7 +100,20 @@ def show_samples(trainer: Trainer, journal: Journal, restored: Sequence[Tensor],
 def save(trainer: Trainer, standing: Standing) -> None:
     """Write the checkpoint of a state that is known to be finite."""
     trainer.meter.check()
+    learned = trainer.learner.state()
     if trainer.fabric.is_global_zero:
         recipe = json.dumps(trainer.recipe.as_data())
-        facts = {**asdict(standing), "recipe": recipe, "photos": trainer.photos}
-        save_checkpoint(trainer.folder.checkpoint, {**facts, **trainer.learner.state()})
+        changes = json.dumps([change._asdict() for change in trainer.changes])
+        facts = {**asdict(standing), "recipe": recipe, "changes": changes, "photos": trainer.photos}
+        save_checkpoint(trainer.folder.checkpoint, {**facts, **learned})
+
+
+def announce(trainer: Trainer, standing: Standing, news: Sequence[Change]) -> None:
+    """Keep what changes about a run as it goes on: in its checkpoint, its folder and its log."""
+    save(trainer, standing)
+    if trainer.journal is None:
+        return
+    trainer.folder.record(trainer.recipe, trainer.changes)
+    fields = {change.field: {"before": change.before, "after": change.after} for change in news}
+    trainer.journal.write({"kind": "change", "step": standing.step, "fields": fields})
+    trainer.screen.say(f"changed from step {standing.step} on: {listed(news)}")

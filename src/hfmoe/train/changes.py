@@ -1,0 +1,59 @@
+"""What differs between the recipe of a run and the one that it goes on with, field by field."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import ValidationError
+
+from hfmoe.train.recipe import Recipe
+
+FREE = frozenset({"run", "cache", "log", "notes", "checkpoint_minutes", "time_limit_minutes"})
+"""Recipe fields that do not touch the weights and may differ silently when a run goes on."""
+
+FIXED = frozenset({"preset", "network"})
+"""Recipe fields that never change in a run: they say which tensors there are."""
+
+SCORING = frozenset({"validation.folder", "validation.images", "validation.crop"})
+"""Recipe fields that a validation score depends on: scores before and after cannot be compared."""
+
+
+class Change(NamedTuple):
+    """A field of the recipe (or "photos", the identity of the photos) that differs from a step on."""
+
+    step: int
+    field: str
+    before: Any
+    after: Any
+
+    def __str__(self) -> str:
+        return f"{self.field} ({self.before!r} before, {self.after!r} now)"
+
+
+def changes_between(before: Mapping[str, Any], recipe: Recipe, *, step: int) -> tuple[Change, ...]:
+    """List the fields in which a run's recipe and the present one differ, those apart that are free.
+
+    Fields that the older one lacks count as having had their defaults.
+    """
+    try:
+        before = Recipe.model_validate(before).as_data()
+    except ValidationError:
+        before = dict(before)
+    sides = ({name: side[name] for name in side if name not in FREE} for side in (before, recipe.as_data()))
+    return tuple(Change(step, *difference) for difference in differences(*sides))
+
+
+def differences(
+    before: Mapping[str, Any], after: Mapping[str, Any], *, inside: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Name the values that differ in nested mappings by dotted paths, with both values."""
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            yield from differences(old, new, inside=f"{inside}{name}.")
+        elif old != new:
+            yield f"{inside}{name}", old, new
+
+
+def listed(changes: Iterable[Change]) -> str:
+    """Put changes into words."""
+    return ", ".join(map(str, changes))
