@@ -56,6 +56,16 @@ def test_fields_before_and_after_the_resume_flag_reach_the_run(recipe: Path):
     assert records[-1]["step"] == 4
 
 
+def test_a_changed_field_needs_its_flag_to_go_on(recipe: Path, capsys: pytest.CaptureFixture[str]):
+    assert run(["train", str(recipe), "--steps=4", "--time-limit-minutes=1e-9"]) == 0
+    assert run(["train", str(recipe), "--steps=6", "--resume"]) == 1
+    assert "steps (4 before, 6 now); give --change" in capsys.readouterr().err
+    assert run(["train", str(recipe), "--steps=6", "--resume", "--change"]) == 0
+    assert "changed from step 1 on: steps (4 before, 6 now)" in capsys.readouterr().err
+    assert run(["train", str(recipe), "--change"]) == 2
+    assert "--change needs --resume" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_with_its_own_status_and_a_state_to_go_on_from(recipe: Path, number: signal.Signals):
     command = [sys.executable, "-m", "hfmoe", "train", str(recipe), "--steps=100000", "--log.every=1"]

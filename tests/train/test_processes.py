@@ -2,8 +2,10 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,19 +36,44 @@ def furthest(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> fl
     return max((one[name] - other[name]).abs().max().item() for name in one)
 
 
-def command(recipe: Recipe, *fields: str, launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def start(recipe: Recipe, *fields: str, launcher: Sequence[str] = ()) -> subprocess.Popen[str]:
     """Train in processes of their own by the command line."""
     plain = recipe.run.parent / f"{recipe.run.name}.json"
     plain.write_text(json.dumps(recipe.as_data()))
-    environment = {**os.environ, "PYTHONPATH": str(Path(hfmoe.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    return subprocess.run(
+    return subprocess.Popen(
         [sys.executable, *launcher, "-m", "hfmoe", "train", str(plain), *fields],
-        env=environment,
-        capture_output=True,
+        env={**os.environ, "PYTHONPATH": str(Path(hfmoe.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=300,
-        check=False,
     )
+
+
+def command(recipe: Recipe, *fields: str, launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """Train in processes of their own until they end."""
+    process = start(recipe, *fields, launcher=launcher)
+    message = process.communicate(timeout=300)[1]
+    return subprocess.CompletedProcess(process.args, process.returncode, stderr=message)
+
+
+def wait_for_record(run: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a run has written its first record."""
+    deadline = time.monotonic() + 120
+    while not ((run / "metrics.jsonl").exists() and (run / "metrics.jsonl").read_text()):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def ended(number: int) -> bool:
+    """Wait until a process is gone."""
+    for _ in range(600):
+        try:
+            state = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0]
+        except FileNotFoundError:
+            return True
+        if state == "Z":
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @pytest.mark.slow
@@ -109,3 +136,56 @@ def test_sharded_weights_train_like_whole_ones_and_resume_in_any_number_of_proce
     for part in ("network", "average"):
         assert furthest(states[0][part], states[1][part]) < TOLERANCE
     assert states[0]["best"] == pytest.approx(states[1]["best"], abs=0.01)
+    longer = make(**{**fields, "steps": 14}, run=str(shards.run))
+    assert train(longer, resume=True, change=True).step == 14
+
+
+@pytest.mark.slow
+def test_sharded_weights_train_where_processes_choose_different_experts(make: Make):
+    recipe = make(batch=2, steps=6, patch=16)
+    done = command(
+        recipe, "--hardware.devices", "2", "--hardware.strategy", "fsdp", "--hardware.accumulate=1"
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(weight.isfinite().all() for weight in weights(recipe.run).values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["first", "second"])
+def test_a_process_that_dies_ends_the_run_with_an_error(make: Make, victim: str):
+    recipe = make(batch=2, steps=100_000, log={"every": 1})
+    process = start(recipe, "--hardware.devices", "2")
+    try:
+        wait_for_record(recipe.run, process)
+        (second,) = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+        os.kill(process.pid if victim == "first" else second, signal.SIGKILL)
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert ended(second)
+    finally:
+        process.kill()
+
+
+@pytest.mark.slow
+def test_an_error_in_the_first_process_is_said_once_and_ends_all(make: Make):
+    recipe = make(batch=2)
+    recipe.run.mkdir()
+    (recipe.run / "recipe.yaml").write_text("{}")
+    done = command(recipe, "--hardware.devices", "2")
+    assert done.returncode == 1
+    assert done.stderr.count("already holds a run") == 1
+
+
+@pytest.mark.slow
+def test_sigterm_to_the_first_process_saves_and_ends_all(make: Make):
+    recipe = make(batch=2, steps=100_000, log={"every": 1})
+    process = start(recipe, "--hardware.devices", "2")
+    try:
+        wait_for_record(recipe.run, process)
+        process.terminate()
+        message = process.communicate(timeout=60)[1]
+        assert process.returncode == 128 + signal.SIGTERM, message
+    finally:
+        process.kill()
+    assert message.count("stopped by SIGTERM") == 1
+    assert torch.load(recipe.run / "last.ckpt", weights_only=True)["step"] > 0

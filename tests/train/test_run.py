@@ -15,7 +15,7 @@ import pytest
 import torch
 
 import hfmoe
-from hfmoe.data import Pair, PhotoSet
+from hfmoe.data import DataError, Pair, PhotoSet
 from hfmoe.models.weights import load_weights
 from hfmoe.train import NonFiniteError, Recipe, RunError, TrainingInterrupted, train
 from hfmoe.train import loop as training_loop
@@ -154,6 +154,12 @@ def test_resuming_where_nothing_is_names_the_folder(make: Make, tmp_path: Path):
         train(make(run=str(tmp_path / "nowhere")), resume=True)
 
 
+def test_a_patch_that_fits_no_photo_is_refused_before_the_first_step_whenever_it_comes(make: Make):
+    with pytest.raises(DataError, match="room for a patch of 256 x 256"):
+        train(make(patch=[[0, 16], [0.9, 256]]))
+    assert not make().run.exists()
+
+
 def test_a_failed_start_leaves_no_run_behind(make: Make, tmp_path: Path):
     with pytest.raises(ValueError, match="nowhere"):
         train(make(train=str(tmp_path / "nowhere")))
@@ -229,3 +235,32 @@ def test_bfloat16_trains_and_keeps_float32_weights(make: Make):
     assert all(
         tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights(recipe.run).values()
     )
+
+
+def test_float16_trains_keeps_its_loss_scale_and_goes_on_with_it(make: Make, tmp_path: Path):
+    hardware = {"precision": "16-mixed", "accelerator": "cpu", "threads": 1}
+    whole, halved = (make(steps=4, hardware=hardware, run=str(tmp_path / name)) for name in ("a", "b"))
+    train(whole)
+    assert all(
+        tensor.dtype == torch.float32 and tensor.isfinite().all() for tensor in weights(whole.run).values()
+    )
+    states = [torch.load(whole.run / "last.ckpt", weights_only=True)]
+    assert states[0]["precision"]["_growth_tracker"] == 4
+    train(make(steps=4, hardware=hardware, run=str(halved.run), time_limit_minutes=1e-9))
+    train(halved, resume=True)
+    states.append(torch.load(halved.run / "last.ckpt", weights_only=True))
+    assert states[0]["precision"] == states[1]["precision"]
+    assert equal(weights(whole.run), weights(halved.run))
+
+
+def test_gradients_that_overflow_float16_leave_the_weights_alone_and_halve_the_scale(make: Make):
+    recipe = make(
+        steps=1,
+        hardware={"precision": "16-mixed", "accelerator": "cpu"},
+        loss=[{"kind": "l1", "weight": 1e30}],
+    )
+    train(recipe)
+    state = torch.load(recipe.run / "last.ckpt", weights_only=True)
+    assert state["precision"]["scale"] == 2.0**15
+    assert not state["optimizer"]["state"]
+    assert records(recipe.run, "train")[0]["gradient_norm"] == 0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from hfmoe.data import Pair, PhotoSet, batch, prefetch, read_photos
+from hfmoe.data import Pair, PhotoSet, batch, draw, prefetch, read_photos
 from hfmoe.train.interrupt import StopWish, TrainingInterrupted
 from hfmoe.train.journal import Journal
 from hfmoe.train.learner import Learner, build_learner
@@ -16,7 +16,7 @@ from hfmoe.train.meter import Meter
 from hfmoe.train.numerics import numerics
 from hfmoe.train.objective import objective_at
 from hfmoe.train.outcome import save_outcome
-from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first
+from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first, together
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import Past, RunFolder, with_photos
 from hfmoe.train.samples import forget_samples_after
@@ -60,8 +60,8 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
         standing = past.standing()
         screen = Screen(name=recipe.name, steps=recipe.steps, start=standing.step, quiet=not first)
         stack.enter_context(screen)
-        photos, examples = read_data(recipe, screen)
-        past = with_photos(past, photos, run=recipe.run, change=change)
+        photos, examples = read_data(recipe, fabric, screen)
+        past = together(fabric, lambda: with_photos(past, photos, run=recipe.run, change=change))
         learner = ready(recipe, fabric, past, screen)
         if first and not resume:
             folder.begin(recipe)
@@ -168,17 +168,32 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
         trainer.meter.check()
 
 
-def read_data(recipe: Recipe, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:
-    """Read the photos to train on and the examples to validate on."""
+def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:
+    """Read the photos to train on, which have room for every patch of the run, and those to validate on.
+
+    Every process reads them; where they are cached, the first one fills the cache before the others look.
+    """
     config = recipe.config()
     begin = time.perf_counter()
-    photos = read_photos(recipe.train, scale=config.scale, channels=config.channels, cache=recipe.cache)
+
+    def read() -> PhotoSet:
+        photos = read_photos(recipe.train, scale=config.scale, channels=config.channels, cache=recipe.cache)
+        for _, size in recipe.patch:
+            draw(photos, seed=recipe.seed, step=0, size=1, patch=size)
+        return photos
+
+    if recipe.cache and fabric.world_size > 1:
+        from_first(fabric, lambda: len(read().photos))
+    photos = together(fabric, read)
     largest = max(size for _, size in recipe.patch)
     screen.say(
         f"{len(photos.photos)} photos in {time.perf_counter() - begin:.0f} s; "
         f"{photos.smaller_than(largest)} are too small for a patch of {largest} and left out there"
     )
-    return photos, read_examples(recipe.validation, protocol=scoring(config), scale=config.scale)
+    validation = recipe.validation
+    return photos, together(
+        fabric, lambda: read_examples(validation, protocol=scoring(config), scale=config.scale)
+    )
 
 
 def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, steps: range) -> Iterator[Pair]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -18,6 +19,9 @@ from hfmoe.train.sharding import shard
 FILLING = "fill_uninitialized_memory"
 """Whether deterministic torch also fills every new tensor, which costs time and changes nothing here."""
 
+PATIENCE = timedelta(hours=2)
+"""How long processes wait for each other: the first one decodes photos or validates meanwhile."""
+
 
 class ExactInputPrecision(MixedPrecision):
     """Mixed precision that leaves the network's input alone: an image in bfloat16 has steps of 1/256."""
@@ -31,10 +35,12 @@ def choose_strategy(hardware: Hardware) -> str | Strategy:
     """Data parallelism where there is more than one process, with experts that no window chose."""
     processes = hardware.devices * hardware.nodes
     if hardware.strategy == "fsdp":
-        return ModelParallelStrategy(shard, data_parallel_size=processes, tensor_parallel_size=1)
+        return ModelParallelStrategy(
+            shard, data_parallel_size=processes, tensor_parallel_size=1, timeout=PATIENCE
+        )
     if hardware.strategy == "auto" and processes == 1:
         return "auto"
-    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False)
+    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False, timeout=PATIENCE)
 
 
 def choose_precision(hardware: Hardware) -> dict[str, Any]:

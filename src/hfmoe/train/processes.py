@@ -7,7 +7,7 @@ from typing import NamedTuple, TypeVar
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor
-from torch.distributed import is_torchelastic_launched
+from torch.distributed import all_gather_object, is_torchelastic_launched
 
 from hfmoe.train.recipe import Recipe
 
@@ -47,19 +47,31 @@ def agreed(fabric: Fabric, wishes: Wishes, *, step: int) -> Wishes:
 
 
 def from_first(fabric: Fabric, find: Callable[[], Found]) -> Found:
-    """Let the first process alone find something and give it to all; an error is raised in all of them."""
+    """Let the first process alone find something and give it to all; its error is one of all."""
     if fabric.world_size == 1:
         return find()
-    found: tuple[Found | None, Exception | None] = (None, None)
-    if fabric.is_global_zero:
-        try:
-            found = find(), None
-        except Exception as error:
-            found = None, error
-    result, problem = fabric.broadcast(found)
-    if problem is not None:
-        raise problem
-    return result  # type: ignore[return-value]
+    found = together(fabric, find if fabric.is_global_zero else lambda: None)
+    return fabric.broadcast(found)  # type: ignore[return-value]
+
+
+def together(fabric: Fabric, find: Callable[[], Found]) -> Found:
+    """Let every process find something for itself, without asking others meanwhile.
+
+    An error in any of them is raised in the first one and ends the others, so that it is said once.
+    """
+    if fabric.world_size == 1:
+        return find()
+    found: Found | None = None
+    problem: Exception | None = None
+    try:
+        found = find()
+    except Exception as error:
+        problem = error
+    problems: list[Exception | None] = [None] * fabric.world_size
+    all_gather_object(problems, problem)
+    for problem in filter(None, problems):
+        raise problem if fabric.is_global_zero else SystemExit(1)
+    return found  # type: ignore[return-value]
 
 
 def as_launched(recipe: Recipe) -> Recipe:

@@ -84,8 +84,8 @@ class Hardware(Section):
 
     devices: processes on this machine, one a device; nodes: machines; they share every batch. accumulate:
     parts that a process cuts its share into, one after another. compile: torch.compile the network.
-    recompute: compute activations twice instead of keeping
-    them; null does so for the presets base and large.
+    recompute: compute activations twice instead of keeping them; null does so for the presets base and
+    large, unless compiled.
     """
 
     accelerator: str = "auto"
@@ -164,6 +164,8 @@ class Recipe(Section):
             raise ValueError(
                 "hardware.precision 16-mixed needs the strategy auto or ddp; fsdp takes bf16-mixed"
             )
+        if hardware.compile and hardware.recompute:
+            raise ValueError("hardware.recompute must be off with hardware.compile, which plans it itself")
         return self
 
     def config(self) -> HFMoEConfig:
@@ -174,7 +176,8 @@ class Recipe(Section):
     def recomputes(self) -> bool:
         """Tell whether activations are computed twice: as the recipe says, else for the large presets."""
         said = self.hardware.recompute
-        return self.preset.startswith(("base", "large")) if said is None else said
+        large = self.preset.startswith(("base", "large")) and not self.hardware.compile
+        return large if said is None else said
 
     def as_data(self) -> dict[str, Any]:
         """Give the recipe as plain values, as YAML, JSON and checkpoints keep it."""
