@@ -1,5 +1,7 @@
 """Devices, threads and determinism of a run."""
 
+import logging
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -40,7 +42,7 @@ def choose_strategy(hardware: Hardware) -> str | Strategy:
         )
     if hardware.strategy == "auto" and processes == 1:
         return "auto"
-    return DDPStrategy(find_unused_parameters=True, broadcast_buffers=False, timeout=PATIENCE)
+    return DDPStrategy(find_unused_parameters=True, timeout=PATIENCE)
 
 
 def choose_precision(hardware: Hardware) -> dict[str, Any]:
@@ -68,17 +70,36 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
     filling = getattr(determinism, FILLING)
     setattr(determinism, FILLING, False)
     try:
-        fabric = Fabric(
-            accelerator=hardware.accelerator,
-            devices=hardware.devices,
-            num_nodes=hardware.nodes,
-            strategy=choose_strategy(hardware),
-            **choose_precision(hardware),
-        )
-        fabric.launch()
-        torch.set_num_threads(hardware.threads or torch.get_num_threads())
-        yield fabric
+        with quiet():
+            fabric = Fabric(
+                accelerator=hardware.accelerator,
+                devices=hardware.devices,
+                num_nodes=hardware.nodes,
+                strategy=choose_strategy(hardware),
+                **choose_precision(hardware),
+            )
+            fabric.launch()
+            torch.set_num_threads(hardware.threads or torch.get_num_threads())
+            yield fabric
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
         setattr(determinism, FILLING, filling)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Leave out what Fabric says as it connects processes, and torch's hint on the layout of 1x1 kernels."""
+    loggers = [
+        logging.getLogger(f"lightning_fabric.utilities.{name}") for name in ("distributed", "rank_zero")
+    ]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Grad strides do not match bucket view")
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
