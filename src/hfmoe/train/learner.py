@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import find_weights, load_weights
 from hfmoe.train.activations import checkpoint_activations
+from hfmoe.train.compiling import compiled
 from hfmoe.train.ema import WeightAverage
 from hfmoe.train.recipe import Optimizer, Recipe
 from hfmoe.train.sharding import gathered, shard, shared_out, shared_out_optimizer
@@ -86,7 +87,7 @@ def build_learner(
     copy = deepcopy(network)
     if recipe.recomputes():
         checkpoint_activations(network)
-    model = fabric.setup_module(torch.compile(network) if hardware.compile else network)  # type: ignore[arg-type]
+    model = fabric.setup_module(compiled(network) if hardware.compile else network)  # type: ignore[arg-type]
     if hardware.strategy == "fsdp":
         copy = shard(copy, fabric.strategy.device_mesh)  # type: ignore[attr-defined]
     adam = make_adam(network.parameters(), recipe.optimizer, fused=hardware.precision != "16-mixed")
