@@ -36,7 +36,7 @@ def read_facts(path: Path | str) -> FileFacts:
     return FileFacts(
         height=image.height,
         width=image.width,
-        bits=16 if image.format == "ushort" else 8,
+        bits={"ushort": 16, "float": 32}.get(str(image.format), 8),
         channels=image.bands - has_alpha,
         has_alpha=has_alpha,
         format=str(image.get("vips-loader")).split("load")[0],

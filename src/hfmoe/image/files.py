@@ -2,23 +2,28 @@
 
 from pathlib import Path
 
-from hfmoe.image.picture import ImageError, Picture, flatten
+from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, strip
 from hfmoe.image.reading import MAX_PIXELS, read_8bit, read_gray8, read_picture, read_rgb8
-from hfmoe.image.writing import FORMATS, write_picture
+from hfmoe.image.writing import FORMATS, QUALITY, check_writable, write_picture
 
 IMAGE_SUFFIXES = tuple(FORMATS)
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "QUALITY",
+    "Bits",
     "ImageError",
+    "Metadata",
     "Picture",
+    "check_writable",
     "flatten",
     "list_images",
     "read_8bit",
     "read_gray8",
     "read_picture",
     "read_rgb8",
+    "strip",
     "write_picture",
 ]
 

@@ -1,11 +1,14 @@
 """A picture in memory with all that its file says about it, and the error that files raise."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
+
+Bits = Literal[8, 16, 32]
+"""Depth of a file's samples: integers of 8 or 16 bits, or floats of 32."""
 
 
 class ImageError(ValueError):
@@ -13,16 +16,32 @@ class ImageError(ValueError):
 
 
 @dataclass(frozen=True)
+class Metadata:
+    """What a file says beside its pixels and profile; `resolution` is in pixels per mm, across and down.
+
+    exif begins with the six bytes "Exif\\0\\0". What says how the pixels lie (orientation, size,
+    thumbnail) is made true when a file is written, not here.
+    """
+
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    iptc: bytes | None = None
+    resolution: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
 class Picture:
     """Colour in [0, 1] with straight alpha; `bits` is the depth of the file it came from or goes to.
 
-    The colours are those of the ICC profile `icc` (sRGB where there is none), never converted.
+    Colours of 32 bits are floats that may lie outside [0, 1]. The colours are those of the ICC profile
+    `icc` (sRGB where there is none), never converted.
     """
 
     colour: Float[Tensor, "c h w"]
     alpha: Float[Tensor, "1 h w"] | None = None
-    bits: Literal[8, 16] = 8
+    bits: Bits = 8
     icc: bytes | None = None
+    metadata: Metadata = field(default=Metadata())
 
     def __post_init__(self):
         channels, height, width = self.colour.shape
@@ -30,8 +49,8 @@ class Picture:
             raise ValueError(f"a picture of shape {channels, height, width} must be (1 or 3, >= 1, >= 1)")
         if self.alpha is not None and self.alpha.shape != (1, height, width):
             raise ValueError(f"alpha of shape {tuple(self.alpha.shape)} must be {1, height, width}")
-        if self.bits not in (8, 16):
-            raise ValueError(f"bits {self.bits} must be 8 or 16")
+        if self.bits not in (8, 16, 32):
+            raise ValueError(f"bits {self.bits} must be 8, 16 or 32")
 
 
 def flatten(picture: Picture, *, background: float = 1.0) -> Picture:
@@ -39,7 +58,12 @@ def flatten(picture: Picture, *, background: float = 1.0) -> Picture:
     if picture.alpha is None:
         return picture
     colour = picture.colour * picture.alpha + background * (1 - picture.alpha)
-    return Picture(colour, None, picture.bits, picture.icc)
+    return replace(picture, colour=colour, alpha=None)
+
+
+def strip(picture: Picture) -> Picture:
+    """The picture without EXIF, XMP, IPTC and resolution; the profile stays, for the colours need it."""
+    return replace(picture, metadata=Metadata())
 
 
 def hwc(picture: Picture) -> Float[Tensor, "h w bands"]:

@@ -1,49 +1,61 @@
-"""Reading image files through libvips: 8 and 16 bits, gray, RGB, alpha, ICC, upright."""
+"""Reading image files through libvips: integers and floats, gray, RGB, alpha, ICC, EXIF, upright."""
 
+import logging
 import stat
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyvips
 import torch
 from einops import rearrange, repeat
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from hfmoe.image.picture import ImageError, Picture, flatten, hwc
+from hfmoe.image.exif import exif_of_tiff
+from hfmoe.image.metadata import profile_fault, read_metadata, read_profile
+from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, hwc
+from hfmoe.image.sniffing import READABLE, sniff
 
 MAX_PIXELS = 2**28
+ROWS = 64
+"""Rows that are turned into floats at a time."""
 
-_LOADERS = ("pngload", "jpegload", "webpload", "tiffload", "heifload")
-_READABLE = "PNG, JPEG, WebP, TIFF or AVIF"
-_PLAIN_SPACES = ("b-w", "grey16", "srgb", "rgb", "rgb16")
-_LAB = ("lab", "labs", "labq")
+_SAMPLES: dict[str, Bits] = {"uchar": 8, "ushort": 16, "float": 32}
+_PLAIN_SPACES = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb")
+_CONVERTED = {"cmyk": 4, "lab": 3, "labs": 3, "labq": 3, "xyz": 3}
+
+_log = logging.getLogger(__name__)
 
 
 class _Samples(NamedTuple):
-    """Decoded samples, colour first and alpha last, and the integer that stands for 1."""
+    """Decoded samples, colour first and alpha last, and the number that stands for 1."""
 
     values: np.ndarray
     has_alpha: bool
     top: int
+    bits: Bits
     icc: bytes | None
+    metadata: Metadata
 
 
 def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
     """The picture in an image file, upright: the EXIF orientation is applied.
 
-    CMYK, Lab and other spaces are converted to sRGB; gray and RGB stay in the space of their profile.
+    CMYK, Lab and XYZ are converted to sRGB; gray and RGB stay in the space of their profile. A profile that
+    is damaged or for other colours is left out and logged. Floats are kept as they are, also outside [0, 1].
     Raises ImageError for what is missing, a folder, empty, cut off, not an image, animated,
-    of several pages, larger than `max_pixels` or of samples other than 8 or 16 bit integers.
+    of several pages, larger than `max_pixels`, of samples other than 8 or 16 bit integers and floats,
+    or of floats that are not finite or most of which lie outside [0, 1].
     """
-    samples = _read(Path(path), max_pixels=max_pixels)
-    bands = rearrange(torch.from_numpy(samples.values.astype(np.float32)), "h w bands -> bands h w")
-    bands = (bands / samples.top).contiguous()
-    bits: Literal[8, 16] = 8 if samples.values.dtype == np.uint8 else 16
-    if samples.has_alpha:
-        return Picture(bands[:-1], bands[-1:], bits, samples.icc)
-    return Picture(bands, None, bits, samples.icc)
+    path = Path(path)
+    samples = _read(path, max_pixels=max_pixels)
+    bands = _floats(samples.values, top=samples.top)
+    colour, alpha = (bands[:-1], bands[-1:]) if samples.has_alpha else (bands, None)
+    if samples.bits == 32:
+        _check_floats(path, colour, alpha)
+    return Picture(colour, alpha, samples.bits, samples.icc, samples.metadata)
 
 
 def read_rgb8(path: Path | str) -> UInt8[Tensor, "3 h w"]:
@@ -75,14 +87,14 @@ def read_8bit(path: Path | str) -> UInt8[Tensor, "c h w"]:
     samples = _read(Path(path), max_pixels=MAX_PIXELS)
     if samples.values.dtype == np.uint8 and not samples.has_alpha:
         return rearrange(torch.from_numpy(samples.values), "h w c -> c h w").contiguous()
-    flat = hwc(flatten(read_picture(path)))
+    flat = hwc(flatten(read_picture(path))).clamp(0, 1)
     return rearrange((flat * 255 + 0.5).floor().to(torch.uint8), "h w c -> c h w").contiguous()
 
 
 def _read(path: Path, *, max_pixels: int) -> _Samples:
     image = open_header(path, max_pixels=max_pixels)
     try:
-        return _decode(path, image)
+        return _decode(path, image, str(image.get("vips-loader")).split("load")[0])
     except pyvips.Error as error:
         raise ImageError(f"{path}: damaged or cut off ({_reason(error)})") from error
 
@@ -91,60 +103,68 @@ def open_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> pyvips.Image:
     """A file's image with nothing decoded yet. Raises ImageError as `read_picture`, but for damage inside."""
     _check_place(path)
     try:
-        image = _open(path)
+        loader = sniff(path)
+    except OSError as error:
+        raise ImageError(f"{path}: {error.strerror or error}") from error
+    try:
+        image = _open(path, loader)
     except pyvips.Error as error:
-        raise ImageError(f"{path}: cut off, or not a {_READABLE} image ({_reason(error)})") from error
-    _check_header(path, image, max_pixels=max_pixels)
+        raise ImageError(f"{path}: cut off, or not a {READABLE} image ({_reason(error)})") from error
+    _check_header(path, image, loader, max_pixels=max_pixels)
     return image
 
 
-def _open(path: Path) -> pyvips.Image:
+def _open(path: Path, loader: str) -> pyvips.Image:
     """The image behind a header; from a source, so that brackets in a name are no options to libvips."""
-    source = pyvips.Source.new_from_file(str(path))
-    image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
-    if str(image.get("vips-loader")).startswith("uhdrload"):
-        source = pyvips.Source.new_from_file(str(path))
-        image = pyvips.Image.jpegload_source(source, access="sequential", fail_on="error")
-    return image
+    load = getattr(pyvips.Image, f"{loader}load_source")
+    return load(pyvips.Source.new_from_file(str(path)), access="sequential", fail_on="error")
 
 
 def _check_place(path: Path) -> None:
     try:
         facts = path.stat()
-    except OSError as error:
-        raise ImageError(f"{path}: {error.strerror or error}") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if stat.S_ISDIR(facts.st_mode):
         raise ImageError(f"{path}: a folder, not an image file")
+    if not stat.S_ISREG(facts.st_mode):
+        raise ImageError(f"{path}: a device, pipe or socket, not an image file")
     if facts.st_size == 0:
         raise ImageError(f"{path}: the file is empty")
 
 
-def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
-    loader = str(image.get("vips-loader"))
-    if not loader.startswith(_LOADERS):
-        raise ImageError(f"{path}: a {loader.split('load')[0]} file; {_READABLE} is read")
-    if image.get_n_pages() > 1:
+def _check_header(path: Path, image: pyvips.Image, loader: str, *, max_pixels: int) -> None:
+    if image.get_n_pages() > 1 and loader != "tiff":
         raise ImageError(f"{path}: animated or of {image.get_n_pages()} pages; single images are read")
     if image.width * image.height > max_pixels:
         size = f"{image.width} x {image.height}"
         raise ImageError(f"{path}: {size} pixels are more than the limit of {max_pixels}")
-
-
-def _decode(path: Path, image: pyvips.Image) -> _Samples:
-    image = _upright(image)
-    profile = _profile(image)
-    bits_used = _bits_used(image)
-    if image.format not in ("uchar", "ushort") and image.interpretation not in _LAB:
-        raise ImageError(f"{path}: samples of type {image.format}; 8 and 16 bit integers are read")
-    if image.interpretation not in _PLAIN_SPACES:
-        image, profile = _to_srgb(image), None
-    has_alpha = bool(image.hasalpha())
-    colours = image.bands - has_alpha
-    if colours not in (1, 3):
+    space = str(image.interpretation)
+    wanted = (_CONVERTED[space],) if space in _CONVERTED else (1, 3)
+    colours = image.bands - bool(image.hasalpha())
+    if colours not in wanted:
         raise ImageError(f"{path}: {colours} colour channels; 1 or 3 are read, with or without alpha")
-    top = (2**bits_used - 1) << (16 - bits_used) if image.format == "ushort" else 255
-    values = image.numpy()
-    return _Samples(values.reshape(image.height, image.width, image.bands), has_alpha, top, profile)
+    if space not in _PLAIN_SPACES and space not in _CONVERTED:
+        raise ImageError(f"{path}: colours of the kind {space!r}; gray, RGB, CMYK, Lab and XYZ are read")
+    if image.format not in _SAMPLES and space not in ("labs", "labq"):
+        kind = f"samples of type {image.format}"
+        raise ImageError(f"{path}: {kind}; integers of 8 or 16 bits and floats of 32 are read")
+
+
+def _decode(path: Path, image: pyvips.Image, loader: str) -> _Samples:
+    image = _upright(image)
+    metadata = read_metadata(image)
+    if loader == "tiff":
+        with path.open("rb") as file:
+            metadata = replace(metadata, exif=exif_of_tiff(file))
+    profile = _fitting_profile(path, image)
+    bits_used = _bits_used(image, loader)
+    if image.interpretation not in _PLAIN_SPACES:
+        image, profile = _to_srgb(image, profile is not None), None
+    bits = _SAMPLES[str(image.format)]
+    tops = {8: 255, 16: (2**bits_used - 1) << (16 - bits_used), 32: 1}
+    values = image.numpy().reshape(image.height, image.width, image.bands)
+    return _Samples(values, bool(image.hasalpha()), tops[bits], bits, profile, metadata)
 
 
 def _upright(image: pyvips.Image) -> pyvips.Image:
@@ -152,24 +172,54 @@ def _upright(image: pyvips.Image) -> pyvips.Image:
     return image.copy_memory().autorot() if turned else image
 
 
-def _profile(image: pyvips.Image) -> bytes | None:
-    profile: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else None
-    return None if profile is None else bytes(profile)
+def _fitting_profile(path: Path, image: pyvips.Image) -> bytes | None:
+    """The profile, unless it is of no use to these colours: then everybody else ignores it, too."""
+    profile = read_profile(image)
+    if profile is None or image.interpretation in ("lab", "labs", "labq", "xyz"):
+        return None
+    fault = profile_fault(profile, colours=image.bands - bool(image.hasalpha()))
+    if fault is None:
+        return profile
+    _log.warning("%s: its ICC profile %s and is left out", path, fault)
+    return None
 
 
-def _bits_used(image: pyvips.Image) -> int:
+def _bits_used(image: pyvips.Image, loader: str) -> int:
     """High bits of a 16-bit sample that carry something: AVIF and HEIC hold 10 or 12."""
-    if image.format == "ushort" and str(image.get("vips-loader")).startswith("heifload"):
+    if image.format == "ushort" and loader == "heif":
         return int(str(image.get("bits-per-sample")))
     return 16
 
 
-def _to_srgb(image: pyvips.Image) -> pyvips.Image:
-    """sRGB of the same depth, through the embedded profile where there is one."""
+def _to_srgb(image: pyvips.Image, has_profile: bool) -> pyvips.Image:
+    """sRGB of the same depth, through the embedded profile where there is a good one."""
     deep = image.format not in ("uchar", "char") and image.coding == "none"
-    if image.get_typeof("icc-profile-data"):
+    if has_profile:
         return image.icc_transform("srgb", embedded=True, depth=16 if deep else 8)
+    image = image.copy()
+    image.remove("icc-profile-data")
     return image.colourspace("rgb16" if deep else "srgb")
+
+
+def _floats(values: np.ndarray, *, top: int) -> Float[Tensor, "bands h w"]:
+    """Samples in units of `top`, a few rows at a time: beside the result this needs little memory."""
+    height, width, bands = values.shape
+    floats = torch.empty(bands, height, width)
+    for start in range(0, height, ROWS):
+        part = torch.from_numpy(values[start : start + ROWS].astype(np.float32))
+        floats[:, start : start + ROWS] = rearrange(part, "h w bands -> bands h w") / top
+    return floats
+
+
+def _check_floats(path: Path, colour: Tensor, alpha: Tensor | None) -> None:
+    if not torch.isfinite(colour).all() or (alpha is not None and not torch.isfinite(alpha).all()):
+        raise ImageError(f"{path}: holds values that are not finite (NaN or infinity)")
+    if alpha is not None and (alpha.min() < 0 or alpha.max() > 1):
+        raise ImageError(f"{path}: alpha from {alpha.min():g} to {alpha.max():g} must be in [0, 1]")
+    outside = ((colour < 0) | (colour > 1)).float().mean()
+    if outside > 0.5:
+        extent = f"{colour.min():g} to {colour.max():g}"
+        raise ImageError(f"{path}: floats from {extent}, most of them outside [0, 1]; divide them first")
 
 
 def _reason(error: pyvips.Error) -> str:

@@ -1,5 +1,6 @@
 """Writing image files through libvips: the suffix decides the format, a file appears whole or not at all."""
 
+import os
 import secrets
 from collections.abc import Callable
 from contextlib import suppress
@@ -12,49 +13,60 @@ import pyvips
 from jaxtyping import Shaped
 
 from hfmoe.image.depth import quantise
-from hfmoe.image.picture import ImageError, Picture, hwc
+from hfmoe.image.exif import exif_into_tiff
+from hfmoe.image.metadata import attach, profile_fault
+from hfmoe.image.picture import ImageError, Metadata, Picture, hwc
 
 ROWS = 64
 """Rows of a picture that are rounded at a time."""
+CLASSIC_TIFF = 2**32 - 2**26
+"""Bytes of samples above which a TIFF file gets 64-bit offsets: less than 4 GiB by what else it holds."""
+QUALITY = 95
+BYTES = {"uchar": 1, "ushort": 2, "float": 4}
+"""Bytes of a sample of each kind."""
 
 
 @dataclass(frozen=True)
 class _Format:
-    """What a file format can hold and how it is written."""
+    """What a file format can hold and how it is written; `side`: the longest in pixels."""
 
     name: str
     bits: int
     alpha: bool
-    save: Callable[[pyvips.Image, str, int], None]
+    gray: bool
+    side: int
+    save: Callable[[pyvips.Image, str, int, Any], None]
 
 
-def _save_png(image: pyvips.Image, path: str, _quality: int) -> None:
-    image.pngsave(path)
+def _save_png(image: pyvips.Image, path: str, _quality: int, keep: Any) -> None:
+    image.pngsave(path, keep=keep)
 
 
-def _save_tiff(image: pyvips.Image, path: str, _quality: int) -> None:
-    image.tiffsave(path, compression="deflate", predictor="horizontal")
+def _save_tiff(image: pyvips.Image, path: str, _quality: int, keep: Any) -> None:
+    predictor: Any = "float" if image.format == "float" else "horizontal"
+    size = image.width * image.height * image.bands * BYTES[str(image.format)]
+    image.tiffsave(path, compression="deflate", predictor=predictor, bigtiff=size > CLASSIC_TIFF, keep=keep)
 
 
-def _save_jpeg(image: pyvips.Image, path: str, quality: int) -> None:
-    image.jpegsave(path, Q=quality, optimize_coding=True)
+def _save_jpeg(image: pyvips.Image, path: str, quality: int, keep: Any) -> None:
+    image.jpegsave(path, Q=quality, optimize_coding=True, keep=keep)
 
 
-def _save_webp(image: pyvips.Image, path: str, quality: int) -> None:
-    image.webpsave(path, Q=quality, lossless=quality == 100, exact=True)
+def _save_webp(image: pyvips.Image, path: str, quality: int, keep: Any) -> None:
+    image.webpsave(path, Q=quality, lossless=quality == 100, exact=True, keep=keep)
 
 
-def _save_avif(image: pyvips.Image, path: str, quality: int) -> None:
+def _save_avif(image: pyvips.Image, path: str, quality: int, keep: Any) -> None:
     bits = 8 if image.format == "uchar" else 12
     lossless = quality == 100
-    image.heifsave(path, Q=quality, lossless=lossless, compression="av1", bitdepth=bits, effort=4)
+    image.heifsave(path, Q=quality, lossless=lossless, compression="av1", bitdepth=bits, effort=4, keep=keep)
 
 
-_PNG = _Format("PNG", 16, True, _save_png)
-_TIFF = _Format("TIFF", 16, True, _save_tiff)
-_JPEG = _Format("JPEG", 8, False, _save_jpeg)
-_WEBP = _Format("WebP", 8, True, _save_webp)
-_AVIF = _Format("AVIF", 12, True, _save_avif)
+_PNG = _Format("PNG", 16, True, True, 2**31 - 1, _save_png)
+_TIFF = _Format("TIFF", 32, True, True, 2**31 - 1, _save_tiff)
+_JPEG = _Format("JPEG", 8, False, True, 65500, _save_jpeg)
+_WEBP = _Format("WebP", 8, True, False, 16383, _save_webp)
+_AVIF = _Format("AVIF", 12, True, False, 16384, _save_avif)
 
 FORMATS = {
     ".png": _PNG,
@@ -67,24 +79,31 @@ FORMATS = {
 }
 
 
-def write_picture(path: Path | str, picture: Picture, *, quality: int = 95) -> None:
+def write_picture(path: Path | str, picture: Picture, *, quality: int = QUALITY) -> None:
     """Writes a picture in the format of the path's suffix, with the depth that the format can hold.
 
-    PNG and TIFF keep 16 bits, AVIF 12 of them, JPEG and WebP 8. Colours are clamped to [0, 1].
-    `quality` (1..100) is for JPEG, WebP and AVIF; the last two are lossless at 100. The file is
-    written under another name and renamed, so that the path never holds half a picture.
-    Raises ImageError for an unknown suffix, alpha in a JPEG, NaN, or a place that cannot be written.
+    TIFF keeps floats, PNG and TIFF 16 bits, AVIF 12 of them, JPEG and WebP 8. What becomes integers is
+    clamped to [0, 1]. `quality` (1..100) is for JPEG, WebP and AVIF; the last two are lossless at 100.
+    Profile and metadata are kept; WebP and AVIF hold no gray, so a gray profile is applied there. The file
+    is written under another name and renamed, so that the path never holds half a picture.
+    Raises ImageError as `check_writable`, for NaN, and for a place that cannot be written.
     """
     path = Path(path)
-    form = _format(path, picture, quality=quality)
+    height, width = picture.colour.shape[-2:]
+    check_writable(path, picture, height=height, width=width, quality=quality)
+    form = FORMATS[path.suffix.lower()]
     try:
-        image = _encodable(picture, bits=min(form.bits, picture.bits))
+        image = _encodable(picture, form)
     except ValueError as error:
         raise ImageError(f"{path}: {error}") from error
+    keep = "icc" if picture.metadata == Metadata() else "all"
     unfinished = path.with_name(f".{path.stem[:64]}-{secrets.token_hex(4)}{path.suffix}")
     try:
         _check_place(path)
-        form.save(image, str(unfinished), quality)
+        form.save(image, str(unfinished), quality, keep)
+        if form is _TIFF and picture.metadata.exif is not None:
+            exif_into_tiff(unfinished, picture.metadata.exif, width=width, height=height)
+        _flush(unfinished)
         unfinished.replace(path)
     except (pyvips.Error, OSError) as error:
         raise ImageError(f"{path}: cannot be written ({_reason(error)})") from error
@@ -93,15 +112,40 @@ def write_picture(path: Path | str, picture: Picture, *, quality: int = 95) -> N
             unfinished.unlink(missing_ok=True)
 
 
-def _format(path: Path, picture: Picture, *, quality: int) -> _Format:
+def check_writable(
+    path: Path | str, picture: Picture, *, height: int, width: int, quality: int = QUALITY
+) -> None:
+    """ImageError when a picture like this one, of height x width pixels, cannot be written to path.
+
+    For an unknown suffix, alpha in a JPEG, a format that holds no such sides, values outside [0, 1] in a
+    format without floats, a profile for other colours, a wrong quality. To be asked before long work.
+    """
+    path = Path(path)
     form = FORMATS.get(path.suffix.lower())
     if form is None:
         raise ImageError(f"{path}: suffix {path.suffix!r} is none of {', '.join(FORMATS)}")
     if picture.alpha is not None and not form.alpha:
         raise ImageError(f"{path}: {form.name} holds no alpha; use PNG, WebP, TIFF or AVIF, or flatten it")
+    if max(height, width) > form.side:
+        size = f"{width} x {height} pixels"
+        raise ImageError(f"{path}: {size}; a {form.name} side holds at most {form.side}, use PNG or TIFF")
+    if picture.bits == 32 and form.bits < 32 and _leaves_unit(picture):
+        raise ImageError(f"{path}: {form.name} holds no values outside [0, 1], as this picture has; use TIFF")
     if not 1 <= quality <= 100:
         raise ImageError(f"{path}: quality {quality} must be in [1, 100]")
-    return form
+    fault = picture.icc and profile_fault(picture.icc, colours=picture.colour.shape[0])
+    if fault:
+        raise ImageError(f"{path}: the ICC profile {fault}")
+
+
+def _leaves_unit(picture: Picture) -> bool:
+    return bool(picture.colour.min() < 0 or picture.colour.max() > 1)
+
+
+def _flush(path: Path) -> None:
+    """Have the system store a finished file, so that a full disk is noticed before it takes its name."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _check_place(path: Path) -> None:
@@ -111,47 +155,44 @@ def _check_place(path: Path) -> None:
         raise ImageError(f"{path}: the folder {path.parent} does not exist")
 
 
-def _encodable(picture: Picture, *, bits: int) -> pyvips.Image:
+def _encodable(picture: Picture, form: _Format) -> pyvips.Image:
     """A libvips image of the picture's levels, in the high bits of 16 where there are more than 8."""
+    bits = min(form.bits, picture.bits)
     samples = stored_samples(picture, bits=bits)
-    deep = samples.dtype == np.uint16
+    kind = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}[str(samples.dtype)]
     height, width, bands = samples.shape
-    kind = "ushort" if deep else "uchar"
     image = pyvips.Image.new_from_memory(samples.data, width, height, bands, kind)
     gray = picture.colour.shape[0] == 1
-    space = ("grey16" if gray else "rgb16") if deep else ("b-w" if gray else "srgb")
-    image = image.copy(interpretation=space)
-    if picture.icc is not None:
-        _check_profile(picture)
-        profile: Any = picture.icc
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", profile)
+    spaces = {"uchar": ("srgb", "b-w"), "ushort": ("rgb16", "grey16"), "float": ("scrgb", "b-w")}
+    image = attach(image.copy(interpretation=spaces[kind][gray]), picture)
+    if gray and not form.gray and picture.icc is not None:
+        image = image.icc_transform("srgb", embedded=True, depth=8 if kind == "uchar" else 16)
     return image
 
 
 def stored_samples(picture: Picture, *, bits: int) -> Shaped[np.ndarray, "h w bands"]:
     """The levels of a picture as files store them, in the high bits of 16 where there are more than 8.
 
-    A few rows at a time: beside the result itself this needs no memory that grows with the height.
+    Of 32 bits, the values themselves. A few rows at a time: beside the result itself this needs no memory
+    that grows with the height. Raises ValueError for NaN.
     """
     bands, (height, width) = len(picture.colour) + (picture.alpha is not None), picture.colour.shape[1:]
-    samples = np.empty((height, width, bands), dtype=np.uint16 if bits > 8 else np.uint8)
+    kind: Any = np.float32 if bits == 32 else np.uint16 if bits > 8 else np.uint8
+    samples: np.ndarray = np.empty((height, width, bands), dtype=kind)
     for start in range(0, height, ROWS):
         rows = slice(start, start + ROWS)
         alpha = None if picture.alpha is None else picture.alpha[:, rows]
-        part = hwc(replace(picture, colour=picture.colour[:, rows], alpha=alpha))
-        samples[rows] = quantise(part.detach().cpu().double(), bits=bits).numpy()
-    if bits > 8:
+        part = hwc(replace(picture, colour=picture.colour[:, rows], alpha=alpha)).detach().cpu()
+        samples[rows] = _finite(part.numpy()) if bits == 32 else quantise(part.double(), bits=bits).numpy()
+    if 8 < bits <= 16:
         samples <<= 16 - bits
     return samples
 
 
-def _check_profile(picture: Picture) -> None:
-    """A profile that is for another number of channels would make the file unreadable for others."""
-    assert picture.icc is not None
-    space = picture.icc[16:20]
-    wanted = b"GRAY" if picture.colour.shape[0] == 1 else b"RGB "
-    if space != wanted:
-        raise ValueError(f"an ICC profile for {space!r} does not fit {wanted.decode().strip()} colours")
+def _finite(values: np.ndarray) -> np.ndarray:
+    if not np.isfinite(values).all():
+        raise ValueError("the image holds values that are not finite")
+    return values
 
 
 def _reason(error: pyvips.Error | OSError) -> str:

@@ -1,0 +1,114 @@
+"""Which kind of file it is by its first bytes, and what a decoder would pass over in silence."""
+
+import struct
+from io import BufferedIOBase
+from pathlib import Path
+
+from hfmoe.image.picture import ImageError
+from hfmoe.image.tiff import (
+    BITS_PER_SAMPLE,
+    PHOTOMETRIC,
+    full_pages,
+    number,
+    read_directory,
+    read_field,
+    read_header,
+)
+
+READABLE = "PNG, JPEG, WebP, TIFF or AVIF"
+
+_PNG = b"\x89PNG\r\n\x1a\n"
+_SIGNATURES = {
+    "png": (_PNG,),
+    "jpeg": (b"\xff\xd8\xff",),
+    "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
+}
+_FOREIGN = {
+    "GIF": (b"GIF8",),
+    "BMP": (b"BM",),
+    "PDF": (b"%PDF",),
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    "JPEG 2000": (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "),
+    "PSD": (b"8BPS",),
+    "OpenEXR": (b"\x76\x2f\x31\x01",),
+    "SVG or XML": (b"<svg", b"<?xml"),
+}
+_HEIF = {b"avif", b"heic", b"heix", b"mif1", b"miaf", b"avis", b"msf1", b"hevc", b"hevx"}
+_MOVING = {b"avis", b"msf1"}
+_LAB = (8, 9)
+
+
+def sniff(path: Path) -> str:
+    """The libvips loader of a file: png, jpeg, webp, tiff or heif.
+
+    Raises ImageError for other files, for animations and several pages (whose first picture decoders
+    would give without a word), and for samples that no decoder takes; OSError when it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(64)
+        kind = _kind(path, head)
+        if kind == "png":
+            _check_png(path, file)
+        if kind == "tiff":
+            _check_tiff(path, file)
+    if kind == "heif" and _brands(head) & _MOVING:
+        raise ImageError(f"{path}: animated; single images are read")
+    return kind
+
+
+def _kind(path: Path, head: bytes) -> str:
+    for kind, signatures in _SIGNATURES.items():
+        if head.startswith(signatures):
+            return kind
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "webp"
+    if _brands(head) & _HEIF:
+        return "heif"
+    for name, signatures in _FOREIGN.items():
+        if head.startswith(signatures):
+            raise ImageError(f"{path}: a {name} file; {READABLE} is read")
+    raise ImageError(f"{path}: cut off, or not a {READABLE} image")
+
+
+def _brands(head: bytes) -> set[bytes]:
+    """The brands of an ISO media file."""
+    if head[4:8] != b"ftyp":
+        return set()
+    size = min(int.from_bytes(head[:4], "big"), len(head))
+    return {head[8:12]} | {head[start : start + 4] for start in range(16, size - 3, 4)}
+
+
+def _check_png(path: Path, file: BufferedIOBase) -> None:
+    """Refuse an animation: its number of frames stands before the first image data."""
+    file.seek(len(_PNG))
+    while len(head := file.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"IDAT":
+            return
+        if name == b"acTL":
+            frames = int.from_bytes(file.read(4), "big")
+            if frames > 1:
+                raise ImageError(f"{path}: animated, of {frames} frames; single images are read")
+            return
+        file.seek(length + 4, 1)
+
+
+def _check_tiff(path: Path, file: BufferedIOBase) -> None:
+    """Refuse several pages, unless they are smaller copies of the first, and samples libvips cannot take."""
+    try:
+        pages = full_pages(file)
+        layout, first = read_header(file)
+        entries = read_directory(file, layout, first).entries
+        fields = [
+            read_field(file, layout, entries[tag]) if tag in entries else None
+            for tag in (BITS_PER_SAMPLE, PHOTOMETRIC)
+        ]
+        bits, photometric = (number(field, layout) for field in fields)
+    except ValueError as error:
+        raise ImageError(f"{path}: damaged or cut off ({error})") from error
+    if pages > 1:
+        raise ImageError(f"{path}: of {pages} pages; single images are read")
+    if bits > 32:
+        raise ImageError(f"{path}: samples of {bits} bits; integers of 8 or 16 and floats of 32 are read")
+    if photometric in _LAB and bits == 8:
+        raise ImageError(f"{path}: Lab of 8 bits; Lab of 16 bits is read")

@@ -1,0 +1,212 @@
+"""The directories of a TIFF file: tagged fields, read from and written to files of any size.
+
+Classic and BigTIFF, both byte orders; EXIF is such a file too. libvips writes no EXIF into TIFF and
+reads none from it, so this does. Source: TIFF Revision 6.0, 1992; BigTIFF, 2007.
+"""
+
+import os
+import struct
+from io import BufferedIOBase
+from typing import NamedTuple
+
+import numpy as np
+
+SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC = 254, 258, 262
+REDUCED = 1
+"""Bit of SUBFILE_TYPE: a smaller copy of another page."""
+
+_SIZES = {
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+}
+_WORDS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+_MOST_FIELDS, _MOST_PAGES, _MOST_BYTES = 4096, 65536, 2**16
+
+
+class Field(NamedTuple):
+    """A value as it is stored: its TIFF type, the number of items, and their bytes."""
+
+    kind: int
+    count: int
+    data: bytes
+
+
+class Layout(NamedTuple):
+    """Byte order ("<" or ">") of a file, and whether its offsets have 64 bits."""
+
+    order: str
+    big: bool
+
+    @property
+    def word(self) -> int:
+        """Bytes of an offset, and of a value that needs no offset."""
+        return 8 if self.big else 4
+
+    def offset(self, value: int) -> bytes:
+        """An offset as the file stores it."""
+        return struct.pack(self.order + ("Q" if self.big else "I"), value)
+
+
+class Directory(NamedTuple):
+    """The raw entries of a page by tag, each 12 (or 20) bytes, and the offset of the next page (0: none)."""
+
+    entries: dict[int, bytes]
+    following: int
+
+
+def read_header(file: BufferedIOBase) -> tuple[Layout, int]:
+    """Layout and offset of the first directory. Raises ValueError when it is no TIFF header."""
+    file.seek(0)
+    head = file.read(16)
+    order = {b"II": "<", b"MM": ">"}.get(head[:2])
+    if order is None or len(head) < 8:
+        raise ValueError(f"{head[:4]!r} begins no TIFF")
+    layout = Layout(order, struct.unpack(order + "H", head[2:4])[0] == 43)
+    return layout, _unpack(layout, "offset", head[8:16] if layout.big else head[4:8])
+
+
+def read_directory(file: BufferedIOBase, layout: Layout, offset: int) -> Directory:
+    """The directory at offset. Raises ValueError when it lies outside the file or holds too much."""
+    _go(file, offset)
+    count = _unpack(layout, "count", file.read(8 if layout.big else 2))
+    if count > _MOST_FIELDS:
+        raise ValueError(f"{count} fields are more than {_MOST_FIELDS}")
+    size = 20 if layout.big else 12
+    raw = file.read(count * size)
+    if len(raw) < count * size:
+        raise ValueError("a directory is cut off")
+    entries = [raw[start : start + size] for start in range(0, len(raw), size)]
+    following = file.read(layout.word)
+    tagged = {struct.unpack(layout.order + "H", entry[:2])[0]: entry for entry in entries}
+    return Directory(tagged, _unpack(layout, "offset", following) if len(following) == layout.word else 0)
+
+
+def read_field(file: BufferedIOBase, layout: Layout, entry: bytes) -> Field | None:
+    """The value of a raw entry; None for an unknown type, or more than 64 KiB. ValueError: cut off."""
+    kind = struct.unpack(layout.order + "H", entry[2:4])[0]
+    count = _unpack(layout, "offset", entry[4 : 4 + layout.word])
+    size = _SIZES.get(kind, 0) * count
+    if not 0 < size <= _MOST_BYTES:
+        return None
+    value = entry[-layout.word :]
+    if size > layout.word:
+        _go(file, _unpack(layout, "offset", value))
+        value = file.read(size)
+    if len(value) < size:
+        raise ValueError("a value is cut off")
+    return Field(kind, count, value[:size])
+
+
+def number(field: Field | None, layout: Layout) -> int:
+    """The first item of an integer field; 0 of any other, or of none."""
+    code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(field.kind) if field else None
+    return struct.unpack_from(layout.order + code, field.data)[0] if field and code else 0
+
+
+def full_pages(file: BufferedIOBase) -> int:
+    """The first page and all that are no reduced copies of others.
+
+    Raises ValueError for damage and for a loop of pages.
+    """
+    layout, offset = read_header(file)
+    seen: set[int] = set()
+    full = 0
+    while offset:
+        if offset in seen or len(seen) > _MOST_PAGES:
+            raise ValueError("its pages have no end")
+        seen.add(offset)
+        page = read_directory(file, layout, offset)
+        entry = page.entries.get(SUBFILE_TYPE)
+        reduced = entry is not None and number(read_field(file, layout, entry), layout) & REDUCED
+        full += not (reduced and full)
+        offset = page.following
+    return full
+
+
+def pack_directory(
+    fields: dict[int, Field],
+    layout: Layout,
+    *,
+    at: int,
+    kept: dict[int, bytes] | None = None,
+    following: int = 0,
+) -> bytes:
+    """A directory to be stored at offset `at`, its longer values behind it; `kept` are raw entries."""
+    raw = dict(kept or {})
+    size, head = (20, 8) if layout.big else (12, 2)
+    count = len(raw.keys() | fields.keys())
+    place = at + head + count * size + layout.word
+    values = b""
+    for tag, field in fields.items():
+        stored = field.data.ljust(layout.word, b"\0")
+        if len(stored) > layout.word:
+            values += b"\0" * (-len(values) % 8)
+            stored, values = layout.offset(place + len(values)), values + field.data
+        raw[tag] = struct.pack(layout.order + "HH", tag, field.kind) + layout.offset(field.count) + stored
+    number_of = struct.pack(layout.order + ("Q" if layout.big else "H"), count)
+    entries = b"".join(raw[tag] for tag in sorted(raw))
+    return number_of + entries + layout.offset(following) + values
+
+
+def extend_first_page(path: str, fields: dict[int, Field], subfields: dict[int, dict[int, Field]]) -> None:
+    """Add fields, and directories of fields that a tag points to, to the first page of a file.
+
+    The bytes of both are little-endian, as `reordered` makes them. Raises ValueError or OSError.
+    """
+    with open(path, "r+b") as file:  # noqa: PTH123
+        layout, first = read_header(file)
+        page = read_directory(file, layout, first)
+        added = {tag: reordered(field, "<", layout.order) for tag, field in fields.items()}
+        for tag, children in subfields.items():
+            ordered = {child: reordered(field, "<", layout.order) for child, field in children.items()}
+            at = _end(file)
+            file.write(pack_directory(ordered, layout, at=at))
+            added[tag] = Field(18 if layout.big else 4, 1, layout.offset(at))
+        at = _end(file)
+        file.write(pack_directory(added, layout, at=at, kept=page.entries, following=page.following))
+        file.seek(8 if layout.big else 4)
+        file.write(layout.offset(at))
+
+
+def reordered(field: Field, order: str, wanted: str) -> Field:
+    """The field with the bytes of each item in another order."""
+    word = _WORDS.get(field.kind, 1)
+    if order == wanted or word == 1:
+        return field
+    words = np.frombuffer(field.data, dtype=np.uint8).reshape(-1, word)
+    return field._replace(data=words[:, ::-1].tobytes())
+
+
+def _go(file: BufferedIOBase, offset: int) -> None:
+    if offset >= 2**63:
+        raise ValueError(f"the offset {offset} lies outside the file")
+    file.seek(offset)
+
+
+def _end(file: BufferedIOBase) -> int:
+    """Go to the end of a file, at a multiple of 8 bytes."""
+    end = file.seek(0, os.SEEK_END)
+    file.write(b"\0" * (-end % 8))
+    return file.tell()
+
+
+def _unpack(layout: Layout, what: str, raw: bytes) -> int:
+    code = {"offset": "QI", "count": "QH"}[what][0 if layout.big else 1]
+    try:
+        return struct.unpack(layout.order + code, raw)[0]
+    except struct.error as error:
+        raise ValueError("the file is cut off") from error
