@@ -29,8 +29,13 @@ def restore(
     model: str | None = None,
     scale: int | None = None,
     output: str | None = None,
+    format: str = "png",
+    quality: int = 95,
+    strip: Annotated[bool, Parameter(negative="")] = False,
     tile: str = "auto",
     effort: float = 0.5,
+    strength: float = 1.0,
+    ensemble: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
 ) -> int:
     """Restore image files, or every image of folders.
@@ -46,17 +51,39 @@ def restore(
         Picks the nano model of that scale, or checks the scale of the model.
     output
         A file for one input, a folder for several; made where it is missing.
+    format
+        png, tif (the one that holds floats), jpg, webp or avif; the suffix of a file given as --output
+        comes first.
+    quality
+        1 to 100 for jpg, webp and avif; the last two are lossless at 100.
+    strip
+        Drop EXIF, XMP and resolution; the colour profile stays.
     tile
         auto (by free memory), off (whole image), or the side of the tiles in input pixels.
     effort
         0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
+    strength
+        1 takes all of the restored detail, 0 only tones and the detail of the enlarged input.
+    ensemble
+        Average over eight flips and turns: a little better, eight times as long.
     device
         auto, cpu, cuda, cuda:N or mps.
     """
     reuse_memory()
     from hfmoe.cli.restoring import Settings, restore_files
 
-    settings = Settings(model=model, scale=scale, tile=tile, effort=effort, device=device)
+    settings = Settings(
+        model=model,
+        scale=scale,
+        format=format,
+        quality=quality,
+        strip=strip,
+        tile=tile,
+        effort=effort,
+        strength=strength,
+        ensemble=ensemble,
+        device=device,
+    )
     return restore_files(inputs, output, settings)
 
 

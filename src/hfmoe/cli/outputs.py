@@ -16,11 +16,11 @@ class Job(NamedTuple):
     target: Path
 
 
-def plan_jobs(inputs: Sequence[Path], output: str | None, *, suffix: str) -> list[Job]:
+def plan_jobs(inputs: Sequence[Path], output: str | None, *, suffix: str, form: str = ".png") -> list[Job]:
     """Where the result of each input goes; `suffix` such as "-x4" tells a result from its source.
 
-    Without output, a file's result is `<stem><suffix>.png` beside it and a folder's are in
-    `<folder><suffix>/`. An output is a file for one input file (when it has an image suffix), a folder
+    `form` is the suffix of the format. Without output, a file's result is `<stem><suffix>.png` beside it and
+    a folder's are in `<folder><suffix>/`. An output is a file for one input file (when it has an image suffix), a folder
     otherwise. Of sources whose results would have one name, each keeps its own suffix: `<name><suffix>.png`.
     Raises UsageError when an output cannot be either, or is one of the sources.
     """
@@ -28,7 +28,7 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, *, suffix: str) -> lis
     if output is not None and single and _is_file_name(output):
         jobs = [Job(inputs[0], Path(output))]
     else:
-        jobs = _named(_expand(inputs, output, suffix), suffix)
+        jobs = _named(_expand(inputs, output, suffix), suffix + form)
     sources = {job.source.resolve() for job in jobs}
     for job in jobs:
         if job.target.resolve() in sources:
@@ -62,12 +62,12 @@ def _expand(inputs: Sequence[Path], output: str | None, suffix: str) -> dict[Pat
     return folders
 
 
-def _named(folders: dict[Path, Path], suffix: str) -> list[Job]:
+def _named(folders: dict[Path, Path], ending: str) -> list[Job]:
     wanted = Counter((folder, source.stem) for source, folder in folders.items())
     jobs = []
     for source, folder in folders.items():
         stem = source.stem if wanted[folder, source.stem] == 1 else source.name
-        jobs.append(Job(source, folder / f"{stem}{suffix}.png"))
+        jobs.append(Job(source, folder / f"{stem}{ending}"))
     repeated = [job for job, count in Counter(job.target for job in jobs).items() if count > 1]
     if repeated:
         raise UsageError(f"several inputs would be written to {repeated[0]}; restore them apart")

@@ -5,13 +5,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hfmoe.cli.errors import FAILED, UsageError, complain
 from hfmoe.cli.outputs import Job, plan_jobs
-from hfmoe.image.files import read_picture, write_picture
+from hfmoe.image.files import IMAGE_SUFFIXES, check_writable, read_picture, strip, write_picture
 from hfmoe.infer.api import DEFAULT_MODEL, load
 from hfmoe.infer.restorer import Restorer
 
@@ -22,23 +23,34 @@ class Settings:
 
     model: str | None
     scale: int | None
+    format: str
+    quality: int
+    strip: bool
     tile: str
     effort: float
+    strength: float
+    ensemble: bool
     device: str
 
 
 def restore_files(inputs: Sequence[Path], output: str | None, settings: Settings) -> int:
     """Restore every input. Each failure is one line on stderr; returns the exit status."""
-    tile = _tile(settings.tile)
+    options = {
+        "tile": _tile(settings.tile),
+        "effort": settings.effort,
+        "strength": settings.strength,
+        "ensemble": settings.ensemble,
+    }
     restorer = open_model(settings.model, scale=settings.scale, device=settings.device)
-    jobs = plan_jobs(inputs, output, suffix=f"-x{restorer.scale}" if restorer.scale > 1 else "-restored")
+    mark = f"-x{restorer.scale}" if restorer.scale > 1 else "-restored"
+    jobs = plan_jobs(inputs, output, suffix=mark, form=_form(settings))
     failures = []
     with _progress() as progress:
         overall = progress.add_task("", total=len(jobs), visible=len(jobs) > 1)
         for job in jobs:
             bar = progress.add_task(job.source.name, total=None)
             try:
-                _restore_file(job, restorer, progress, bar, tile=tile, effort=settings.effort)
+                _restore_file(job, restorer, progress, bar, settings=settings, options=options)
             except (ValueError, OSError, RuntimeError, MemoryError) as error:
                 failures.append(_named(error, job))
             progress.remove_task(bar)
@@ -63,21 +75,40 @@ def open_model(model: str | None, *, scale: int | None, device: str) -> Restorer
 
 
 def _restore_file(
-    job: Job, restorer: Restorer, progress: Progress, bar: TaskID, *, tile: int | str, effort: float
+    job: Job,
+    restorer: Restorer,
+    progress: Progress,
+    bar: TaskID,
+    *,
+    settings: Settings,
+    options: dict[str, Any],
 ) -> None:
     picture = read_picture(job.source)
+    if settings.strip:
+        picture = strip(picture)
+    height, width = (side * restorer.scale for side in picture.colour.shape[-2:])
+    check_writable(job.target, picture, height=height, width=width, quality=settings.quality)
     restored = restorer.picture(
         picture,
-        tile=tile,
-        effort=effort,
         on_tile=lambda done, total: progress.update(bar, completed=done, total=total),
+        **options,
     )
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(job.target, restored)
-    height, width = restored.colour.shape[-2:]
+    write_picture(job.target, restored, quality=settings.quality)
     with _above(progress):
         sys.stdout.write(f"{job.target}  {width} x {height}\n")
         sys.stdout.flush()
+
+
+def _form(settings: Settings) -> str:
+    """The suffix of results without a name of their own."""
+    suffix = f".{settings.format.lower().lstrip('.')}"
+    if suffix not in IMAGE_SUFFIXES:
+        known = ", ".join(known.lstrip(".") for known in IMAGE_SUFFIXES)
+        raise UsageError(f"--format {settings.format!r} must be one of {known}")
+    if not 1 <= settings.quality <= 100:
+        raise UsageError(f"--quality {settings.quality} must be in [1, 100]")
+    return suffix
 
 
 def _tile(text: str) -> int | str:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from hfmoe.image.files import Picture, read_picture
 from hfmoe.infer.kinds import open_array, open_tensor
-from hfmoe.infer.restorer import Restorer, make_restorer, resize_alpha
+from hfmoe.infer.restorer import Restorer, make_restorer
 from hfmoe.infer.tiled import OnTile
 from hfmoe.models.weights import find_weights, load_weights
 
@@ -32,6 +32,8 @@ def restore(
     *,
     tile: int | str = "auto",
     effort: float = 0.5,
+    strength: float = 1.0,
+    ensemble: bool = False,
     device: str = "auto",
     on_tile: OnTile | None = None,
 ) -> Any:
@@ -40,17 +42,24 @@ def restore(
     image: path, Picture, floating tensor (c h w) or (b c h w), or array (h w) or (h w c) of uint8, uint16
     or floats; floats are in [0, 1], and of 2 or 4 channels the last is alpha. model: a name, a weights
     file, or what `load` returned, which saves loading it for every image; device counts for the first two.
-    tile and effort: see Restorer. Raises ValueError (WeightsError, ImageError) for what cannot be used,
-    TypeError for other kinds.
+    tile, effort, strength and ensemble: see Restorer. Raises ValueError (WeightsError, ImageError) for what
+    cannot be used, TypeError for other kinds.
     """
     restorer = model if isinstance(model, Restorer) else load(model, device=device)
     if isinstance(image, str | Path):
         image = read_picture(image)
-    if isinstance(image, Picture):
-        return restorer.picture(image, tile=tile, effort=effort, on_tile=on_tile)
-    if not isinstance(image, Tensor | np.ndarray):
+    if not isinstance(image, Picture | Tensor | np.ndarray):
         raise TypeError(f"{type(image).__name__} is no path, Picture, tensor or array")
+    options: dict[str, Any] = {
+        "tile": tile,
+        "effort": effort,
+        "strength": strength,
+        "ensemble": ensemble,
+        "on_tile": on_tile,
+    }
+    if isinstance(image, Picture):
+        return restorer.picture(image, **options)
     opened = open_tensor(image) if isinstance(image, Tensor) else open_array(image)
-    colour = restorer(opened.colour, tile=tile, effort=effort, on_tile=on_tile)
-    alpha = None if opened.alpha is None else resize_alpha(opened.alpha, scale=restorer.scale)
-    return opened.close(colour, alpha)
+    if opened.alpha is None:
+        return opened.close(restorer(opened.colour, **options), None)
+    return opened.close(*restorer.with_alpha(opened.colour, opened.alpha, **options))

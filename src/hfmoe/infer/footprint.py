@@ -28,6 +28,9 @@ def bytes_per_pixel(config: HFMoEConfig) -> int:
     return network + BYTES_PER_SAMPLE * config.channels * config.scale**2
 
 
-def result_bytes(config: HFMoEConfig, height: int, width: int) -> int:
-    """Bytes of the whole result of a height x width input: floats, and 16-bit levels to be written."""
-    return 6 * config.channels * height * width * config.scale**2
+def result_bytes(config: HFMoEConfig, height: int, width: int, *, ensemble: bool = False) -> int:
+    """Bytes of the whole result of a height x width input: floats, and 16-bit levels to be written.
+
+    With an ensemble, also the floats of its mean and of a position turned back.
+    """
+    return (14 if ensemble else 6) * config.channels * height * width * config.scale**2

@@ -9,12 +9,18 @@ import torch
 SHARE = 0.5
 LARGEST = 4096
 """Tiles are never planned larger than this: beyond it they save nothing."""
+MOST_AT_ONCE = 16
+"""Tiles in a batch: beyond it an accelerator gains nothing."""
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that new tensors on device can take, in bytes: what the system says is available."""
+    """Memory that new tensors on device can take, in bytes: what the system, and a container, allow."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
+    return min(_available(), _container_room())
+
+
+def _available() -> int:
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -22,6 +28,18 @@ def free_bytes(device: torch.device) -> int:
     except OSError:
         pass
     return _half_of_physical()
+
+
+def _container_room(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """Bytes left below the limit of a control group (version 2), file cache counted as free; else 2**63."""
+    try:
+        limit, used = ((root / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+        stat = dict(line.split() for line in (root / "memory.stat").read_text().splitlines())
+        if limit != "max":
+            return max(0, int(limit) - int(used) + int(stat.get("inactive_file", 0)))
+    except (OSError, ValueError):
+        pass
+    return 2**63
 
 
 def plan_tile(
@@ -43,6 +61,15 @@ def plan_tile(
         return None
     side = min(math.isqrt(max(pixels, 1)), LARGEST)
     return max(side // multiple, -(-smallest // multiple)) * multiple
+
+
+def plan_batch(
+    tile: int | None, *, bytes_per_pixel: int, free: int, device: torch.device, share: float = SHARE
+) -> int:
+    """Tiles of a side that run at once within `share` of `free` bytes; on CPUs, which gain nothing, 1."""
+    if tile is None or device.type == "cpu":
+        return 1
+    return max(1, min(MOST_AT_ONCE, int(free * share) // (bytes_per_pixel * tile**2)))
 
 
 def _half_of_physical() -> int:

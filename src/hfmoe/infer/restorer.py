@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from einops import rearrange, reduce, repeat
@@ -10,10 +11,14 @@ from torch import Tensor, nn
 
 from hfmoe.image.files import Picture
 from hfmoe.image.resize import resize
+from hfmoe.image.transparency import fill_hidden, is_flat
 from hfmoe.infer.devices import choose_autocast, choose_device
+from hfmoe.infer.ensemble import ensemble as mean_of_positions
 from hfmoe.infer.footprint import bytes_per_pixel, grid, halo, result_bytes
-from hfmoe.infer.memory import free_bytes, plan_tile
-from hfmoe.infer.tiled import OnTile, restore_tensor
+from hfmoe.infer.memory import free_bytes, plan_batch, plan_tile
+from hfmoe.infer.precision import run_finite
+from hfmoe.infer.strength import weaken
+from hfmoe.infer.tiled import Load, OnTile, restore_tensor
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.folding import fold
 from hfmoe.models.network import HFMoE
@@ -48,47 +53,81 @@ class Restorer:
         *,
         tile: int | str = "auto",
         effort: float = 0.5,
+        strength: float = 1.0,
+        ensemble: bool = False,
         on_tile: OnTile | None = None,
     ) -> Float[Tensor, "b c H W"]:
         """Restore images in [0, 1] of 1 or 3 channels; the result is clamped to [0, 1], on their device.
 
         tile: side of the tiles in input pixels (rounded up to what the network needs), "off" = whole,
-        "auto" = by free memory. effort: 0 = the cheapest experts, 0.5 = as trained, 1 = the heaviest.
+        "auto" = by free memory; halved where memory runs out all the same. effort: 0 = the cheapest experts,
+        0.5 = as trained, 1 = the heaviest. strength: 1 = all of the restored detail, 0 = that of the bicubic
+        enlargement. ensemble: the mean over eight flips and turns, in eight times the time.
         A gray image for a colour network is restored as three equal channels and averaged; a colour image for
         a gray network channel by channel. Raises ValueError for other channel counts, an empty image, values
-        that are not finite, or a wrong tile or effort.
+        that are not finite, or a wrong tile, effort or strength; MemoryError when the result does not fit.
         """
-        _check(image, effort)
+        _check(image, effort, strength)
+        load = self._load(image, tile, ensemble)
 
         def run(part: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
             part = part.to(self.device, memory_format=torch.channels_last)
-            with torch.autocast(self.device.type, self.autocast, enabled=self.autocast is not None):
-                return self.network(part, effort=effort).image.float()
+            restored = run_finite(self.network, part, effort=effort, autocast=self.autocast)
+            return weaken(restored, part, scale=self.scale, strength=strength)
 
-        restored = restore_tensor(
-            run,
-            _to_channels(image.float(), self.config.channels),
-            scale=self.scale,
-            multiple=grid(self.config),
-            halo=halo(self.config),
-            tile=self._tile(image, tile),
-            overlap=OVERLAP,
-            on_tile=on_tile,
-        )
+        def restore(whole: Float[Tensor, "b c h w"], on_tile: OnTile | None) -> Float[Tensor, "b c H W"]:
+            return restore_tensor(
+                run,
+                whole,
+                scale=self.scale,
+                multiple=grid(self.config),
+                halo=halo(self.config),
+                tile=load.tile,
+                overlap=OVERLAP,
+                batch=load.batch,
+                on_tile=on_tile,
+            )
+
+        channels = _to_channels(image.float(), self.config.channels)
         with torch.no_grad():
+            restored = (
+                mean_of_positions(restore, channels, on_tile=on_tile)
+                if ensemble
+                else restore(channels, on_tile)
+            )
             return _from_channels(restored, image).clamp_(0, 1)
 
-    def picture(
-        self,
-        picture: Picture,
-        *,
-        tile: int | str = "auto",
-        effort: float = 0.5,
-        on_tile: OnTile | None = None,
-    ) -> Picture:
-        """Restore a picture; depth, profile and gray stay, alpha is resized alone."""
-        colour = self(picture.colour[None], tile=tile, effort=effort, on_tile=on_tile)[0]
-        alpha = None if picture.alpha is None else resize_alpha(picture.alpha, scale=self.scale)
+    def with_alpha(
+        self, colour: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"], **options: Any
+    ) -> tuple[Float[Tensor, "b c H W"], Float[Tensor, "b 1 H W"]]:
+        """Restore straight colours and their alpha; options as of a call.
+
+        Colours that alpha hides are replaced by their visible surroundings' before, so they leave no halo.
+        Alpha is restored as a gray image, but where it is constant, and by a network of scale 1, it stays.
+        """
+        restored = self(fill_hidden(colour, alpha), **options)
+        if self.scale == 1:
+            return restored, alpha
+        flat, kept = (_repeated(image, self.scale) for image in (is_flat(alpha), alpha))
+        return restored, kept if flat.all() else torch.where(flat > 0, kept, self(alpha, **options))
+
+    def picture(self, picture: Picture, **options: Any) -> Picture:
+        """Restore a picture, with the options of a call; depth, profile, metadata and gray stay.
+
+        What floats hold beyond [0, 1] is enlarged by bicubic interpolation and added. on_tile counts the
+        tiles of the colours, then those of alpha.
+        """
+        within = picture.colour.clamp(0, 1) if picture.bits == 32 else picture.colour
+        alpha = None
+        if picture.alpha is None:
+            colour = self(within[None], **options)[0]
+        else:
+            colour, alpha = (
+                part[0] for part in self.with_alpha(within[None], picture.alpha[None], **options)
+            )
+        if picture.bits == 32 and not torch.equal(within, picture.colour):
+            beyond = picture.colour - within
+            colour = colour + (resize(beyond, scale=self.scale) if self.scale > 1 else beyond)
         return replace(picture, colour=colour, alpha=alpha)
 
     def smallest_tile(self) -> int:
@@ -96,19 +135,34 @@ class Restorer:
         multiple = grid(self.config)
         return math.ceil((2 * halo(self.config) + OVERLAP) / multiple + 1) * multiple
 
-    def _tile(self, image: Float[Tensor, "b c h w"], tile: int | str) -> int | None:
-        if tile == "off":
-            return None
+    def _load(self, image: Float[Tensor, "b c h w"], tile: int | str, ensemble: bool) -> Load:
+        """Tiles and how many of them at once, by what was asked for and by free memory."""
+        height, width = image.shape[-2:]
+        result = result_bytes(self.config, height, width, ensemble=ensemble) * image.shape[0]
+        free = free_bytes(self.device) - result
+        if free < 0 and self.device.type == "cpu":
+            size = f"{width * self.scale} x {height * self.scale} pixels"
+            raise MemoryError(f"the result of {size} needs {result / 2**30:.1f} GiB, more than is free")
+        cost = bytes_per_pixel(self.config) * image.shape[0]
         multiple = grid(self.config)
         if tile == "auto":
-            return plan_tile(
-                image.shape[-2],
-                image.shape[-1],
-                bytes_per_pixel=bytes_per_pixel(self.config) * image.shape[0],
-                free=free_bytes(self.device) - result_bytes(self.config, image.shape[-2], image.shape[-1]),
+            side = plan_tile(
+                height,
+                width,
+                bytes_per_pixel=cost,
+                free=free,
                 multiple=multiple,
                 smallest=self.smallest_tile(),
             )
+        else:
+            side = self._side(tile)
+        at_once = plan_batch(side, bytes_per_pixel=cost, free=free, device=self.device)
+        return Load(side, at_once)
+
+    def _side(self, tile: int | str) -> int | None:
+        if tile == "off":
+            return None
+        multiple = grid(self.config)
         if not isinstance(tile, int) or isinstance(tile, bool):
             raise ValueError(f"tile {tile!r} must be 'auto', 'off' or a number of pixels")
         if tile < self.smallest_tile():
@@ -128,20 +182,20 @@ def make_restorer(loaded: Loaded, *, device: str = "auto", autocast: str = "off"
     return Restorer(folded, loaded.config, loaded.facts, place, choose_autocast(autocast))
 
 
-def resize_alpha(alpha: Float[Tensor, "*b 1 h w"], *, scale: int) -> Float[Tensor, "*b 1 H W"]:
-    """Alpha for a restored image: bicubic, clamped to [0, 1]."""
-    return resize(alpha, scale=scale).clamp(0, 1) if scale > 1 else alpha
-
-
-def _check(image: Tensor, effort: float) -> None:
-    if not 0 <= effort <= 1:
-        raise ValueError(f"effort {effort} must be in [0, 1]")
+def _check(image: Tensor, effort: float, strength: float) -> None:
+    for name, value in (("effort", effort), ("strength", strength)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} {value} must be in [0, 1]")
     if image.shape[1] not in (1, 3):
         raise ValueError(f"an image of {image.shape[1]} channels must have 1 or 3")
     if not image.numel():
         raise ValueError(f"an image of shape {tuple(image.shape)} is empty")
     if not torch.isfinite(image).all():
         raise ValueError("the image holds values that are not finite")
+
+
+def _repeated(image: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c H W"]:
+    return repeat(image, "b c h w -> b c (h i) (w j)", i=scale, j=scale)
 
 
 def _to_channels(image: Float[Tensor, "b c h w"], channels: int) -> Float[Tensor, "n d h w"]:

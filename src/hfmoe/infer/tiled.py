@@ -1,17 +1,60 @@
-"""Restore a tensor whole or tile by tile."""
+"""Restore a tensor whole or tile by tile; where memory runs out, in smaller tiles."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from hfmoe.infer.shortage import is_shortage, make_room
 from hfmoe.infer.tiles import Tile, Tiling, blend_weights, cut
 
 Restore = Callable[[Tensor], Tensor]
 OnTile = Callable[[int, int], None]
 """Called after each tile with the tiles done and the tiles in all."""
+
+
+class Geometry(NamedTuple):
+    """What a network asks of tiles, in input pixels: their grid, halo and fade; scale of its result."""
+
+    scale: int
+    multiple: int
+    halo: int
+    overlap: int
+
+    @property
+    def margin(self) -> int:
+        """Pixels that neighbours share."""
+        return 2 * self.halo + self.overlap
+
+    @property
+    def smallest(self) -> int:
+        """Least side of a tile."""
+        return (-(-self.margin // self.multiple) + 1) * self.multiple
+
+
+class Load(NamedTuple):
+    """What is given to the network at once: tiles of a side (None = the whole image), and how many."""
+
+    tile: int | None
+    batch: int = 1
+
+    def holds(self, image: Float[Tensor, "b c h w"]) -> bool:
+        """Whether the image needs no cutting."""
+        return self.tile is None or max(image.shape[-2:]) <= self.tile
+
+    def halved(self, image: Float[Tensor, "b c h w"], geometry: Geometry) -> "Load":
+        """Half as many tiles, or tiles of half the side. Raises MemoryError when none is smaller."""
+        if self.batch > 1:
+            return Load(self.tile, self.batch // 2)
+        side = max(image.shape[-2:])
+        half = max(side // 2 // geometry.multiple * geometry.multiple, geometry.smallest)
+        if half >= side:
+            raise MemoryError(f"memory does not suffice for a tile of {side} pixels, the smallest there is")
+        return Load(half)
 
 
 @torch.no_grad()
@@ -24,53 +67,105 @@ def restore_tensor(
     halo: int,
     tile: int | None,
     overlap: int = 16,
+    batch: int = 1,
     on_tile: OnTile | None = None,
 ) -> Float[Tensor, "b c H W"]:
     """Run network (image -> image `scale` times as large) whole, or in tiles of at most `tile` pixels.
 
     Tiles begin on the grid of `multiple`; each sees `halo` more pixels than are used of it, and neighbours
-    fade into each other over at least `overlap` pixels. The result is not clamped and lies where the image
-    lies. Raises ValueError when the tile is too small for halo and overlap, or the network's result has
-    another size.
+    fade into each other over at least `overlap` pixels; up to `batch` of them run at once. When memory runs
+    out, batch and then tiles are halved for all that is left to do. The result is not clamped and lies where
+    the image lies. Raises ValueError when the tile is too small for halo and overlap, or the network's result
+    has another size; MemoryError when the smallest tile does not fit.
     """
-    height, width = image.shape[-2:]
-    if tile is None or max(height, width) <= tile:
-        restored = _run(network, image, scale)
-        if on_tile:
-            on_tile(1, 1)
-        return restored
-    margin = 2 * halo + overlap
-    rows = cut(height, tile=tile, margin=margin, multiple=multiple)
-    columns = cut(width, tile=tile, margin=margin, multiple=multiple)
-    return _blend(network, image, Tiling(rows, columns), scale=scale, halo=halo, on_tile=on_tile)
+    geometry = Geometry(scale, multiple, halo, overlap)
+    load = Load(tile, batch)
+    while load.holds(image):
+        restored = _attempt(network, image, scale)
+        if restored is not None:
+            if on_tile:
+                on_tile(1, 1)
+            return restored
+        load = Load(None).halved(image, geometry)
+    return _in_tiles(network, image, geometry, load, on_tile)[0]
 
 
-def _blend(
+def _in_tiles(
     network: Restore,
     image: Float[Tensor, "b c h w"],
-    tiling: Tiling,
-    *,
-    scale: int,
-    halo: int,
-    on_tile: OnTile | None,
-) -> Float[Tensor, "b c H W"]:
-    batch, _, height, width = image.shape
-    vertical = blend_weights(tiling.rows, halo=halo, scale=scale)
-    horizontal = blend_weights(tiling.columns, halo=halo, scale=scale)
-    tiles = tiling.tiles()
-    output = image.new_zeros(batch, image.shape[1], height * scale, width * scale)
-    for done, tile in enumerate(tiles, start=1):
-        restored = _run(network, _part(image, tile, 1), scale)
-        weight = rearrange(vertical[tile.row], "h -> h 1") * horizontal[tile.column]
-        _part(output, tile, scale).add_(restored * weight.to(restored))
-        if on_tile:
-            on_tile(done, len(tiles))
-    return output
+    geometry: Geometry,
+    load: Load,
+    on_tile: OnTile | None = None,
+) -> tuple[Float[Tensor, "b c H W"], Load]:
+    """The image from blended tiles, and the load that memory turned out to allow."""
+    assert load.tile is not None
+    count, channels, height, width = image.shape
+    scale, multiple, margin = geometry.scale, geometry.multiple, geometry.margin
+    rows = cut(height, tile=load.tile, margin=margin, multiple=multiple)
+    columns = cut(width, tile=load.tile, margin=margin, multiple=multiple)
+    vertical = blend_weights(rows, halo=geometry.halo, scale=scale)
+    horizontal = blend_weights(columns, halo=geometry.halo, scale=scale)
+    tiles = Tiling(rows, columns).tiles()
+    output = image.new_zeros(count, channels, height * scale, width * scale)
+    done = 0
+    for group in _groups(tiles, load.batch):
+        parts, load = _careful(network, [_part(image, tile, 1) for tile in group], geometry, load)
+        for tile, restored in zip(group, parts, strict=True):
+            weight = rearrange(vertical[tile.row], "h -> h 1") * horizontal[tile.column]
+            _part(output, tile, scale).add_(restored * weight.to(restored))
+            done += 1
+            if on_tile:
+                on_tile(done, len(tiles))
+    return output, load
+
+
+def _careful(
+    network: Restore, parts: list[Tensor], geometry: Geometry, load: Load
+) -> tuple[list[Tensor], Load]:
+    """Restore parts of one shape within a load, which is halved until memory suffices."""
+    restored: list[Tensor] = []
+    while len(restored) < len(parts):
+        chunk = parts[len(restored) : len(restored) + load.batch]
+        if not load.holds(chunk[0]):
+            result, load = _in_tiles(network, chunk[0], geometry, load)
+            restored.append(result)
+            continue
+        results = _attempt(network, torch.cat(chunk), geometry.scale)
+        if results is None:
+            load = load.halved(chunk[0], geometry)
+        else:
+            restored += results.split(len(chunk[0]))
+    return restored, load
+
+
+def _groups(tiles: list[Tile], batch: int) -> Iterator[list[Tile]]:
+    """Tiles that follow each other and have one shape, at most `batch` at once."""
+    for _, alike in groupby(tiles, key=_shape):
+        group = list(alike)
+        for start in range(0, len(group), batch):
+            yield group[start : start + batch]
+
+
+def _shape(tile: Tile) -> tuple[int, int]:
+    return tile.y.stop - tile.y.start, tile.x.stop - tile.x.start
 
 
 def _part(image: Float[Tensor, "b c h w"], tile: Tile, scale: int) -> Float[Tensor, "b c y x"]:
     y, x = tile.y, tile.x
     return image[..., y.start * scale : y.stop * scale, x.start * scale : x.stop * scale]
+
+
+def _attempt(
+    network: Restore, image: Float[Tensor, "b c h w"], scale: int
+) -> Float[Tensor, "b c H W"] | None:
+    """What the network makes of the image; None, with all memory given back, when it ran out."""
+    try:
+        return _run(network, image, scale)
+    except (RuntimeError, MemoryError) as error:
+        if not is_shortage(error):
+            raise
+    make_room()
+    return None
 
 
 def _run(network: Restore, image: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c H W"]:

@@ -1,0 +1,49 @@
+"""The mean of the restorations of an image in its eight positions (Timofte et al., 2016)."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hfmoe.infer.tiled import OnTile
+
+POSITIONS = 8
+_ROWS, _COLUMNS = -2, -1
+
+
+def ensemble(
+    restore: Callable[[Tensor, OnTile | None], Tensor],
+    image: Float[Tensor, "b c h w"],
+    *,
+    on_tile: OnTile | None = None,
+) -> Float[Tensor, "b c H W"]:
+    """Restore the image turned and flipped, turn and flip each result back, and average them.
+
+    The whole image is turned, not its tiles, so that tiles still equal the whole. on_tile counts the tiles
+    of all eight.
+    """
+    total = None
+    for position in range(POSITIONS):
+        restored = undo(restore(turn(image, position), _counting(on_tile, position)), position)
+        total = restored.clone() if total is None else total.add_(restored)
+    assert total is not None
+    return total.div_(POSITIONS)
+
+
+def turn(image: Float[Tensor, "b c h w"], position: int) -> Float[Tensor, "b c H W"]:
+    """The image in one of its eight positions: 0 to 3 quarter turns, then the same of its mirror image."""
+    mirrored = image.flip(_COLUMNS) if position >= 4 else image
+    return torch.rot90(mirrored, position % 4, (_ROWS, _COLUMNS)).contiguous()
+
+
+def undo(image: Float[Tensor, "b c H W"], position: int) -> Float[Tensor, "b c h w"]:
+    """The inverse of `turn`."""
+    turned = torch.rot90(image, -(position % 4), (_ROWS, _COLUMNS))
+    return turned.flip(_COLUMNS) if position >= 4 else turned
+
+
+def _counting(on_tile: OnTile | None, position: int) -> OnTile | None:
+    if on_tile is None:
+        return None
+    return lambda done, total: on_tile(position * total + done, POSITIONS * total)
