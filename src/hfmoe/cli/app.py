@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from hfmoe import __version__
-from hfmoe.cli.errors import USAGE, complain, guarded
+from hfmoe.cli.errors import USAGE, complain, guarded, hear_warnings
 from hfmoe.infer.allocator import reuse_memory
 
 app = App(
@@ -233,6 +233,7 @@ def models() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    hear_warnings()
     try:
         return guarded(lambda: _status(app(arguments, exit_on_error=False, print_error=False)))
     except CycloptsError as error:

@@ -1,5 +1,6 @@
 """What a command reports when it cannot do its work: one line on stderr and an exit status."""
 
+import logging
 import os
 import sys
 from collections.abc import Callable
@@ -25,6 +26,24 @@ def complain(message: object) -> None:
     """Write one line to stderr; further lines of the message are joined to it."""
     line = " ".join(str(message).split()) or "failed"
     sys.stderr.write(f"hfmoe: {line}\n")
+
+
+class _Complaints(logging.Handler):
+    """Writes what the package logs as lines of the command."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complain(record.getMessage())
+
+
+def hear_warnings() -> None:
+    """Have the package's warnings written to stderr, and those of the image library not.
+
+    The latter names no file, and repeats what the former says of it.
+    """
+    logging.getLogger("pyvips").setLevel(logging.CRITICAL)
+    ours = logging.getLogger("hfmoe")
+    if not any(isinstance(handler, _Complaints) for handler in ours.handlers):
+        ours.addHandler(_Complaints(logging.WARNING))
 
 
 def guarded(command: Callable[[], int | None]) -> int:

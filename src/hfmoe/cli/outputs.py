@@ -20,8 +20,9 @@ def plan_jobs(inputs: Sequence[Path], output: str | None, *, suffix: str, form: 
     """Where the result of each input goes; `suffix` such as "-x4" tells a result from its source.
 
     `form` is the suffix of the format. Without output, a file's result is `<stem><suffix>.png` beside it and
-    a folder's are in `<folder><suffix>/`. An output is a file for one input file (when it has an image suffix), a folder
-    otherwise. Of sources whose results would have one name, each keeps its own suffix: `<name><suffix>.png`.
+    a folder's are in `<folder><suffix>/`. An output is a file for one input file (when it has an image
+    suffix), a folder otherwise. Of sources whose results would have one name, each keeps its own suffix:
+    `<name><suffix>.png`.
     Raises UsageError when an output cannot be either, or is one of the sources.
     """
     single = len(inputs) == 1 and not inputs[0].is_dir()

@@ -1,0 +1,33 @@
+"""Runs the restore command on a folder, in a process that ends when one file takes too long.
+
+`python feed.py FOLDER OUTPUT WEIGHTS LOG SECONDS` writes the name of each file to LOG when it is begun.
+"""
+
+import faulthandler
+import resource
+import sys
+from pathlib import Path
+
+from hfmoe.cli import restoring
+from hfmoe.cli.app import run
+
+
+def feed(folder: str, output: str, weights: str, log: str, seconds: str) -> int:
+    read = restoring.read_picture
+    with Path(log).open("w") as begun:
+
+        def timed(path: Path):
+            faulthandler.dump_traceback_later(float(seconds), exit=True)
+            begun.write(f"{path.name!r}\n")
+            begun.flush()
+            return read(path)
+
+        restoring.read_picture = timed
+        status = run(["restore", folder, "--output", output, "--model", weights, "--device", "cpu"])
+        begun.write(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n")
+    return status
+
+
+if __name__ == "__main__":
+    faulthandler.enable()
+    sys.exit(feed(*sys.argv[1:]))
