@@ -1,7 +1,12 @@
-"""Draws and damages image files: the same ones for the same seed."""
+"""Draws and damages image files: the same ones for the same seed.
 
+`python hostile.py FOLDER SEED COUNT` writes COUNT damaged files and the odd ones to an empty folder.
+"""
+
+import os
 import random
 import struct
+import sys
 import zlib
 from collections.abc import Callable, Iterator
 from io import BytesIO
@@ -41,7 +46,8 @@ def whole_files(seed: int) -> dict[str, bytes]:
             compression=("none", "lzw", "deflate", "none")[bands - 1],
         )
         vips(f"float{bands}", ".tif", bands, np.float32, "b-w" if bands < 3 else "scrgb")
-    for options in ({"interlace": True}, {"optimize_coding": True}, {"Q": 30}):
+    jpegs: tuple[dict[str, Any], ...] = ({"interlace": True}, {"optimize_coding": True}, {"Q": 30})
+    for options in jpegs:
         vips(f"jpg{len(files)}", ".jpg", 3, **options)
     vips("gray", ".jpg", 1, space="b-w")
     vips("cmyk", ".jpg", 4, space="cmyk")
@@ -206,6 +212,7 @@ def odd_files() -> dict[str, bytes]:
         "..png": good,
         "naïve-ф-😀.png": good,
         "CON.png": good,
+        os.fsdecode(b"no-unicode-\xff\xfe.png"): good,
         f"{'n' * 240}.png": good,
     }
 
@@ -220,3 +227,8 @@ def hostile_files(seed: int, count: int) -> Iterator[tuple[str, bytes]]:
         suffix = dice.choice(SUFFIXES) if dice.random() < 1 / 6 else Path(name).suffix
         yield f"{number:04d}-{Path(name).stem}{suffix}", damaged
     yield from odd_files().items()
+
+
+if __name__ == "__main__":
+    for file_name, file_content in hostile_files(int(sys.argv[2]), int(sys.argv[3])):
+        (Path(sys.argv[1]) / file_name).write_bytes(file_content)

@@ -1,5 +1,6 @@
 """The work of `hfmoe restore`: files in, files out, bad ones reported and passed over."""
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -96,7 +97,8 @@ def _restore_file(
     job.target.parent.mkdir(parents=True, exist_ok=True)
     write_picture(job.target, restored, quality=settings.quality)
     with _above(progress):
-        sys.stdout.write(f"{job.target}  {width} x {height}\n")
+        name = os.fsencode(job.target).decode(errors="backslashreplace")
+        sys.stdout.write(f"{name}  {width} x {height}\n")
         sys.stdout.flush()
 
 

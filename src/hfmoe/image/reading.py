@@ -1,10 +1,11 @@
 """Reading image files through libvips: integers and floats, gray, RGB, alpha, ICC, EXIF, upright."""
 
 import logging
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyvips
@@ -117,7 +118,8 @@ def open_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> pyvips.Image:
 def _open(path: Path, loader: str) -> pyvips.Image:
     """The image behind a header; from a source, so that brackets in a name are no options to libvips."""
     load = getattr(pyvips.Image, f"{loader}load_source")
-    return load(pyvips.Source.new_from_file(str(path)), access="sequential", fail_on="error")
+    name: Any = os.fsencode(path)
+    return load(pyvips.Source.new_from_file(name), access="sequential", fail_on="error")
 
 
 def _check_place(path: Path) -> None:

@@ -24,14 +24,14 @@ _SIGNATURES = {
     "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
 _FOREIGN = {
-    "GIF": (b"GIF8",),
-    "BMP": (b"BM",),
-    "PDF": (b"%PDF",),
-    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
-    "JPEG 2000": (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "),
-    "PSD": (b"8BPS",),
-    "OpenEXR": (b"\x76\x2f\x31\x01",),
-    "SVG or XML": (b"<svg", b"<?xml"),
+    "a GIF": (b"GIF8",),
+    "a BMP": (b"BM",),
+    "a PDF": (b"%PDF",),
+    "a JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
+    "a JPEG 2000": (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "),
+    "a PSD": (b"8BPS",),
+    "an OpenEXR": (b"\x76\x2f\x31\x01",),
+    "an SVG or XML": (b"<svg", b"<?xml"),
 }
 _HEIF = {b"avif", b"heic", b"heix", b"mif1", b"miaf", b"avis", b"msf1", b"hevc", b"hevx"}
 _MOVING = {b"avis", b"msf1"}
@@ -66,7 +66,7 @@ def _kind(path: Path, head: bytes) -> str:
         return "heif"
     for name, signatures in _FOREIGN.items():
         if head.startswith(signatures):
-            raise ImageError(f"{path}: a {name} file; {READABLE} is read")
+            raise ImageError(f"{path}: {name} file; {READABLE} is read")
     raise ImageError(f"{path}: cut off, or not a {READABLE} image")
 
 

@@ -194,7 +194,10 @@ def reordered(field: Field, order: str, wanted: str) -> Field:
 def _go(file: BufferedIOBase, offset: int) -> None:
     if offset >= 2**63:
         raise ValueError(f"the offset {offset} lies outside the file")
-    file.seek(offset)
+    try:
+        file.seek(offset)
+    except OSError as error:
+        raise ValueError(f"the offset {offset} lies outside the file") from error
 
 
 def _end(file: BufferedIOBase) -> int:

@@ -35,28 +35,28 @@ class _Format:
     alpha: bool
     gray: bool
     side: int
-    save: Callable[[pyvips.Image, str, int, Any], None]
+    save: Callable[[pyvips.Image, Any, int, Any], None]
 
 
-def _save_png(image: pyvips.Image, path: str, _quality: int, keep: Any) -> None:
+def _save_png(image: pyvips.Image, path: Any, _quality: int, keep: Any) -> None:
     image.pngsave(path, keep=keep)
 
 
-def _save_tiff(image: pyvips.Image, path: str, _quality: int, keep: Any) -> None:
+def _save_tiff(image: pyvips.Image, path: Any, _quality: int, keep: Any) -> None:
     predictor: Any = "float" if image.format == "float" else "horizontal"
     size = image.width * image.height * image.bands * BYTES[str(image.format)]
     image.tiffsave(path, compression="deflate", predictor=predictor, bigtiff=size > CLASSIC_TIFF, keep=keep)
 
 
-def _save_jpeg(image: pyvips.Image, path: str, quality: int, keep: Any) -> None:
+def _save_jpeg(image: pyvips.Image, path: Any, quality: int, keep: Any) -> None:
     image.jpegsave(path, Q=quality, optimize_coding=True, keep=keep)
 
 
-def _save_webp(image: pyvips.Image, path: str, quality: int, keep: Any) -> None:
+def _save_webp(image: pyvips.Image, path: Any, quality: int, keep: Any) -> None:
     image.webpsave(path, Q=quality, lossless=quality == 100, exact=True, keep=keep)
 
 
-def _save_avif(image: pyvips.Image, path: str, quality: int, keep: Any) -> None:
+def _save_avif(image: pyvips.Image, path: Any, quality: int, keep: Any) -> None:
     bits = 8 if image.format == "uchar" else 12
     lossless = quality == 100
     image.heifsave(path, Q=quality, lossless=lossless, compression="av1", bitdepth=bits, effort=4, keep=keep)
@@ -97,10 +97,10 @@ def write_picture(path: Path | str, picture: Picture, *, quality: int = QUALITY)
     except ValueError as error:
         raise ImageError(f"{path}: {error}") from error
     keep = "icc" if picture.metadata == Metadata() else "all"
-    unfinished = path.with_name(f".{path.stem[:64]}-{secrets.token_hex(4)}{path.suffix}")
+    unfinished = path.with_name(f".{path.stem[:32]}-{secrets.token_hex(4)}{path.suffix}")
     try:
         _check_place(path)
-        form.save(image, str(unfinished), quality, keep)
+        form.save(image, os.fsencode(unfinished), quality, keep)
         if form is _TIFF and picture.metadata.exif is not None:
             exif_into_tiff(unfinished, picture.metadata.exif, width=width, height=height)
         _flush(unfinished)
@@ -121,6 +121,8 @@ def check_writable(
     format without floats, a profile for other colours, a wrong quality. To be asked before long work.
     """
     path = Path(path)
+    if "\0" in str(path):
+        raise ImageError(f"{path}: a name holds no null")
     form = FORMATS.get(path.suffix.lower())
     if form is None:
         raise ImageError(f"{path}: suffix {path.suffix!r} is none of {', '.join(FORMATS)}")
