@@ -1,11 +1,12 @@
 """A network behind torch.compile."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from hfmoe.nn.experts import MoEFFN
+from hfmoe.nn.experts import Mixed, MoEFFN
 
 
 def compiled(network: nn.Module) -> Any:
@@ -16,5 +17,6 @@ def compiled(network: nn.Module) -> Any:
     """
     for module in network.modules():
         if isinstance(module, MoEFFN):
-            module.forward = torch.compiler.disable(module.forward)
+            uncompiled: Callable[..., Mixed] = torch.compiler.disable(module.forward)
+            module.forward = uncompiled
     return torch.compile(network, dynamic=False)

@@ -87,7 +87,7 @@ def build_learner(
     copy = deepcopy(network)
     if recipe.recomputes():
         checkpoint_activations(network)
-    model = fabric.setup_module(compiled(network) if hardware.compile else network)  # type: ignore[arg-type]
+    model = fabric.setup_module(compiled(network) if hardware.compile else network)
     if hardware.strategy == "fsdp":
         copy = shard(copy, fabric.strategy.device_mesh)  # type: ignore[attr-defined]
     adam = make_adam(network.parameters(), recipe.optimizer, fused=hardware.precision != "16-mixed")
