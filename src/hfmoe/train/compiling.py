@@ -1,12 +1,11 @@
 """A network behind torch.compile."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from hfmoe.nn.experts import Mixed, MoEFFN
+from hfmoe.nn.experts import MoEFFN
 
 
 def compiled(network: nn.Module) -> Any:
@@ -17,6 +16,6 @@ def compiled(network: nn.Module) -> Any:
     """
     for module in network.modules():
         if isinstance(module, MoEFFN):
-            uncompiled: Callable[..., Mixed] = torch.compiler.disable(module.forward)
+            uncompiled: Any = torch.compiler.disable(module.forward)
             module.forward = uncompiled
     return torch.compile(network, dynamic=False)
