@@ -88,24 +88,69 @@ def restore(
 
 
 @app.command
-def evaluate(model: str, folder: Path, /, *, scale: int | None = None, json: Path | None = None) -> None:
-    """Score a model on a folder of photos: PSNR and SSIM, on luma and on RGB.
+def evaluate(
+    model: str,
+    folder: Path,
+    /,
+    *,
+    scale: int | None = None,
+    protocol: str | None = None,
+    sigma: float = 25,
+    quality: int = 10,
+    targets: Path | None = None,
+    suffixes: str = "_real,_mean",
+    effort: float = 0.5,
+    ensemble: Annotated[bool, Parameter(negative="")] = False,
+    against: str | None = None,
+    lpips: Path | None = None,
+    dists: Path | None = None,
+    pictures: Path | None = None,
+    json: Path | None = None,
+) -> None:
+    """Score a model on a folder of photos: PSNR and SSIM, on luma and on all channels.
 
     Parameters
     ----------
     model
-        A model that ships, a weights file, or bicubic (which needs --scale).
+        A model that ships, a weights file, bicubic (which needs --scale), or input: the degraded image.
     folder
-        Target photos; they are made small by the protocol itself.
+        Target photos, which the protocol degrades itself; for paired, the degraded ones.
     scale
         For bicubic; else checked against the model's.
+    protocol
+        classical-sr, luma-sr, colour-denoise, gray-denoise, colour-jpeg, gray-jpeg or paired;
+        by default that of the model's task.
+    sigma
+        Noise of the denoising protocols, in 8-bit levels.
+    quality
+        JPEG quality of the JPEG protocols.
+    targets
+        For paired: a folder of targets of the same names.
+    suffixes
+        For paired without --targets: what the names of degraded and target end in.
+    effort
+        0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
+    ensemble
+        Average over the eight flips and turns of each image; eight times as slow.
+    against
+        Another model on the same images: mean difference, its interval, and paired tests.
+    lpips
+        Weights of LPIPS (python -m hfmoe.metrics.weights makes the file); adds that score.
+    dists
+        Weights of DISTS; adds that score.
+    pictures
+        A folder for the worst crops and an error map of each image.
     json
         Also write the scores of each image to this file.
     """
     reuse_memory()
-    from hfmoe.cli.scoring import score
+    from hfmoe.cli.scoring import Settings, Task, ending_pair, score
 
-    score(model, folder, scale=scale, file=json)
+    settings = Settings(sigma, quality, targets, ending_pair(suffixes))
+    outputs = {"pictures": pictures, "json": json}
+    judges = {"lpips": lpips, "dists": dists}
+    task = Task(model, folder, scale, protocol, settings, effort, ensemble, against, **judges, **outputs)
+    score(task)
 
 
 @app.command(usage="Usage: hfmoe train RECIPE [--field value ...] [--resume [--change]]")

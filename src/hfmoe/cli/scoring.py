@@ -1,60 +1,185 @@
-"""The work of `hfmoe evaluate`: a model's scores on a folder, as a table and as JSON."""
+"""The work of `hfmoe evaluate`: a model's scores on a folder, as a table, JSON and pictures."""
 
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import check_report, write_report
 from hfmoe.cli.restoring import open_model
-from hfmoe.evaluate.protocol import ClassicalSR, Restore, Scores, bicubic
-from hfmoe.evaluate.report import Report, evaluate
+from hfmoe.evaluate.choice import NAMES, Settings, choose_protocol, default_protocol
+from hfmoe.evaluate.compare import Comparison, compare
+from hfmoe.evaluate.pictures import Album
+from hfmoe.evaluate.protocol import EvaluationProtocol, Restore, bicubic
+from hfmoe.evaluate.report import Judge, Report, evaluate
+from hfmoe.evaluate.restoration import as_given
+from hfmoe.evaluate.scores import Scores
+from hfmoe.infer.ensemble import ensemble
+from hfmoe.infer.machine import machine
+from hfmoe.metrics.weights import load_dists, load_lpips
+
+COLUMNS = {
+    "psnr_y": ("PSNR Y", ".2f"),
+    "ssim_y": ("SSIM Y", ".4f"),
+    "psnr_rgb": ("PSNR RGB", ".2f"),
+    "ssim_rgb": ("SSIM RGB", ".4f"),
+    "lpips": ("LPIPS", ".4f"),
+    "dists": ("DISTS", ".4f"),
+}
 
 
-def score(model: str, folder: Path, *, scale: int | None, file: Path | None) -> None:
-    """Evaluate model on folder, print the table, write the JSON."""
-    if file is not None:
-        check_report(file)
-    restore, scale = _restorer(model, scale)
-    protocol = ClassicalSR(scale)
-    with Console(stderr=True).status(f"{model} on {folder}") as status:
-        report = evaluate(
-            restore,
-            folder,
+@dataclass(frozen=True)
+class Task:
+    """What to evaluate, as given on the command line."""
+
+    model: str
+    folder: Path
+    scale: int | None
+    protocol: str | None
+    settings: Settings
+    effort: float = 0.5
+    ensemble: bool = False
+    against: str | None = None
+    lpips: Path | None = None
+    dists: Path | None = None
+    pictures: Path | None = None
+    json: Path | None = None
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A restorer of a scale, and the protocol that fits its task."""
+
+    restore: Restore
+    scale: int
+    protocol: str
+
+
+def score(task: Task) -> None:
+    """Evaluate, print tables, write what was asked for."""
+    if task.json is not None:
+        check_report(task.json)
+    judges = _judges(task)
+    first = _contender(task.model, task)
+    protocol = _protocol(first, task)
+    second = None if task.against is None else _contender(task.against, replace(task, scale=first.scale))
+    album = None if task.pictures is None else Album(task.pictures, task.model, border=protocol.border)
+    report = _run(task.model, first, task, protocol, judges, on_restored=album and album.add)
+    if album is not None:
+        album.finish()
+    Console().print(_table(report, task.model))
+    facts = {"model": task.model, "effort": task.effort, "ensemble": task.ensemble, **report.to_dict()}
+    if second is not None and task.against is not None:
+        other = _run(task.against, second, task, protocol, judges)
+        compared = compare(report, other)
+        Console().print(_comparison_table(compared, task.model, task.against))
+        facts["against"] = {"model": task.against, **other.to_dict()}
+        facts["differences"] = [each.to_dict() for each in compared]
+    if task.json is not None:
+        facts["machine"] = machine().to_dict()
+        write_report(task.json, json.dumps(facts, indent=2, allow_nan=False))
+
+
+def _run(
+    model: str,
+    contender: Contender,
+    task: Task,
+    protocol: EvaluationProtocol,
+    judges: dict[str, Judge],
+    on_restored: Callable[[object, Tensor], None] | None = None,
+) -> Report:
+    with Console(stderr=True).status(f"{model} on {task.folder}") as status:
+        return evaluate(
+            ensemble(contender.restore) if task.ensemble else contender.restore,
+            task.folder,
             protocol=protocol,
-            on_image=lambda image: status.update(f"{model} on {folder}: {image.name}"),
+            judges=judges,
+            on_image=lambda image: status.update(f"{model} on {task.folder}: {image.name}"),
+            on_restored=on_restored,
         )
-    Console().print(_table(report, model))
-    if file is not None:
-        write_report(file, report.to_json())
 
 
-def _restorer(model: str, scale: int | None) -> tuple[Restore, int]:
-    if model != "bicubic":
-        restorer = open_model(model, scale=scale, device="auto")
-        return restorer, restorer.scale
-    if scale is None:
-        raise UsageError("bicubic needs --scale")
-    return bicubic(scale), scale
+def _contender(model: str, task: Task) -> Contender:
+    if model == "input":
+        if task.scale not in (None, 1):
+            raise UsageError(f"input is the degraded image itself, of scale 1, not {task.scale}")
+        return Contender(as_given, 1, "paired")
+    if model == "bicubic":
+        if task.scale is None:
+            raise UsageError("bicubic needs --scale")
+        return Contender(bicubic(task.scale), task.scale, "classical-sr")
+    restorer = open_model(model, scale=task.scale, device="auto")
+    fitting = default_protocol(restorer.facts.task, scale=restorer.scale, channels=restorer.config.channels)
+    return Contender(lambda image: restorer(image, effort=task.effort), restorer.scale, fitting)
+
+
+def _protocol(contender: Contender, task: Task) -> EvaluationProtocol:
+    name = task.protocol or contender.protocol
+    if name not in NAMES:
+        raise UsageError(f"--protocol {name!r} must be one of {', '.join(NAMES)}")
+    try:
+        return choose_protocol(name, scale=contender.scale, settings=task.settings)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def _judges(task: Task) -> dict[str, Judge]:
+    judges: dict[str, Judge] = {}
+    if task.lpips is not None:
+        judges["lpips"] = load_lpips(task.lpips)
+    if task.dists is not None:
+        judges["dists"] = load_dists(task.dists)
+    return judges
+
+
+def ending_pair(text: str) -> tuple[str, str]:
+    """The two endings of "degraded,target". Raises UsageError for anything else."""
+    parts = text.split(",")
+    if len(parts) != 2 or parts[0] == parts[1]:
+        raise UsageError(f"--suffixes {text!r} must be two different endings with a comma between")
+    return parts[0], parts[1]
 
 
 def _table(report: Report, model: str) -> Table:
     table = Table(title=f"{model} on {report.folder}, {report.protocol}")
     table.add_column("image")
-    for column in ("PSNR Y", "SSIM Y", "PSNR RGB", "SSIM RGB"):
-        table.add_column(column, justify="right")
+    present = report.mean().present()
+    for metric in present:
+        table.add_column(COLUMNS[metric][0], justify="right")
     for image in report.images:
         table.add_row(image.name, *_cells(image.scores))
     table.add_section()
     table.add_row("mean", *_cells(report.mean()))
+    if len(report.images) > 1:
+        table.add_row("95 % of the mean", *(_span(report, metric) for metric in present))
+    return table
+
+
+def _comparison_table(compared: tuple[Comparison, ...], model: str, other: str) -> Table:
+    table = Table(title=f"{model} minus {other}, paired by image")
+    table.add_column("score")
+    for column in ("mean difference", "95 %", "better / worse", "Wilcoxon p", "sign-flip p"):
+        table.add_column(column, justify="right")
+    for each in compared:
+        name, form = COLUMNS[each.metric]
+        form = f"+{form}"
+        span = "" if each.interval is None else f"{each.interval.low:{form}} {each.interval.high:{form}}"
+        chances = ("" if p is None else f"{p:.4f}" for p in (each.wilcoxon, each.sign_flip))
+        counts = f"{each.better} / {each.worse} of {each.images}"
+        table.add_row(name, f"{each.difference:{form}}", span, counts, *chances)
     return table
 
 
 def _cells(scores: Scores) -> tuple[str, ...]:
-    return (
-        f"{scores.psnr_y:.2f}",
-        f"{scores.ssim_y:.4f}",
-        f"{scores.psnr_rgb:.2f}",
-        f"{scores.ssim_rgb:.4f}",
-    )
+    return tuple(f"{value:{COLUMNS[name][1]}}" for name, value in scores.present().items())
+
+
+def _span(report: Report, metric: str) -> str:
+    interval = report.interval(metric)
+    form = COLUMNS[metric][1]
+    return "" if interval is None else f"{interval.low:{form}} {interval.high:{form}}"

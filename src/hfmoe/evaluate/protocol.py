@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
-from einops import rearrange, reduce, repeat
+from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor
 
+from hfmoe.evaluate.scores import Scores, score_image
 from hfmoe.image.colour import luma, rgb_from_ycbcr, ycbcr_from_rgb
 from hfmoe.image.crop import crop_to_multiple
 from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import ImageError, list_images, read_8bit
 from hfmoe.image.resize import resize
-from hfmoe.metrics.psnr import psnr
-from hfmoe.metrics.ssim import WINDOW, ssim
+from hfmoe.metrics.ssim import WINDOW
 
 Restore = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c H W"]]
 
@@ -30,16 +30,6 @@ class Pair(NamedTuple):
     target: Float[Tensor, "1 d H W"]
 
 
-@dataclass(frozen=True)
-class Scores:
-    """PSNR in dB and SSIM, on the luma and on all channels."""
-
-    psnr_y: float
-    ssim_y: float
-    psnr_rgb: float
-    ssim_rgb: float
-
-
 @runtime_checkable
 class EvaluationProtocol(Protocol):
     """What `evaluate` needs of a protocol."""
@@ -47,6 +37,16 @@ class EvaluationProtocol(Protocol):
     @property
     def name(self) -> str:
         """Name and version, as reports carry it."""
+        ...
+
+    @property
+    def headline(self) -> str:
+        """The score that the papers of this protocol report: the name of a field of Scores."""
+        ...
+
+    @property
+    def border(self) -> int:
+        """Pixels on each side that do not count."""
         ...
 
     def pairs(self, folder: Path) -> Iterator[Pair]:
@@ -77,12 +77,22 @@ class ClassicalSR:
         """Name and version, as reports carry it."""
         return f"classical-sr-x{self.scale} v1"
 
+    @property
+    def headline(self) -> str:
+        """PSNR on the luma."""
+        return "psnr_y"
+
+    @property
+    def border(self) -> int:
+        """As many pixels as the scale."""
+        return self.scale
+
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name, shrunk; targets have one channel where the file is gray.
 
         Raises ImageError for an empty folder, a file that cannot be read or is too small to score.
         """
-        for path in _originals(folder):
+        for path in originals(folder):
             target = _target(path, scale=self.scale)
             rgb = repeat(target, "1 1 h w -> 1 3 h w") if target.shape[1] == 1 else target
             degraded = resize(rgb, scale=Fraction(1, self.scale), round_to_uint8=True)
@@ -93,7 +103,7 @@ class ClassicalSR:
 
         Raises ValueError when it has NaN, another size than the target or no colours for a colour target.
         """
-        return _score(restored, target, border=self.scale)
+        return score_image(restored, target, border=self.border)
 
 
 @dataclass(frozen=True)
@@ -114,16 +124,26 @@ class LumaSR:
         """Name and version, as reports carry it."""
         return f"luma-sr-x{self.scale} v1"
 
+    @property
+    def headline(self) -> str:
+        """PSNR on the luma."""
+        return "psnr_y"
+
+    @property
+    def border(self) -> int:
+        """As many pixels as the scale."""
+        return self.scale
+
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's lumas by name, shrunk; errors as those of ClassicalSR."""
-        for path in _originals(folder):
+        for path in originals(folder):
             colour = _target(path, scale=self.scale)
             target = colour if colour.shape[1] == 1 else round_to_8bit(luma(colour))
             yield Pair(path.name, resize(target, scale=Fraction(1, self.scale)), target)
 
     def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
         """The scores of one restored luma; those on RGB are the same."""
-        return _score(restored, target, border=self.scale)
+        return score_image(restored, target, border=self.border)
 
 
 def bicubic(scale: int) -> Restore:
@@ -148,7 +168,8 @@ def _check_scale(scale: int) -> None:
         raise ValueError(f"scale {scale} must be at least 2 for super-resolution")
 
 
-def _originals(folder: Path) -> list[Path]:
+def originals(folder: Path) -> list[Path]:
+    """The images of a folder by name; raises ImageError when there are none."""
     paths = list_images(folder)
     if not paths:
         raise ImageError(f"{folder}: the folder holds no images")
@@ -164,25 +185,3 @@ def _target(path: Path, *, scale: int) -> Float[Tensor, "1 c h w"]:
         rule = f"at x{scale} at least {smallest} each way are scored, after cropping to a multiple of {scale}"
         raise ImageError(f"{path}: {width} x {height} pixels; {rule}")
     return crop_to_multiple(image, multiple=scale)
-
-
-def _score(restored: Tensor, target: Tensor, *, border: int) -> Scores:
-    _check_shape(restored, target)
-    result, truth = (round_to_8bit(image.cpu().double()) for image in (restored, target))
-    if truth.shape[1] == 1:
-        result_y, truth_y = reduce(result, "b c h w -> b 1 h w", "mean"), truth
-        truth = repeat(truth, "b 1 h w -> b c h w", c=result.shape[1])
-    else:
-        result_y, truth_y = luma(result), luma(truth)
-    return Scores(
-        psnr_y=psnr(result_y, truth_y, border=border).item(),
-        ssim_y=ssim(result_y, truth_y, border=border).item(),
-        psnr_rgb=psnr(result, truth, border=border).item(),
-        ssim_rgb=ssim(result, truth, border=border).item(),
-    )
-
-
-def _check_shape(restored: Tensor, target: Tensor) -> None:
-    same_size = restored.ndim == 4 and restored.shape[-2:] == target.shape[-2:]
-    if not same_size or len(restored) != len(target) or restored.shape[1] not in (target.shape[1], 3):
-        raise ValueError(f"restored shape {tuple(restored.shape)} must be {tuple(target.shape)}")

@@ -1,0 +1,94 @@
+"""The scores of one restored image, and the form in which two images are compared."""
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import NamedTuple
+
+from einops import reduce, repeat
+from jaxtyping import Float
+from torch import Tensor
+
+from hfmoe.image.colour import luma
+from hfmoe.image.crop import crop_border
+from hfmoe.image.depth import round_to_8bit
+from hfmoe.metrics.psnr import psnr
+from hfmoe.metrics.ssim import ssim
+
+
+@dataclass(frozen=True)
+class Scores:
+    """PSNR in dB and SSIM, on the luma and on all channels; distances that need weights may be absent."""
+
+    psnr_y: float
+    ssim_y: float
+    psnr_rgb: float
+    ssim_rgb: float
+    lpips: float | None = None
+    dists: float | None = None
+
+    def present(self) -> dict[str, float]:
+        """The scores that there are, by name."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+
+METRICS = tuple(field.name for field in fields(Scores))
+LOWER_IS_BETTER = ("lpips", "dists")
+
+
+class Comparable(NamedTuple):
+    """A result and its truth as 8-bit levels in [0, 1] (float64), with equally many channels, no border."""
+
+    result: Float[Tensor, "1 c h w"]
+    truth: Float[Tensor, "1 c h w"]
+
+
+def comparable(
+    restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"], *, border: int
+) -> Comparable:
+    """Both images clamped and rounded to 8 bits, without `border` pixels on each side.
+
+    Raises ValueError when the restored image has NaN, another size, or no colours for a colour target.
+    """
+    check_shape(restored, target)
+    result, truth = (
+        crop_border(round_to_8bit(image.cpu().double()), border=border) for image in (restored, target)
+    )
+    if truth.shape[1] == 1:
+        truth = repeat(truth, "b 1 h w -> b c h w", c=result.shape[1])
+    return Comparable(result, truth)
+
+
+def score_image(
+    restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"], *, border: int
+) -> Scores:
+    """PSNR and SSIM of one restored image; errors as those of `comparable`.
+
+    Y is BT.601's luma; for a gray target it is the target itself and the mean of the restored channels.
+    """
+    result, truth = comparable(restored, target, border=border)
+    if target.shape[1] == 1:
+        result_y, truth_y = (reduce(image, "b c h w -> b 1 h w", "mean") for image in (result, truth))
+    else:
+        result_y, truth_y = luma(result), luma(truth)
+    return Scores(
+        psnr_y=psnr(result_y, truth_y).item(),
+        ssim_y=ssim(result_y, truth_y).item(),
+        psnr_rgb=psnr(result, truth).item(),
+        ssim_rgb=ssim(result, truth).item(),
+    )
+
+
+def mean_scores(scores: list[Scores]) -> Scores:
+    """The plain mean of each score; absent where one image lacks it."""
+    means: list[float | None] = []
+    for name in METRICS:
+        values = [getattr(each, name) for each in scores]
+        means.append(None if None in values else math.fsum(values) / len(values))
+    return Scores(*means)  # pyright: ignore[reportArgumentType]
+
+
+def check_shape(restored: Tensor, target: Tensor) -> None:
+    """ValueError unless the restored image can be compared with the target."""
+    same_size = restored.ndim == 4 and restored.shape[-2:] == target.shape[-2:]
+    if not same_size or len(restored) != len(target) or restored.shape[1] not in (target.shape[1], 3):
+        raise ValueError(f"restored shape {tuple(restored.shape)} must be {tuple(target.shape)}")
