@@ -269,6 +269,49 @@ def info(model: str, /, *, size: str = "256x256", json: Path | None = None) -> N
 
 
 @app.command
+def inspect(
+    model: str,
+    source: Annotated[Path, Parameter(name="IMAGE")],
+    /,
+    *,
+    output: Path | None = None,
+    truth: Path | None = None,
+    degrade: Annotated[bool, Parameter(negative="")] = False,
+    sigma: float = 25,
+    quality: int = 10,
+    effort: float = 0.5,
+) -> None:
+    """Show what a model does with an image: bands, experts, gates, filters, receptive field, sharpness.
+
+    Of a folder, how the mixtures use their experts over all its images, as a table.
+
+    Parameters
+    ----------
+    model
+        A model that ships, a weights file, or a preset, which is then untrained.
+    source
+        An image file or a folder of them.
+    output
+        Folder for the pictures, <image>-inspection by default; for a folder's routing.json.
+    truth
+        What the image should become: adds the energy of the result over the truth's by frequency.
+    degrade
+        The image is a truth: degrade it first, by the protocol of the model's task.
+    sigma
+        Noise that --degrade adds for a denoiser, in 8-bit levels.
+    quality
+        JPEG quality of --degrade for a deblocker.
+    effort
+        0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
+    """
+    reuse_memory()
+    from hfmoe.cli.inspecting import Look, Settings
+    from hfmoe.cli.inspecting import inspect as look_into
+
+    look_into(Look(model, source, output, truth, degrade, effort, Settings(sigma, quality)))
+
+
+@app.command
 def models() -> None:
     """List the models that ship with the package."""
     from hfmoe.cli.describing import show_models

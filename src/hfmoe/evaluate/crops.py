@@ -25,6 +25,7 @@ class Crop(NamedTuple):
     target: Float[Tensor, "c h w"]
     restored: Float[Tensor, "c h w"]
     baseline: Float[Tensor, "c h w"]
+    baseline_name: str
     mean_square: float
 
 
@@ -49,7 +50,7 @@ def worst_crop(pair: Pair, restored: Float[Tensor, "1 c H W"], *, side: int, bor
     baseline = unrestored(pair)[0]
     channels = max(len(whole), len(target))
     parts = (_channels(image[place], channels) for image in (target, whole, baseline))
-    return Crop(pair.name, top, left, *parts, mean_square=float(means.max()))
+    return Crop(pair.name, top, left, *parts, baseline_name(pair), float(means.max()))
 
 
 def unrestored(pair: Pair) -> Float[Tensor, "1 c H W"]:
@@ -57,6 +58,11 @@ def unrestored(pair: Pair) -> Float[Tensor, "1 c H W"]:
     size = (pair.target.shape[-2], pair.target.shape[-1])
     same = pair.degraded.shape[-2:] == size
     return pair.degraded if same else resize(pair.degraded, size=size)
+
+
+def baseline_name(pair: Pair) -> str:
+    """What the unrestored image is called: "bicubic" where it had to be enlarged, else "input"."""
+    return "input" if pair.degraded.shape[-2:] == pair.target.shape[-2:] else "bicubic"
 
 
 def decibels(mean_square: float) -> float:

@@ -51,15 +51,16 @@ def show_image(axes: "Axes", image: Float[Tensor, "c h w"], title: str) -> None:
 
 
 def show_map(
-    axes: "Axes", values: Float[Tensor, "h w"], title: str, *, low: float, high: float, label: str
+    axes: "Axes", values: Float[Tensor, "h w"], title: str, *, low: float, high: float, label: str = ""
 ) -> None:
-    """Draw a map of numbers with the bar that tells their scale."""
+    """Draw a map of numbers, with the bar that tells their scale where it has a label."""
     shown: Any = axes.imshow(
         values.detach().cpu().numpy(), cmap="inferno", vmin=low, vmax=high, interpolation="nearest"
     )
     bare(axes, title)
-    owner: Any = axes.figure
-    owner.colorbar(shown, ax=axes, shrink=0.8, label=label)
+    if label:
+        owner: Any = axes.figure
+        owner.colorbar(shown, ax=axes, shrink=0.8, label=label)
 
 
 def bare(axes: "Axes", title: str) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.evaluate.crops import Crop, decibels, error_map, unrestored, worst_crop
+from hfmoe.evaluate.crops import Crop, baseline_name, decibels, error_map, unrestored, worst_crop
 from hfmoe.evaluate.figure import new_figure, save_figure, show_image, show_map
 from hfmoe.evaluate.protocol import Pair
 
@@ -46,16 +46,18 @@ class Album:
 
 
 def draw_errors(pair: Pair, restored: Float[Tensor, "1 c h w"], path: Path, *, model: str) -> None:
-    """Target, error of the baseline and error of the result, on the same scale."""
+    """Target and result, and below the errors of baseline and result on the same scale."""
     height, width = pair.target.shape[-2:]
-    figure = new_figure(width=15, height=max(3.0, 4.2 * height / width + 0.9))
-    axes = figure.subplots(1, 3)
-    label = f"error in 8-bit levels, {ERROR_LEVELS} or more is white"
-    show_image(axes[0], pair.target[0], f"{pair.name}: target")
-    for place, name, image in ((1, _baseline(pair), unrestored(pair)), (2, model, restored)):
+    figure = new_figure(width=11, height=max(4.0, 10 * height / width + 0.9))
+    axes = figure.subplots(2, 2)
+    show_image(axes[0, 0], pair.target[0], f"{pair.name}: target")
+    show_image(axes[0, 1], restored[0], model)
+    for place, name, image in ((0, baseline_name(pair), unrestored(pair)), (1, model, restored)):
         errors = error_map(image[0], pair.target[0])
-        title = f"{name}: error, root mean square {errors.square().mean().sqrt():.1f}"
-        show_map(axes[place], errors, title, low=0, high=ERROR_LEVELS, label=label)
+        title = f"{name}: error, root mean square {errors.square().mean().sqrt():.1f} levels"
+        show_map(axes[1, place], errors, title, low=0, high=ERROR_LEVELS)
+    label = f"error in 8-bit levels; {ERROR_LEVELS} or more is brightest"
+    figure.colorbar(axes[1, 1].images[0], ax=axes[1, :], location="bottom", shrink=0.5, label=label)
     save_figure(figure, path)
 
 
@@ -69,11 +71,7 @@ def draw_crops(crops: list[Crop], path: Path, *, model: str) -> None:
         show_image(axes[0], crop.target, f"{crop.name}\ntarget, at row {crop.top}, column {crop.left}")
         show_image(axes[1], crop.restored, f"{model}\n{decibels(crop.mean_square):.2f} dB here")
         plain = float((error_map(crop.baseline, crop.target) / 255).square().mean())
-        show_image(axes[2], crop.baseline, f"without a network\n{decibels(plain):.2f} dB here")
+        show_image(axes[2], crop.baseline, f"{crop.baseline_name}\n{decibels(plain):.2f} dB here")
         errors = error_map(crop.restored, crop.target)
         show_map(axes[3], errors, f"error of {model}", low=0, high=ERROR_LEVELS, label=label)
     save_figure(figure, path)
-
-
-def _baseline(pair: Pair) -> str:
-    return "input" if pair.degraded.shape[-2:] == pair.target.shape[-2:] else "bicubic"
