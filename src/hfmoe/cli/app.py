@@ -312,6 +312,53 @@ def inspect(
 
 
 @app.command
+def bench(
+    model: str,
+    /,
+    *,
+    sizes: str = "128,256,512",
+    efforts: str = "0.5",
+    forms: str = "eager",
+    threads: int | None = None,
+    rounds: int = 15,
+    seconds: float = 20,
+    memory: bool = True,
+    image: Path | None = None,
+    json: Path | None = None,
+) -> None:
+    """Measure time, throughput, memory and multiply-adds by input size, effort and form, and how they grow.
+
+    Parameters
+    ----------
+    model
+        A model that ships, a weights file, or a preset, which is then untrained.
+    sizes
+        Sides of square inputs in pixels, with commas between.
+    efforts
+        Efforts in [0, 1], with commas between.
+    forms
+        eager, compiled, exported forms, with commas between, or all.
+    threads
+        Threads of a run; torch's own choice by default.
+    rounds
+        Times that each case is run, in turn with the others of its size.
+    seconds
+        A case that takes longer is run fewer times, at least three.
+    memory
+        Measure peak memory too, each case in a fresh process.
+    image
+        A photo to run on, cut or mirrored to each size; drawn noise by default.
+    json
+        Also write all figures to this file.
+    """
+    from hfmoe.cli.benching import parse_plan, run_bench
+
+    settings = {"rounds": rounds, "seconds": seconds, "memory": memory, "photo": image}
+    plan = parse_plan(model, sizes=sizes, efforts=efforts, forms=forms, threads=threads, **settings)
+    run_bench(plan, file=json)
+
+
+@app.command
 def models() -> None:
     """List the models that ship with the package."""
     from hfmoe.cli.describing import show_models

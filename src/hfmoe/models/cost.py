@@ -1,5 +1,6 @@
 """What a configuration costs: parameters and multiply-adds."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -85,13 +86,24 @@ def flops_of_addmm(x: torch.Size, a: torch.Size, b: torch.Size, **_: object) -> 
     return 2 * a[0] * a[1] * b[1]
 
 
-def multiply_adds(config: HFMoEConfig, height: int, width: int) -> MultiplyAdds:
+class Work(NamedTuple):
+    """Multiply-adds of all but the mixtures, and of each mixture if its heaviest expert ran everywhere."""
+
+    common: int
+    heaviest: tuple[int, ...]
+
+    def at(self, costs: Sequence[float]) -> int:
+        """Multiply-adds when each mixture costs this share of its heaviest expert, in forward order."""
+        pairs = zip(costs, self.heaviest, strict=True)
+        return round(self.common + sum(cost * heaviest for cost, heaviest in pairs))
+
+
+def count_work(config: HFMoEConfig, height: int, width: int) -> Work:
     """Multiply-adds of the folded network for a (1, channels, height, width) input.
 
     Convolutions (the bilinear base is one), matrix products, attention, dynamic filters and experts
     count; elementwise operations do not.
     """
-    costs = [shares(layer) for layer in built(config).modules() if isinstance(layer, MoEFFN)]
     with torch.device("meta"):
         network = HFMoE(config)
         image = torch.zeros(1, config.channels, height, width)
@@ -106,8 +118,11 @@ def multiply_adds(config: HFMoEConfig, height: int, width: int) -> MultiplyAdds:
     multiple = config.size_multiple
     pixels = (height + -height % multiple) * (width + -width % multiple) // config.folding**2
     filters = pixels * config.dynamic_width * config.dynamic_kernel**2 if config.dynamic_filter else 0
-    common = counter.get_total_flops() // 2 + filters
-    heaviest = [tally.heaviest for tally in tallies]
-    most = sum(cost.most * each for cost, each in zip(costs, heaviest, strict=True))
-    expected = sum(cost.expected * each for cost, each in zip(costs, heaviest, strict=True))
-    return MultiplyAdds(round(common + most), round(common + expected))
+    return Work(counter.get_total_flops() // 2 + filters, tuple(tally.heaviest for tally in tallies))
+
+
+def multiply_adds(config: HFMoEConfig, height: int, width: int) -> MultiplyAdds:
+    """Multiply-adds of one image with the heaviest experts, and with loads that follow the cost prior."""
+    costs = [shares(layer) for layer in built(config).modules() if isinstance(layer, MoEFFN)]
+    work = count_work(config, height, width)
+    return MultiplyAdds(work.at([cost.most for cost in costs]), work.at([cost.expected for cost in costs]))

@@ -1,0 +1,123 @@
+"""The work of `hfmoe bench`: what a model costs by form, size and effort, as a table and as JSON."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from hfmoe.bench.forms import FORMS
+from hfmoe.bench.report import Benchmark, Plan, bench
+from hfmoe.bench.timing import LEAST_RUNS
+from hfmoe.cli.errors import UsageError
+from hfmoe.cli.reports import check_report, write_report
+from hfmoe.infer.measure import describe
+from hfmoe.infer.memory import free_bytes
+
+Value = TypeVar("Value")
+LARGEST_SIDE = 8192
+
+
+def parse_plan(
+    model: str,
+    *,
+    sizes: str,
+    efforts: str,
+    forms: str,
+    threads: int | None,
+    rounds: int,
+    seconds: float,
+    memory: bool,
+    photo: Path | None,
+) -> Plan:
+    """The plan that the command line describes. Raises UsageError naming what is wrong."""
+    sides = _list("--sizes", sizes, int, lambda side: 1 <= side <= LARGEST_SIDE, f"from 1 to {LARGEST_SIDE}")
+    dial = _list("--efforts", efforts, float, lambda effort: 0 <= effort <= 1, "in [0, 1]")
+    named = tuple(FORMS) if forms == "all" else tuple(forms.split(","))
+    unknown = [form for form in named if form not in FORMS]
+    if unknown:
+        raise UsageError(f"--forms {unknown[0]!r} must be all or some of {', '.join(FORMS)}")
+    count = torch.get_num_threads() if threads is None else threads
+    if count < 1:
+        raise UsageError(f"--threads {count} must be at least 1")
+    if rounds < LEAST_RUNS or not seconds > 0:
+        raise UsageError(f"--rounds {rounds} must be at least {LEAST_RUNS}, --seconds {seconds} above 0")
+    if photo is not None and not photo.is_file():
+        raise UsageError(f"--image {photo}: no such file")
+    return Plan(
+        model, sides, dial, named, count, rounds, seconds, memory, None if photo is None else str(photo)
+    )
+
+
+def run_bench(plan: Plan, *, file: Path | None) -> None:
+    """Measure, print the tables, write the JSON."""
+    if file is not None:
+        check_report(file)
+    config = describe(plan.model).config
+    with Console(stderr=True).status(f"measuring {plan.model}") as status:
+        found = bench(
+            plan,
+            config,
+            free=free_bytes(torch.device("cpu")),
+            on_step=lambda step: status.update(f"measuring {plan.model}: {step}"),
+        )
+    show(found)
+    if file is not None:
+        write_report(file, json.dumps(found.to_dict(), indent=2, allow_nan=False))
+
+
+def show(found: Benchmark) -> None:
+    """Print what was measured, how it grows, where, and what was left out."""
+    console = Console()
+    console.print(_table(found))
+    for each in found.growth:
+        memory = "" if each.memory is None else f"; memory b = {each.memory.b:.3f} +- {each.memory.error:.3f}"
+        console.print(
+            f"{each.form}, effort {each.effort:g}: time = a * pixels^b with b = {each.time.b:.3f} +- "
+            f"{each.time.error:.3f} (steepest step {each.time.steepest:.3f}){memory}",
+            soft_wrap=True,
+        )
+    for reason in found.skipped:
+        console.print(f"left out: {reason}", soft_wrap=True)
+    console.print(f"input: {found.input}; a timing itself costs {found.overhead_us:.1f} us", soft_wrap=True)
+    console.print(found.machine.line(), soft_wrap=True)
+
+
+def _table(found: Benchmark) -> Table:
+    table = Table(title=f"{found.model}: medians, quartiles in brackets")
+    table.add_column("input")
+    table.add_column("form")
+    for column in ("effort", "ms", "MP/s", "ratio", "peak MiB", "G mult-adds", "ready s", "runs"):
+        table.add_column(column, justify="right")
+    for row in found.rows:
+        low, median, high = row.milliseconds
+        ratio = "" if row.ratio is None else "{1:.2f} [{0:.2f} {2:.2f}]".format(*row.ratio)
+        table.add_row(
+            f"{row.case.height} x {row.case.width}",
+            row.case.form,
+            f"{row.case.effort:g}",
+            f"{median:.1f} [{low:.1f} {high:.1f}]",
+            f"{row.megapixels_per_second:.2f}",
+            ratio,
+            "" if row.peak_mib is None else f"{row.peak_mib:.0f}",
+            f"{row.multiply_adds / 1e9:.2f}",
+            f"{row.ready_s:.1f}",
+            str(row.runs),
+        )
+    return table
+
+
+def _list(
+    option: str, text: str, kind: Callable[[str], Value], fits: Callable[[Value], bool], rule: str
+) -> tuple[Value, ...]:
+    try:
+        values = tuple(kind(part) for part in text.split(","))
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r} must be numbers with commas between") from error
+    for value in values:
+        if not fits(value):
+            raise UsageError(f"{option} {value} must be {rule}")
+    return tuple(dict.fromkeys(values))
