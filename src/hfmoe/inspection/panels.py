@@ -110,7 +110,12 @@ def draw_field(figure: "FigureBase", field: Float[Tensor, "s s"], *, squares: in
     relative = (field / field.max().clamp_min(1e-30)).clamp_min(10.0**-FIELD_DECADES).log10()
     label = "log10 of |gradient| over its maximum"
     show_map(
-        image, relative, "the part above a tenth of a thousandth", low=-FIELD_DECADES, high=0, label=label
+        image,
+        relative,
+        "gradient, down to 1 / 10 000 of its maximum",
+        low=-FIELD_DECADES,
+        high=0,
+        label=label,
     )
     seen = relative.gt(-FIELD_DECADES).nonzero()
     reach = int((seen - middle).abs().max()) + 3 if len(seen) else middle
