@@ -34,9 +34,9 @@ def degraded(protocol, folder):
 
 
 def test_noise_does_not_depend_on_the_files_name_or_order(folder):
-    before = degraded(Denoise(25), folder)
+    before = degraded(Denoise(25.0), folder)
     shutil.move(folder / "b.png", folder / "0.png")
-    after = degraded(Denoise(25), folder)
+    after = degraded(Denoise(25.0), folder)
     assert torch.equal(before["b.png"], after["0.png"])
     assert torch.equal(before["a.png"], after["a.png"])
 
@@ -68,19 +68,19 @@ def test_noise_is_white_of_unit_deviation_and_differs_by_image_and_seed():
 
 
 def test_noise_is_neither_clamped_nor_rounded_and_scores_what_sigma_says(folder):
-    noisy = degraded(Denoise(50), folder)["b.png"]
+    noisy = degraded(Denoise(50.0), folder)["b.png"]
     assert noisy.min() < 0
     assert noisy.max() > 1
     assert (noisy * 255 - (noisy * 255).round()).abs().max() > 0.3
     gray = torch.full((1, 64, 64), 128 / 255)
     write_picture(folder / "b.png", Picture(gray))
     (folder / "a.png").unlink()
-    mean = evaluate(as_given, folder, protocol=Denoise(10, channels=1)).mean()
+    mean = evaluate(as_given, folder, protocol=Denoise(10.0, channels=1)).mean()
     assert mean.psnr_y == pytest.approx(20 * math.log10(255 / 10), abs=0.15)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("protocol", [Denoise(25), Deblock(40)])
+@pytest.mark.parametrize("protocol", [Denoise(25.0), Deblock(40)])
 def test_gray_and_colour_protocols_give_images_of_their_channels(folder, protocol, channels):
     for pair in replace(protocol, channels=channels).pairs(folder):
         assert pair.degraded.shape == pair.target.shape == (1, channels, 64, 80)
@@ -105,7 +105,7 @@ def test_gray_jpeg_of_a_block_is_what_its_quantisation_table_says():
 
 
 def test_protocols_score_a_perfect_result_as_infinity(folder):
-    for protocol in (Denoise(25), Deblock(10)):
+    for protocol in (Denoise(25.0), Deblock(10)):
         assert isinstance(protocol, EvaluationProtocol)
         targets = {pair.degraded.sum().item(): pair.target for pair in protocol.pairs(folder)}
         report = evaluate(lambda x, t=targets: t[x.sum().item()], folder, protocol=protocol)
@@ -155,9 +155,9 @@ def test_pairs_of_a_larger_scale_lose_a_border(tmp_path):
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
-        (lambda: Denoise(0), "sigma 0"),
+        (lambda: Denoise(0.0), "sigma 0"),
         (lambda: Denoise(math.nan), "sigma nan"),
-        (lambda: Denoise(25, channels=2), "channels 2"),
+        (lambda: Denoise(25.0, channels=2), "channels 2"),
         (lambda: Deblock(0), "quality 0"),
         (lambda: Deblock(101), "quality 101"),
         (lambda: Paired(scale=0), "scale 0"),
@@ -172,7 +172,7 @@ def test_settings_out_of_range_are_named(make, rule):
 
 def test_an_image_too_small_to_score_is_named(tmp_path):
     write_picture(tmp_path / "dot.png", Picture(torch.rand(3, 1, 1)))
-    for protocol in (Denoise(25), Deblock(10)):
+    for protocol in (Denoise(25.0), Deblock(10)):
         with pytest.raises(ImageError, match=r"dot\.png: 1 x 1 pixels; at least 11"):
             list(protocol.pairs(tmp_path))
 

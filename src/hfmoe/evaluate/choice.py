@@ -16,7 +16,7 @@ NAMES = (*SUPER_RESOLUTION, *SYNTHETIC, "paired")
 class Settings:
     """What protocols may be told: noise level, JPEG quality, where the targets of real pairs are."""
 
-    sigma: float = 25
+    sigma: float = 25.0
     quality: int = 10
     targets: Path | None = None
     suffixes: tuple[str, str] = ("_real", "_mean")

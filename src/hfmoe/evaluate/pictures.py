@@ -10,7 +10,7 @@ from hfmoe.evaluate.crops import Crop, baseline_name, decibels, error_map, unres
 from hfmoe.evaluate.figure import new_figure, save_figure, show_image, show_map
 from hfmoe.evaluate.protocol import Pair
 
-ERROR_LEVELS = 32
+ERROR_LEVELS = 32.0
 """White of every error map, in 8-bit levels: maps of all images and models can be laid side by side."""
 
 SIDE = 96
@@ -48,30 +48,30 @@ class Album:
 def draw_errors(pair: Pair, restored: Float[Tensor, "1 c h w"], path: Path, *, model: str) -> None:
     """Target and result, and below the errors of baseline and result on the same scale."""
     height, width = pair.target.shape[-2:]
-    figure = new_figure(width=11, height=max(4.0, 10 * height / width + 0.9))
+    figure = new_figure(width=11.0, height=max(4.0, 10 * height / width + 0.9))
     axes = figure.subplots(2, 2)
     show_image(axes[0, 0], pair.target[0], f"{pair.name}: target")
     show_image(axes[0, 1], restored[0], model)
     for place, name, image in ((0, baseline_name(pair), unrestored(pair)), (1, model, restored)):
         errors = error_map(image[0], pair.target[0])
         title = f"{name}: error, root mean square {errors.square().mean().sqrt():.1f} levels"
-        show_map(axes[1, place], errors, title, low=0, high=ERROR_LEVELS)
-    label = f"error in 8-bit levels; {ERROR_LEVELS} or more is brightest"
+        show_map(axes[1, place], errors, title, low=0.0, high=ERROR_LEVELS)
+    label = f"error in 8-bit levels; {ERROR_LEVELS:g} or more is brightest"
     figure.colorbar(axes[1, 1].images[0], ax=axes[1, :], location="bottom", shrink=0.5, label=label)
     save_figure(figure, path)
 
 
 def draw_crops(crops: list[Crop], path: Path, *, model: str) -> None:
     """A row for each crop: target, result, baseline, error map."""
-    figure = new_figure(width=13, height=3.1 * len(crops) + 0.5)
+    figure = new_figure(width=13.0, height=3.1 * len(crops) + 0.5)
     figure.suptitle(f"Where {model} is farthest from the target: the worst {SIDE} x {SIDE} of each image")
     rows = figure.subplots(len(crops), 4, squeeze=False)
-    label = f"8-bit levels, 0 to {ERROR_LEVELS}"
+    label = f"8-bit levels, 0 to {ERROR_LEVELS:g}"
     for axes, crop in zip(rows, crops, strict=True):
         show_image(axes[0], crop.target, f"{crop.name}\ntarget, at row {crop.top}, column {crop.left}")
         show_image(axes[1], crop.restored, f"{model}\n{decibels(crop.mean_square):.2f} dB here")
         plain = float((error_map(crop.baseline, crop.target) / 255).square().mean())
         show_image(axes[2], crop.baseline, f"{crop.baseline_name}\n{decibels(plain):.2f} dB here")
         errors = error_map(crop.restored, crop.target)
-        show_map(axes[3], errors, f"error of {model}", low=0, high=ERROR_LEVELS, label=label)
+        show_map(axes[3], errors, f"error of {model}", low=0.0, high=ERROR_LEVELS, label=label)
     save_figure(figure, path)

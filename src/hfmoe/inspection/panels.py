@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 COLOURS = ("#4477aa", "#eecc33", "#cc3344", "#882299")
 """Of experts, cheapest first: cool to hot."""
 
-FIELD_DECADES = 4
+FIELD_DECADES = 4.0
 """Powers of ten below its maximum that a receptive field is drawn over."""
 
 
@@ -114,7 +114,7 @@ def draw_field(figure: "FigureBase", field: Float[Tensor, "s s"], *, squares: in
         relative,
         "gradient, down to 1 / 10 000 of its maximum",
         low=-FIELD_DECADES,
-        high=0,
+        high=0.0,
         label=label,
     )
     seen = relative.gt(-FIELD_DECADES).nonzero()
@@ -150,7 +150,9 @@ def draw_spectrum(figure: "FigureBase", ratios: dict[str, Float[Tensor, " n"]], 
         axes.axvline(0.5 / scale, color="gray", linestyle=":")
         axes.text(0.5 / scale + 0.004, 1.6, "finest of the input", fontsize=9, color="gray")
     axes.set_yscale("log")
-    floor = min(0.5, *(float(ratio[torch.isfinite(ratio) & (ratio > 0)].min()) for ratio in ratios.values()))
+    drawn = torch.cat(list(ratios.values()))
+    drawn = drawn[torch.isfinite(drawn) & (drawn > 0)]
+    floor = min(0.5, float(drawn.min())) if len(drawn) else 0.5
     axes.set_ylim(max(floor * 0.8, 1e-4), 3)
     axes.set_xlim(0, 0.5)
     axes.set_xlabel("radial frequency in cycles a pixel of the result")

@@ -38,7 +38,7 @@ def radial_spectrum(image: Float[Tensor, "c h w"], *, bins: int = BINS) -> Spect
 
 
 def energy_ratio(
-    image: Float[Tensor, "c h w"], truth: Float[Tensor, "c h w"], *, bins: int = BINS
+    image: Float[Tensor, "c h w"], truth: Float[Tensor, "d H W"], *, bins: int = BINS
 ) -> Float[Tensor, " n"]:
     """Energy of an image over its truth's by frequency: 1 is as sharp, above 1 sharper than the truth.
 
