@@ -42,7 +42,7 @@ def test_errors_are_in_levels_of_8_bits():
 
 def test_decibels_are_psnr():
     assert decibels(0.01) == pytest.approx(20)
-    assert decibels(0) == float("inf")
+    assert decibels(0.0) == float("inf")
 
 
 @pytest.mark.parametrize("side", [8, 40, 130])

@@ -7,6 +7,7 @@ the peak of a fresh process is the peak of what it ran.
 import json
 import os
 import resource
+import statistics
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.measure import describe
 from hfmoe.models.weights import Loaded
 
-REST_ROUNDS = 200
+IDLE_RUNS = 1000
 
 
 @dataclass(frozen=True)
@@ -66,12 +67,12 @@ def measure_times(job: Job) -> dict[str, Any]:
     runs = {case: (lambda case=case: made[case](images[case])) for case in job.cases}
     first = [seconds_of(run) for run in runs.values()]
     found = interleave(runs, rounds=job.rounds, budget=job.budget)
-    idle = interleave({0: lambda: None}, rounds=REST_ROUNDS, budget=1.0)[0].runs()
+    idle = [seconds_of(lambda: None) for _ in range(IDLE_RUNS)]
     return {
         "seconds": [found[case].seconds for case in job.cases],
         "ready": [a + b for a, b in zip(ready, first, strict=True)],
         "expert_costs": [_expert_costs(loaded, images[case], case.effort) for case in job.cases],
-        "overhead": sorted(idle)[len(idle) // 2],
+        "overhead": statistics.median(idle),
     }
 
 

@@ -95,13 +95,17 @@ def _run(
 ) -> Report:
     with Console(stderr=True).status(f"{model} on {task.folder}") as status:
         return evaluate(
-            ensemble(contender.restore) if task.ensemble else contender.restore,
+            _eightfold(contender.restore) if task.ensemble else contender.restore,
             task.folder,
             protocol=protocol,
             judges=judges,
             on_image=lambda image: status.update(f"{model} on {task.folder}: {image.name}"),
             on_restored=on_restored,
         )
+
+
+def _eightfold(restore: Restore) -> Restore:
+    return lambda image: ensemble(lambda turned, _: restore(turned), image)
 
 
 def _contender(model: str, task: Task) -> Contender:

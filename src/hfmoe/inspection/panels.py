@@ -123,7 +123,7 @@ def draw_field(figure: "FigureBase", field: Float[Tensor, "s s"], *, squares: in
     image.set_ylim(middle + reach + 0.5, middle - reach - 0.5)
     for share, colour in ((0.5, "#66ccee"), (0.95, "#ffffff")):
         side = 2 * radius(field, at=(middle, middle), share=share) + 1
-        _outline(image, middle, side, colour, f"{share:.0%} of the gradient: {side} x {side}")
+        _outline(image, float(middle), side, colour, f"{share:.0%} of the gradient: {side} x {side}")
     _outline(image, middle - 0.5, window, "#22aa55", f"coarsest window: {window} x {window}")
     image.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, fontsize=9, facecolor="#888888")
     reaches = range(middle + 1)
