@@ -34,6 +34,8 @@ from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import describe
 from hfmoe.infer.restorer import make_restorer
+from hfmoe.models.config import HFMoEConfig
+from hfmoe.models.cost import count_work
 from hfmoe.models.folding import fold
 from hfmoe.models.weights import Loaded
 from hfmoe.nn.experts import MoEFFN
@@ -99,6 +101,7 @@ def routing(loaded: Loaded, image: Tensor, rounds: int) -> None:
     found = interleave({**runs, "all experts": run_all}, rounds=rounds, budget=BUDGET)
     loads = [part.load.tolist() for part in network(image).routing]
     report(f"loads at effort 0.5, cheap first: {loads}")
+    report(bound(loaded.config, *image.shape[-2:]))
     report("effort        whole ms   over heaviest          FFN ms   over heaviest")
     heavy = statistics.median(spent["1"])
     for name, seconds in found.items():
@@ -110,6 +113,18 @@ def routing(loaded: Loaded, image: Tensor, rounds: int) -> None:
     if dial is not None:
         report(f"the dial spans {dial.median:.2f}x [{dial.low:.2f} {dial.high:.2f}] end to end (aim: 1.3x)")
     report("aim of sparse routing (effort 0.5): FFN <= 0.70, whole <= 0.90 of the heaviest everywhere")
+
+
+def bound(config: HFMoEConfig, height: int, width: int) -> str:
+    """What the dial can span at most if time followed multiply-adds: arithmetic, not a measurement."""
+    work = count_work(config, height, width)
+    layers = len(work.heaviest)
+    heavy = work.at([1.0] * layers)
+    cheap = work.at([config.experts[0] / config.experts[-1]] * layers)
+    share = 1 - work.common / heavy
+    return (
+        f"mixtures are {share:.1%} of the multiply-adds at most; by them the dial spans {heavy / cheap:.3f}x"
+    )
 
 
 @contextmanager

@@ -28,7 +28,7 @@ def interleave(
     """Time every callable up to `rounds` times, in turn and in a new order each round.
 
     Each is called `warm_up` times first, the last of which tells how many runs fit into its `budget` of
-    seconds: at least 3, spread evenly over the rounds. Garbage of the runs is collected between rounds, not in them.
+    seconds: at least 3, spread evenly over the rounds. Garbage is collected between rounds, not in them.
     """
     if rounds < LEAST_RUNS or warm_up < 1:
         raise ValueError(f"rounds {rounds} must be at least {LEAST_RUNS}, warm_up {warm_up} at least 1")
