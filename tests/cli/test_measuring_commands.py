@@ -44,7 +44,7 @@ def test_two_models_are_compared_and_pictured(tiny_weights: Path, photos: Path, 
         pictures,
     ]
     assert run([str(part) for part in command]) == 0
-    assert "paired by image" in capsys.readouterr().out
+    assert "Wilcoxon" in capsys.readouterr().out
     facts = json.loads(out.read_text())
     assert facts["against"]["model"] == "bicubic"
     assert facts["differences"][0]["images"] == 2
@@ -89,6 +89,9 @@ def test_evaluate_says_which_setting_is_wrong(tiny_weights: Path, photos: Path, 
     assert "--suffixes 'x'" in fails([*start, "--suffixes", "x"], 2, capsys)
     assert "effort 7.0" in fails([*start, "--effort", 7], 1, capsys)
     assert "absent: no such weights" in fails([*start, "--lpips", tmp_path / "absent"], 1, capsys)
+    assert "input needs --protocol" in fails(["evaluate", "input", photos], 2, capsys)
+    assert "nano-x4 is of scale 4" in fails([*start, "--against", "nano-x4"], 2, capsys)
+    assert "a.png: is a file" in fails([*start, "--pictures", photos / "a.png"], 1, capsys)
     given = ["evaluate", "input", photos, "--protocol"]
     assert "sigma 0" in fails([*given, "gray-denoise", "--sigma", 0], 2, capsys)
     assert "quality 500" in fails([*given, "gray-jpeg", "--quality", 500], 2, capsys)

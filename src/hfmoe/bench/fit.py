@@ -17,7 +17,7 @@ class PowerFit(NamedTuple):
     steepest: float
 
 
-def fit_power(pixels: Sequence[float], costs: Sequence[float]) -> PowerFit:
+def fit_power(pixels: Sequence[int], costs: Sequence[float]) -> PowerFit:
     """Fit a power. Raises ValueError for fewer than two different sizes or values that are not above 0."""
     if len(set(pixels)) < 2 or len(pixels) != len(costs):
         raise ValueError(f"a fit needs costs at two sizes or more, not {len(set(pixels))}")

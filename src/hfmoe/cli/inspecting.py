@@ -1,10 +1,12 @@
 """The work of `hfmoe inspect`: pictures of what a network does with an image, its routing over a folder."""
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from einops import reduce, repeat
@@ -15,7 +17,7 @@ from torch import Tensor
 from hfmoe.cli.errors import UsageError
 from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol
-from hfmoe.image.files import ImageError, flatten, list_images, read_picture
+from hfmoe.image.files import IMAGE_SUFFIXES, ImageError, flatten, list_images, read_picture
 from hfmoe.infer.measure import describe
 from hfmoe.inspection.pages import inspect_image, write_pages
 from hfmoe.inspection.routing import RoutingReport, routing_report
@@ -56,6 +58,8 @@ def inspect(look: Look) -> None:
     if look.source.is_dir():
         _inspect_folder(look, loaded)
         return
+    if look.source.suffix.lower() not in IMAGE_SUFFIXES:
+        raise ImageError(f"{look.source}: suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
     given = _degraded(look, loaded) if look.degrade else _as_it_is(look, loaded)
     found = inspect_image(
         loaded.network.requires_grad_(False),
@@ -111,7 +115,9 @@ def _as_it_is(look: Look, loaded: Loaded) -> Given:
 def _degraded(look: Look, loaded: Loaded) -> Given:
     """The image degraded by the protocol of the model's task, and the image itself as truth."""
     protocol = _protocol(loaded, look)
-    pair = next(pair for pair in protocol.pairs(look.source.parent) if pair.name == look.source.name)
+    with TemporaryDirectory() as place:
+        shutil.copy(look.source, place)
+        (pair,) = protocol.pairs(Path(place))
     channels, scale = loaded.config.channels, loaded.config.scale
     image, truth = fitted(pair.degraded, channels), fitted(pair.target, channels)
     return Given(pair.name, middle(image), middle(truth, most=LARGEST_SIDE * scale))

@@ -14,7 +14,7 @@ from hfmoe.cli.reports import check_report, write_report
 from hfmoe.cli.restoring import open_model
 from hfmoe.evaluate.choice import NAMES, Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.compare import Comparison, compare
-from hfmoe.evaluate.pictures import Album
+from hfmoe.evaluate.pictures import Album, check_pictures
 from hfmoe.evaluate.protocol import EvaluationProtocol, Restore, bicubic
 from hfmoe.evaluate.report import Judge, Report, evaluate
 from hfmoe.evaluate.restoration import as_given
@@ -64,10 +64,12 @@ def score(task: Task) -> None:
     """Evaluate, print tables, write what was asked for."""
     if task.json is not None:
         check_report(task.json)
+    if task.pictures is not None:
+        check_pictures(task.pictures)
     judges = _judges(task)
     first = _contender(task.model, task)
     protocol = _protocol(first, task)
-    second = None if task.against is None else _contender(task.against, replace(task, scale=first.scale))
+    second = None if task.against is None else _rival(task.against, first, task)
     album = None if task.pictures is None else Album(task.pictures, task.model, border=protocol.border)
     report = _run(task.model, first, task, protocol, judges, on_restored=album and album.add)
     if album is not None:
@@ -112,6 +114,8 @@ def _contender(model: str, task: Task) -> Contender:
     if model == "input":
         if task.scale not in (None, 1):
             raise UsageError(f"input is the degraded image itself, of scale 1, not {task.scale}")
+        if task.protocol is None:
+            raise UsageError("input needs --protocol")
         return Contender(as_given, 1, "paired")
     if model == "bicubic":
         if task.scale is None:
@@ -120,6 +124,16 @@ def _contender(model: str, task: Task) -> Contender:
     restorer = open_model(model, scale=task.scale, device="auto")
     fitting = default_protocol(restorer.facts.task, scale=restorer.scale, channels=restorer.config.channels)
     return Contender(lambda image: restorer(image, effort=task.effort), restorer.scale, fitting)
+
+
+def _rival(model: str, first: Contender, task: Task) -> Contender:
+    """What is compared with the first: the same protocol judges both, so it must be of the same scale."""
+    if model in ("input", "bicubic"):
+        return _contender(model, replace(task, scale=first.scale, protocol=task.protocol or first.protocol))
+    rival = _contender(model, replace(task, scale=None))
+    if rival.scale != first.scale:
+        raise UsageError(f"--against {model} is of scale {rival.scale}, {task.model} of scale {first.scale}")
+    return rival
 
 
 def _protocol(contender: Contender, task: Task) -> EvaluationProtocol:

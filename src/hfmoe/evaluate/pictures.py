@@ -1,5 +1,6 @@
 """Pictures of an evaluation: the worst crops of a folder, and an error map of each image."""
 
+import errno
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -43,6 +44,13 @@ class Album:
     def finish(self) -> None:
         """Draw the worst squares."""
         draw_crops(self.crops, self.folder / "worst-crops.png", model=self.model)
+
+
+def check_pictures(folder: Path) -> None:
+    """Asked before the work: OSError naming the folder that cannot be one, ImportError without matplotlib."""
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(folder))
+    new_figure(width=1.0, height=1.0)
 
 
 def draw_errors(pair: Pair, restored: Float[Tensor, "1 c h w"], path: Path, *, model: str) -> None:
