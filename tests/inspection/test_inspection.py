@@ -193,6 +193,7 @@ def test_a_folders_report_has_every_mixture_and_survives_json():
         routing_report(network(), [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
@@ -214,6 +215,7 @@ def test_an_inspection_writes_the_documented_files(config, tmp_path):
     assert facts["receptive_field"]["50%"] <= facts["receptive_field"]["100%"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", [1, 16])
 def test_a_flat_or_tiny_truth_still_gives_a_picture(side, tmp_path):
     image, truth = torch.full((1, 3, side, side), 0.5), torch.full((1, 3, 2 * side, 2 * side), 0.5)
