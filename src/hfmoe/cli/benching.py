@@ -13,7 +13,7 @@ from hfmoe.bench.forms import FORMS
 from hfmoe.bench.report import Benchmark, Plan, bench
 from hfmoe.bench.timing import LEAST_RUNS
 from hfmoe.cli.errors import UsageError
-from hfmoe.cli.reports import check_report, write_report
+from hfmoe.cli.reports import check_report, tables, write_report
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
 
@@ -71,7 +71,7 @@ def run_bench(plan: Plan, *, file: Path | None) -> None:
 
 def show(found: Benchmark) -> None:
     """Print what was measured, how it grows, where, and what was left out."""
-    console = Console()
+    console = tables()
     console.print(_table(found))
     for each in found.growth:
         memory = "" if each.memory is None else f"; memory b = {each.memory.b:.3f} +- {each.memory.error:.3f}"

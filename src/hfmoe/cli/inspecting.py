@@ -10,11 +10,11 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from einops import reduce, repeat
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
 from hfmoe.cli.errors import UsageError
+from hfmoe.cli.reports import tables
 from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol
 from hfmoe.image.files import IMAGE_SUFFIXES, ImageError, flatten, list_images, read_picture
@@ -80,7 +80,7 @@ def _inspect_folder(look: Look, loaded: Loaded) -> None:
         raise UsageError(f"--output {look.output} is a file; a folder is needed")
     images = _all(look, loaded)
     report = routing_report(loaded.network.requires_grad_(False), images, effort=look.effort)
-    Console().print(_routing_table(report, f"{look.model} over {look.source.name}"))
+    tables().print(_routing_table(report, f"{look.model} over {look.source.name}"))
     if look.output is not None:
         look.output.mkdir(parents=True, exist_ok=True)
         path = look.output / "routing.json"

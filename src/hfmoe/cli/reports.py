@@ -1,8 +1,24 @@
 """Writing what a command found to a file that the user named."""
 
 import errno
+import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+WIDTH = 132
+"""Columns of a table that goes into a file or a pipe, where no terminal says how wide it is."""
+
+
+def tables() -> "Console":
+    """Where tables are printed: the terminal's width, or `WIDTH` where there is none."""
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH)
 
 
 def check_report(path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from torch import Tensor
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.cli.reports import check_report, write_report
+from hfmoe.cli.reports import check_report, tables, write_report
 from hfmoe.cli.restoring import open_model
 from hfmoe.evaluate.choice import NAMES, Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.compare import Comparison, compare
@@ -74,12 +74,12 @@ def score(task: Task) -> None:
     report = _run(task.model, first, task, protocol, judges, on_restored=album and album.add)
     if album is not None:
         album.finish()
-    Console().print(_table(report, task.model))
+    tables().print(_table(report, task.model))
     facts = {"model": task.model, "effort": task.effort, "ensemble": task.ensemble, **report.to_dict()}
     if second is not None and task.against is not None:
         other = _run(task.against, second, task, protocol, judges)
         compared = compare(report, other)
-        Console().print(_comparison_table(compared, task.model, task.against))
+        tables().print(_comparison_table(compared, task.model, task.against))
         facts["against"] = {"model": task.against, **other.to_dict()}
         facts["differences"] = [each.to_dict() for each in compared]
     if task.json is not None:

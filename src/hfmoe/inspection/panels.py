@@ -67,7 +67,7 @@ def draw_experts(
 
 
 def draw_gates(figure: "FigureBase", subject: Subject, seen: Trace) -> None:
-    """The router's certainty by window, and how far each band listens to the other."""
+    """The chosen expert's weight by window, and how far each band listens to the other."""
     figure.suptitle(
         "Gates: certainty of the chosen expert by window; how much each band takes from the other"
     )
