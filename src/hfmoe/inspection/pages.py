@@ -74,13 +74,16 @@ def inspect_image(
     scale, window = network.config.scale, network.config.size_multiple
     subject = Subject(name, image[0], window)
     bands = image_bands(network, image)
-    tall = min(max(image.shape[-2] / image.shape[-1], 0.3), 2.0) * WIDTH / 5 + 1.2
+    aspect = min(max(image.shape[-2] / image.shape[-1], 0.3), 2.0)
+    tall = aspect * WIDTH / 5 + 1.2
+    columns = max(3, len(seen.routing) + 1)
     costs = dict(zip(seen.routing, [part.costs.tolist() for part in mixtures(network)], strict=True))
     field = _field(network, image, FIELD_WINDOWS * window, effort=effort)
     panels = {
         "bands": Panel(tall, lambda figure: draw_bands(figure, subject, bands, seen)),
         "experts": Panel(
-            tall + 1.5, lambda figure: draw_experts(figure, subject, seen, costs, effort=effort)
+            aspect * WIDTH / columns + 1.8,
+            lambda figure: draw_experts(figure, subject, seen, costs, effort=effort),
         ),
         "gates": Panel(tall, lambda figure: draw_gates(figure, subject, seen)),
         "filters": Panel(tall, lambda figure: draw_filters(figure, subject, seen)),

@@ -118,7 +118,7 @@ def draw_field(figure: "FigureBase", field: Float[Tensor, "s s"], *, squares: in
         label=label,
     )
     seen = relative.gt(-FIELD_DECADES).nonzero()
-    reach = int((seen - middle).abs().max()) + 3 if len(seen) else middle
+    reach = min(middle, max(window // 2, int((seen - middle).abs().max())) + 3)
     image.set_xlim(middle - reach - 0.5, middle + reach + 0.5)
     image.set_ylim(middle + reach + 0.5, middle - reach - 0.5)
     for share, colour in ((0.5, "#66ccee"), (0.95, "#ffffff")):
