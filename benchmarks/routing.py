@@ -66,6 +66,7 @@ def main() -> None:
         size, channels = options.size, loaded.config.channels
         image = photo_of_size(photo, size, size, channels=channels).to(memory_format=torch.channels_last)
         report(f"{options.model}, {size} x {size} of {photo.name}: {machine().line()}")
+        report(bound(loaded.config, size, size))
         with torch.inference_mode():
             routing(loaded, image, options.rounds)
             head(loaded, image, options.rounds)
@@ -101,7 +102,6 @@ def routing(loaded: Loaded, image: Tensor, rounds: int) -> None:
     found = interleave({**runs, "all experts": run_all}, rounds=rounds, budget=BUDGET)
     loads = [part.load.tolist() for part in network(image).routing]
     report(f"loads at effort 0.5, cheap first: {loads}")
-    report(bound(loaded.config, *image.shape[-2:]))
     report("effort        whole ms   over heaviest          FFN ms   over heaviest")
     heavy = statistics.median(spent["1"])
     for name, seconds in found.items():

@@ -15,7 +15,7 @@ from hfmoe.cli.restoring import open_model
 from hfmoe.evaluate.choice import NAMES, Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.compare import Comparison, compare
 from hfmoe.evaluate.pictures import Album, check_pictures
-from hfmoe.evaluate.protocol import EvaluationProtocol, Restore, bicubic
+from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, Restore, bicubic
 from hfmoe.evaluate.report import Judge, Report, evaluate
 from hfmoe.evaluate.restoration import as_given
 from hfmoe.evaluate.scores import Scores
@@ -93,7 +93,7 @@ def _run(
     task: Task,
     protocol: EvaluationProtocol,
     judges: dict[str, Judge],
-    on_restored: Callable[[object, Tensor], None] | None = None,
+    on_restored: Callable[[Pair, Tensor], None] | None = None,
 ) -> Report:
     with Console(stderr=True).status(f"{model} on {task.folder}") as status:
         return evaluate(

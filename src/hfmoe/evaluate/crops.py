@@ -49,8 +49,8 @@ def worst_crop(pair: Pair, restored: Float[Tensor, "1 c H W"], *, side: int, bor
     place = (..., slice(top, top + size[0]), slice(left, left + size[1]))
     baseline = unrestored(pair)[0]
     channels = max(len(whole), len(target))
-    parts = (_channels(image[place], channels) for image in (target, whole, baseline))
-    return Crop(pair.name, top, left, *parts, baseline_name(pair), float(means.max()))
+    shown = [_channels(image[place], channels) for image in (target, whole, baseline)]
+    return Crop(pair.name, top, left, shown[0], shown[1], shown[2], baseline_name(pair), float(means.max()))
 
 
 def unrestored(pair: Pair) -> Float[Tensor, "1 c H W"]:

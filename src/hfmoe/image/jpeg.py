@@ -25,6 +25,6 @@ def through_jpeg(levels: UInt8[Tensor, "c h w"], *, quality: int) -> UInt8[Tenso
     image = pyvips.Image.new_from_memory(samples.data, width, height, bands, "uchar")
     image = image.copy(interpretation="b-w" if bands == 1 else "srgb")
     subsample = "on" if bands == 3 and quality <= SUBSAMPLED_UP_TO else "off"
-    encoded: Any = image.jpegsave_buffer(Q=quality, subsample_mode=subsample, keep="none")
+    encoded: Any = image.jpegsave_buffer(Q=quality, subsample_mode=subsample)
     decoded = pyvips.Image.jpegload_buffer(encoded).numpy().reshape(height, width, bands)
     return rearrange(torch.from_numpy(decoded.copy()), "h w c -> c h w").contiguous()
