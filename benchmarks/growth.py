@@ -1,6 +1,6 @@
 """How time and memory grow with the number of pixels: cost = a * pixels^b, without tiles.
 
-    python benchmarks/growth.py [--model nano-x4] [--sizes 128,256,512,1024,2048] [--rounds 9] [--threads 1]
+    python benchmarks/growth.py [--model nano-x4] [--sizes 128,256,512,1024,2048] [--rounds 9] [--clock cpu]
 
 The same as `hfmoe bench MODEL --sizes ...`, with the verdict on b <= 1.05 for both. Sizes that free memory
 does not hold are left out and named. 2048 x 2048 needs about 11 GiB for nano-x4.
@@ -11,6 +11,7 @@ import argparse
 import torch
 
 from hfmoe.bench.report import Plan, bench
+from hfmoe.bench.timing import CLOCKS
 from hfmoe.cli.benching import show
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
@@ -28,16 +29,18 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     options = parser.parse_args()
     sizes = tuple(int(size) for size in options.sizes.split(","))
     plan = Plan(
         options.model,
         sizes,
-        (0.5,),
-        ("eager",),
-        options.threads,
+        efforts=(0.5,),
+        forms=("eager",),
+        threads=options.threads,
         rounds=options.rounds,
         budget=options.seconds,
+        clock=options.clock,
     )
     found = bench(plan, describe(options.model).config, free=free_bytes(torch.device("cpu")))
     show(found)

@@ -1,6 +1,6 @@
 """What sparse routing saves, what the effort dial spans, and what folding the head is worth.
 
-    python benchmarks/routing.py [--model nano-x4] [--size 512] [--rounds 9] [--threads 1] [--folder PHOTOS]
+    python benchmarks/routing.py [--model nano-x4] [--size 512] [--rounds 9] [--folder PHOTOS] [--clock cpu]
 
 Time: the model beside itself with the heaviest expert everywhere (effort 1) and with every expert run on
 every window (what soft routing costs): eager, folded, float32, memory reused as in `hfmoe`. Rounds are
@@ -13,7 +13,6 @@ rival in quality is a network that was trained with the heaviest expert alone.
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from hfmoe.bench.picture import photo_of_size
-from hfmoe.bench.timing import interleave, ratio, spread
+from hfmoe.bench.timing import CLOCKS, interleave, ratio, spread
 from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
@@ -44,6 +43,7 @@ from hfmoe.nn.repconv import RepConv
 PHOTOS = ("astronaut", "coffee", "chelsea")
 DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)
 BUDGET = 60.0
+Clock = Callable[[], float]
 
 
 def main() -> None:
@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--clock", choices=CLOCKS, default="wall")
     options = parser.parse_args()
     reuse_memory()
     torch.set_num_threads(options.threads)
@@ -65,11 +66,11 @@ def main() -> None:
         photo = list_images(folder)[0]
         size, channels = options.size, loaded.config.channels
         image = photo_of_size(photo, size, size, channels=channels).to(memory_format=torch.channels_last)
-        report(f"{options.model}, {size} x {size} of {photo.name}: {machine().line()}")
+        report(f"{options.model}, {size} x {size} of {photo.name}, {options.clock} clock: {machine().line()}")
         report(bound(loaded.config, size, size))
         with torch.inference_mode():
-            routing(loaded, image, options.rounds)
-            head(loaded, image, options.rounds)
+            routing(loaded, image, options.rounds, CLOCKS[options.clock])
+            head(loaded, image, options.rounds, CLOCKS[options.clock])
         quality(loaded, folder)
 
 
@@ -81,14 +82,14 @@ def draw_photos(folder: Path) -> Path:
     return folder
 
 
-def routing(loaded: Loaded, image: Tensor, rounds: int) -> None:
+def routing(loaded: Loaded, image: Tensor, rounds: int, clock: Clock) -> None:
     """Time the dial and the reference that runs every expert, end to end and in the mixtures."""
     network = channels_last(fold(loaded.network))
     spent: dict[str, list[float]] = {f"{effort:g}": [] for effort in DIAL} | {"all experts": []}
     mixtures = [part for part in network.modules() if isinstance(part, MoEFFN)]
 
     def run(name: str, effort: float) -> None:
-        with timers(mixtures) as seconds:
+        with timers(mixtures, clock) as seconds:
             network(image, effort=effort)
         spent[name].append(sum(seconds))
 
@@ -99,7 +100,7 @@ def routing(loaded: Loaded, image: Tensor, rounds: int) -> None:
     runs: dict[str, Callable[[], object]] = {
         f"{effort:g}": (lambda effort=effort: run(f"{effort:g}", effort)) for effort in DIAL
     }
-    found = interleave({**runs, "all experts": run_all}, rounds=rounds, budget=BUDGET)
+    found = interleave({**runs, "all experts": run_all}, rounds=rounds, budget=BUDGET, clock=clock)
     loads = [part.load.tolist() for part in network(image).routing]
     report(f"loads at effort 0.5, cheap first: {loads}")
     report("effort        whole ms   over heaviest          FFN ms   over heaviest")
@@ -128,14 +129,14 @@ def bound(config: HFMoEConfig, height: int, width: int) -> str:
 
 
 @contextmanager
-def timers(parts: list[MoEFFN]) -> Iterator[list[float]]:
+def timers(parts: list[MoEFFN], clock: Clock) -> Iterator[list[float]]:
     """Seconds of each call of the parts, as long as the context lasts."""
     seconds: list[float] = []
     began: list[float] = []
     handles = []
     for part in parts:
-        handles.append(part.register_forward_pre_hook(lambda *_: began.append(time.perf_counter())))
-        end: Any = lambda *_: seconds.append(time.perf_counter() - began.pop())  # noqa: E731
+        handles.append(part.register_forward_pre_hook(lambda *_: began.append(clock())))
+        end: Any = lambda *_: seconds.append(clock() - began.pop())  # noqa: E731
         handles.append(part.register_forward_hook(end))
     try:
         yield seconds
@@ -156,7 +157,7 @@ def every_expert(parts: list[MoEFFN]) -> Iterator[None]:
             del part.dispatch
 
 
-def head(loaded: Loaded, image: Tensor, rounds: int) -> None:
+def head(loaded: Loaded, image: Tensor, rounds: int, clock: Clock) -> None:
     """The head's share of the time, unfolded and folded, and how far the results are apart."""
     plain, folded = channels_last(loaded.network.eval()), channels_last(fold(loaded.network))
     difference = float((plain(image).image - folded(image).image).abs().max())
@@ -174,7 +175,7 @@ def head(loaded: Loaded, image: Tensor, rounds: int) -> None:
     rep = loaded.network.head[0]
     if isinstance(rep, RepConv):
         runs["head, branches run one by one"] = lambda: nn.functional.silu(one_by_one(rep, features))
-    found = interleave(runs, rounds=rounds, budget=BUDGET)
+    found = interleave(runs, rounds=rounds, budget=BUDGET, clock=clock)
     report(f"folding: largest difference of the results {difference:.1e} (aim: 1e-5)")
     for name, seconds in found.items():
         share = ratio(seconds, found["whole, folded"])

@@ -1,6 +1,7 @@
 """Benchmarks: fits recover what is known, rounds are fair, and what cannot be measured is said."""
 
 import math
+import time
 from dataclasses import replace
 
 import pytest
@@ -11,7 +12,7 @@ from hfmoe.bench.fit import fit_power
 from hfmoe.bench.forms import FORMS, Case, Form
 from hfmoe.bench.picture import photo_of_size, pink_image
 from hfmoe.bench.report import Plan, bench, choose_cases
-from hfmoe.bench.timing import Rounds, interleave, ratio, spread
+from hfmoe.bench.timing import CLOCKS, Rounds, interleave, ratio, seconds_of, spread
 from hfmoe.bench.worker import Job, run_job
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.models.cost import count_work, multiply_adds
@@ -57,6 +58,14 @@ def test_rounds_run_every_case_once_in_changing_order():
     assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
     assert len(set(rounds)) > 1
     assert all(len(each.runs()) == 6 for each in found.values())
+
+
+def test_the_processor_clock_does_not_count_waiting():
+    def wait():
+        time.sleep(0.05)
+
+    runs = interleave({"wait": wait}, rounds=3, budget=1.0, clock=CLOCKS["cpu"])["wait"].runs()
+    assert max(runs) < 0.04 < 0.05 <= seconds_of(wait)
 
 
 def test_a_slow_case_sits_rounds_out_but_runs_three_times():

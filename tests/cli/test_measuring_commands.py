@@ -151,6 +151,7 @@ DEFAULTS = {
         (["--threads", "0"], "--threads 0"),
         (["--rounds", "1"], "--rounds 1"),
         (["--seconds", "0"], "--seconds 0"),
+        (["--clock", "sun"], "--clock 'sun'"),
         (["--image", "absent.png"], "absent.png"),
     ],
 )

@@ -57,6 +57,7 @@ class Benchmark:
     overhead_us: float
     skipped: tuple[str, ...]
     input: str
+    clock: str = "wall"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -86,6 +87,7 @@ class Plan:
     budget: float = 20.0
     memory: bool = True
     photo: str | None = None
+    clock: str = "wall"
 
 
 def bench(
@@ -115,7 +117,7 @@ def bench(
     rows = tuple(_row(case, times, peaks, config) for case in cases)
     kind = "drawn noise, amplitude 1 / frequency" if plan.photo is None else plan.photo
     here = machine(threads=plan.threads)
-    return Benchmark(plan.model, here, rows, growths(rows), 1e6 * overhead, tuple(skipped), kind)
+    return Benchmark(plan.model, here, rows, growths(rows), 1e6 * overhead, tuple(skipped), kind, plan.clock)
 
 
 def choose_cases(plan: Plan, config: HFMoEConfig, *, free: int) -> tuple[list[Case], list[str]]:
@@ -170,7 +172,7 @@ def _batches(cases: Sequence[Case]) -> list[tuple[Case, ...]]:
 
 
 def _job(plan: Plan, cases: tuple[Case, ...], *, memory: bool = False) -> Job:
-    return Job(plan.model, cases, plan.threads, plan.rounds, plan.budget, memory, plan.photo)
+    return Job(plan.model, cases, plan.threads, plan.rounds, plan.budget, memory, plan.photo, plan.clock)
 
 
 def _row(case: Case, times: dict[Case, Any], peaks: dict[Case, float], config: HFMoEConfig) -> Row:

@@ -11,6 +11,10 @@ from typing import NamedTuple, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 LEAST_RUNS = 3
 
+CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
+"""What passes by: time itself, or the processor time of this process (all its threads), which other programs
+on a busy machine take no part of."""
+
 
 class Rounds(NamedTuple):
     """Seconds of one case by round; NaN in rounds that it sat out."""
@@ -23,7 +27,13 @@ class Rounds(NamedTuple):
 
 
 def interleave(
-    runs: Mapping[Key, Callable[[], object]], *, rounds: int, budget: float, warm_up: int = 2, seed: int = 0
+    runs: Mapping[Key, Callable[[], object]],
+    *,
+    rounds: int,
+    budget: float,
+    warm_up: int = 2,
+    seed: int = 0,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[Key, Rounds]:
     """Time every callable up to `rounds` times, in turn and in a new order each round.
 
@@ -47,7 +57,7 @@ def interleave(
             random.shuffle(order)
             for key in order:
                 due = (number + 1) * share[key] // rounds > number * share[key] // rounds
-                found[key].append(seconds_of(runs[key]) if due else math.nan)
+                found[key].append(seconds_of(runs[key], clock=clock) if due else math.nan)
     finally:
         gc.unfreeze()
         if collecting:
@@ -55,11 +65,11 @@ def interleave(
     return {key: Rounds(tuple(seconds)) for key, seconds in found.items()}
 
 
-def seconds_of(run: Callable[[], object]) -> float:
+def seconds_of(run: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter) -> float:
     """Seconds of one call."""
-    begin = time.perf_counter()
+    begin = clock()
     run()
-    return time.perf_counter() - begin
+    return clock() - begin
 
 
 class Spread(NamedTuple):

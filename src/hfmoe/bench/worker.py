@@ -20,7 +20,7 @@ from torch import Tensor
 
 from hfmoe.bench.forms import FORMS, Case
 from hfmoe.bench.picture import photo_of_size, pink_image
-from hfmoe.bench.timing import interleave, seconds_of
+from hfmoe.bench.timing import CLOCKS, interleave, seconds_of
 from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.measure import describe
 from hfmoe.models.weights import Loaded
@@ -39,6 +39,7 @@ class Job:
     budget: float
     memory: bool = False
     photo: str | None = None
+    clock: str = "wall"
 
 
 def run_job(job: Job) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def measure_times(job: Job) -> dict[str, Any]:
         ready.append(seconds_of(lambda case=case: made.update({case: FORMS[case.form].make(loaded, case)})))
     runs = {case: (lambda case=case: made[case](images[case])) for case in job.cases}
     first = [seconds_of(run) for run in runs.values()]
-    found = interleave(runs, rounds=job.rounds, budget=job.budget)
+    found = interleave(runs, rounds=job.rounds, budget=job.budget, clock=CLOCKS[job.clock])
     idle = [seconds_of(lambda: None) for _ in range(IDLE_RUNS)]
     return {
         "seconds": [found[case].seconds for case in job.cases],

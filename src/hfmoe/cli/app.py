@@ -324,6 +324,7 @@ def bench(
     seconds: float = 20.0,
     memory: bool = True,
     image: Path | None = None,
+    clock: str = "wall",
     json: Path | None = None,
 ) -> None:
     """Measure time, throughput, memory and multiply-adds by input size, effort and form, and how they grow.
@@ -348,12 +349,14 @@ def bench(
         Measure peak memory too, each case in a fresh process.
     image
         A photo to run on, cut or mirrored to each size; drawn noise by default.
+    clock
+        wall, or cpu: processor time, which other programs take no part of.
     json
         Also write all figures to this file.
     """
     from hfmoe.cli.benching import parse_plan, run_bench
 
-    settings = {"rounds": rounds, "seconds": seconds, "memory": memory, "photo": image}
+    settings = {"rounds": rounds, "seconds": seconds, "memory": memory, "photo": image, "clock": clock}
     plan = parse_plan(model, sizes=sizes, efforts=efforts, forms=forms, threads=threads, **settings)
     run_bench(plan, file=json)
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hfmoe.bench.forms import FORMS
 from hfmoe.bench.report import Benchmark, Plan, bench
-from hfmoe.bench.timing import LEAST_RUNS
+from hfmoe.bench.timing import CLOCKS, LEAST_RUNS
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import check_report, tables, write_report
 from hfmoe.infer.measure import describe
@@ -32,6 +32,7 @@ def parse_plan(
     seconds: float,
     memory: bool,
     photo: Path | None,
+    clock: str = "wall",
 ) -> Plan:
     """The plan that the command line describes. Raises UsageError naming what is wrong."""
     sides = _list("--sizes", sizes, int, lambda side: 1 <= side <= LARGEST_SIDE, f"from 1 to {LARGEST_SIDE}")
@@ -47,9 +48,10 @@ def parse_plan(
         raise UsageError(f"--rounds {rounds} must be at least {LEAST_RUNS}, --seconds {seconds} above 0")
     if photo is not None and not photo.is_file():
         raise UsageError(f"--image {photo}: no such file")
-    return Plan(
-        model, sides, dial, named, count, rounds, seconds, memory, None if photo is None else str(photo)
-    )
+    if clock not in CLOCKS:
+        raise UsageError(f"--clock {clock!r} must be one of {', '.join(CLOCKS)}")
+    image = None if photo is None else str(photo)
+    return Plan(model, sides, dial, named, count, rounds, seconds, memory, image, clock)
 
 
 def run_bench(plan: Plan, *, file: Path | None) -> None:
@@ -82,7 +84,10 @@ def show(found: Benchmark) -> None:
         )
     for reason in found.skipped:
         console.print(f"left out: {reason}", soft_wrap=True)
-    console.print(f"input: {found.input}; a timing itself costs {found.overhead_us:.1f} us", soft_wrap=True)
+    console.print(
+        f"input: {found.input}; {found.clock} clock; a timing itself costs {found.overhead_us:.1f} us",
+        soft_wrap=True,
+    )
     console.print(found.machine.line(), soft_wrap=True)
 
 

@@ -68,9 +68,7 @@ def draw_experts(
 
 def draw_gates(figure: "FigureBase", subject: Subject, seen: Trace) -> None:
     """The chosen expert's weight by window, and how far each band listens to the other."""
-    figure.suptitle(
-        "Gates: certainty of the chosen expert by window; how much each band takes from the other"
-    )
+    figure.suptitle("Gates: weight of the chosen expert by window; how much each band takes from the other")
     maps = {f"router, {name}": layer.gate[0, ..., 0] for name, layer in seen.routing.items()}
     if seen.gate_low is not None and seen.gate_high is not None:
         maps |= {"fusion: low takes from high": seen.gate_low, "fusion: high takes from low": seen.gate_high}
