@@ -65,10 +65,10 @@ def guarded(command: Callable[[], int | None]) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, ImportError) and error.name in TRAINING_NEEDS:
-        return f"training needs {error.name}: pip install 'hf-moe-ir[train]'"
     if isinstance(error, ImportError) and error.name == "matplotlib":
         return "pictures need matplotlib: pip install 'hf-moe-ir[figures]'"
+    if isinstance(error, ImportError) and error.name in TRAINING_NEEDS:
+        return f"training needs {error.name}: pip install 'hf-moe-ir[train]'"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
