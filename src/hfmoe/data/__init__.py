@@ -1,18 +1,27 @@
-"""Training data: folders of photos decoded once, and batches of aligned crops drawn from them."""
+"""Training data: photos decoded once, and batches of aligned, degraded crops drawn from them."""
 
-from hfmoe.data.batches import Crop, Pair, batch, draw, gather
-from hfmoe.data.photos import DataError, Photo, PhotoSet, read_photos
+from hfmoe.data.batches import Pair, batch, draw_samples
+from hfmoe.data.crops import Crop, draw, gather
+from hfmoe.data.photos import Photo, PhotoSet, read_photos
 from hfmoe.data.prefetch import prefetch
+from hfmoe.data.samples import Sample, make_sample
+from hfmoe.data.sources import DataError, PairedFolders
+from hfmoe.data.tasks import Mixture
 
 __all__ = [
     "Crop",
     "DataError",
+    "Mixture",
     "Pair",
+    "PairedFolders",
     "Photo",
     "PhotoSet",
+    "Sample",
     "batch",
     "draw",
+    "draw_samples",
     "gather",
+    "make_sample",
     "prefetch",
     "read_photos",
 ]

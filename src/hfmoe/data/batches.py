@@ -1,6 +1,5 @@
-"""Batches of aligned crops as a pure function of (seed, step)."""
+"""Batches of pairs as a pure function of (seed, step)."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,17 +8,10 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from hfmoe.data.photos import DataError, Photo, PhotoSet
-
-
-class Crop(NamedTuple):
-    """Where one sample comes from: photo, corner in degraded pixels, and which of 8 flips and turns."""
-
-    photo: int
-    top: int
-    left: int
-    turn: int
-
+from hfmoe.data.crops import draw, gather
+from hfmoe.data.photos import PhotoSet
+from hfmoe.data.samples import Sample, draw_sample, make_sample, stack
+from hfmoe.data.tasks import Mixture
 
 class Pair(NamedTuple):
     """A batch in [0, 1], in channels-last memory: what the network sees and what it should give back."""
@@ -28,58 +20,49 @@ class Pair(NamedTuple):
     target: Float[Tensor, "b c H W"]
 
 
-def draw(photos: PhotoSet, *, seed: int, step: int, size: int, patch: int) -> list[Crop]:
-    """Choose `size` crops of `patch` x `patch` degraded pixels, from nothing but (seed, step).
-
-    Every crop position of the whole set is equally likely, so a photo is drawn in proportion to the room
-    that it has for the patch; a photo smaller than the patch is never drawn.
-    """
-    room = np.clip(photos.sizes - patch + 1, 0, None)
-    ends = np.cumsum(room[:, 0] * room[:, 1])
-    if not len(ends) or not ends[-1]:
-        raise DataError(
-            f"none of {len(ends)} photos has room for a patch of {patch} x {patch} degraded pixels"
-        )
-    generator = np.random.default_rng([seed, step])
-    places = generator.integers(ends[-1], size=size)
-    turns = generator.integers(8, size=size)
-    chosen = np.searchsorted(ends, places, side="right")
-    within = places - np.where(chosen > 0, ends[chosen - 1], 0)
-    tops, lefts = np.divmod(within, room[chosen, 1])
-    return [Crop(*map(int, numbers)) for numbers in zip(chosen, tops, lefts, turns, strict=True)]
-
-
-def turned(image: UInt8[np.ndarray, "h w c"], turn: int) -> UInt8[np.ndarray, "H W c"]:
-    """Give one of the 8 flips and quarter turns of an image, as a view."""
-    image = image.swapaxes(0, 1) if turn & 4 else image
-    return image[:: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
-
-
-def gather(photos: PhotoSet, crops: Sequence[Crop], *, patch: int) -> Photo:
-    """Copy the crops out of their photos: uint8 arrays "b patch patch c" and "b scale*patch scale*patch
-    c"."""
-    sides = []
-    for side, factor in enumerate((1, photos.scale)):
-        length = patch * factor
-        channels = photos.photos[0][side].shape[-1]
-        out = np.empty((len(crops), length, length, channels), dtype=np.uint8)
-        for into, crop in zip(out, crops, strict=True):
-            top, left = crop.top * factor, crop.left * factor
-            window = photos.photos[crop.photo][side][top : top + length, left : left + length]
-            into[:] = turned(window, crop.turn)
-        sides.append(out)
-    return Photo(*sides)
-
-
 def batch(
-    photos: PhotoSet, *, seed: int, step: int, size: int, patch: int, part: int = 0, parts: int = 1
+    photos: PhotoSet,
+    *,
+    seed: int,
+    step: int,
+    size: int,
+    patch: int,
+    part: int = 0,
+    parts: int = 1,
+    mixture: Mixture | None = None,
 ) -> Pair:
     """Give the batch of a step; with `parts` processes, the share of it that belongs to process `part`.
 
     `size` counts the samples of all parts together, so one process and many see the same samples.
+    Without a mixture, the degraded sides of the photos are used as they are.
     """
-    crops = draw(photos, seed=seed, step=step, size=size, patch=patch)[part::parts]
-    return Pair(*map(_unit_range, gather(photos, crops, patch=patch)))
+    if mixture is None:
+        crops = draw(photos, seed=seed, step=step, size=size, patch=patch)[part::parts]
+        return Pair(*map(_unit_range, gather(photos, crops, patch=patch)))
+    samples = draw_samples(
+        photos, mixture, seed=seed, step=step, size=size, patch=patch, part=part, parts=parts
+    )
+    made = [make_sample(photos, sample, patch=patch) for sample in samples]
+    return Pair(stack([each.degraded for each in made]), stack([each.target for each in made]))
+
+
+def draw_samples(
+    photos: PhotoSet,
+    mixture: Mixture,
+    *,
+    seed: int,
+    step: int,
+    size: int,
+    patch: int,
+    part: int = 0,
+    parts: int = 1,
+) -> list[Sample]:
+    """Choose the crops of a step as `draw` does, and what is done to each that belongs to process `part`."""
+    crops = list(enumerate(draw(photos, seed=seed, step=step, size=size, patch=patch)))
+    return [
+        draw_sample(photos, crop, mixture, seed=seed, step=step, number=number, patch=patch)
+        for number, crop in crops[part::parts]
+    ]
 
 
 def _unit_range(images: UInt8[np.ndarray, "b h w c"]) -> Float[Tensor, "b c h w"]:

@@ -14,15 +14,18 @@ Pixels = UInt8[np.ndarray, "_ _ _"]
 LAYOUT = "hfmoe photo cache 1"
 
 
-def cache_key(files: Sequence[Path], *, scale: int, channels: int) -> str:
-    """Name a set of photos by the paths, sizes and times of its files and how they are prepared."""
-    facts = [(str(file.resolve()), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+def cache_key(facts: Sequence[Sequence[str | int]], *, scale: int, channels: int) -> str:
+    """Name a set of photos by facts such as the paths, sizes and times of its files and how they are
+    prepared."""
     text = json.dumps([LAYOUT, scale, channels, facts])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
 def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels]]) -> None:
-    """Write pairs of uint8 images one after another, then the index that makes the file valid."""
+    """Write pairs of uint8 images one after another, then the index that makes the file valid.
+
+    A pair of twice the same image is written once.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     pixels, index = _files(folder, key)
     unfinished = pixels.with_suffix(f".{os.getpid()}.part")
@@ -30,9 +33,10 @@ def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels]])
     try:
         with unfinished.open("wb") as file:
             for pair in photos:
-                for image in pair:
+                images = pair[:1] if pair[0] is pair[1] else pair
+                for image in images:
                     file.write(np.ascontiguousarray(image).data)
-                shapes.append([image.shape for image in pair])
+                shapes.append([image.shape for image in images])
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(pixels)
@@ -60,7 +64,7 @@ def open_cache(folder: Path, key: str) -> list[tuple[Pixels, Pixels]] | None:
             size = int(np.prod(shape))
             views.append(np.asarray(flat[offset : offset + size]).reshape(shape))
             offset += size
-        pairs.append((views[0], views[1]))
+        pairs.append((views[0], views[-1]))
     return pairs
 
 

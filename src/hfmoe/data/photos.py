@@ -14,14 +14,11 @@ from typing import NamedTuple
 import numpy as np
 from einops import rearrange
 from jaxtyping import Int, UInt8
+from torch import Tensor
 
 from hfmoe.data.cache import cache_key, open_cache, write_cache
-from hfmoe.image.files import list_images, read_gray8, read_rgb8
+from hfmoe.data.sources import DataError, ImageAt, Place, Source, find_sources
 from hfmoe.image.resize import resize
-
-
-class DataError(ValueError):
-    """A folder or a photo that cannot be trained on."""
 
 
 class Photo(NamedTuple):
@@ -35,89 +32,124 @@ class Photo(NamedTuple):
 class PhotoSet:
     """Photos that share a scale, with the sizes of their degraded sides (height, width) in one array.
 
-    `identity` tells sets apart by the names and sizes of their files; "" where it is unknown.
+    `identity` tells sets apart by the names and sizes of their files; "" where it is unknown. `given` and
+    `names` say of each photo whether its degraded side came with it, and what it is called.
     """
 
     photos: tuple[Photo, ...]
     scale: int
     sizes: Int[np.ndarray, "n 2"]
     identity: str = ""
+    given: tuple[bool, ...] = ()
+    names: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, photos: Sequence[Photo], *, scale: int, identity: str = "") -> "PhotoSet":
-        """Collect photos of one scale."""
+    def of(
+        cls, photos: Sequence[Photo], *, scale: int, identity: str = "", sources: Sequence[Source] = ()
+    ) -> "PhotoSet":
+        """Collect photos of one scale, read from `sources`; without these they count as clean."""
         sizes = np.array([photo.degraded.shape[:2] for photo in photos], dtype=np.int64).reshape(-1, 2)
-        return cls(tuple(photos), scale, sizes, identity)
+        given = tuple(source.degraded is not None for source in sources) or (False,) * len(photos)
+        names = tuple(source.target.name for source in sources) or tuple(map(str, range(len(photos))))
+        return cls(tuple(photos), scale, sizes, identity, given, names)
 
     def smaller_than(self, patch: int) -> int:
         """How many photos have no room for a patch of `patch` x `patch` degraded pixels."""
         return int((self.sizes.min(axis=1, initial=np.iinfo(np.int64).max) < patch).sum())
 
 
-def shrink(path: Path, *, scale: int, channels: int) -> Photo:
-    """Read a photo, crop it to a multiple of the scale and shrink it (MATLAB bicubic, rounded to uint8)."""
-    image = (read_rgb8 if channels == 3 else read_gray8)(path)
+def prepare(source: Source, *, scale: int, channels: int) -> Photo:
+    """Read a photo, crop it to a multiple of the scale and shrink it (MATLAB bicubic, rounded to uint8).
+
+    A degraded side that came with it is taken as it is. Raises DataError where their sizes do not fit.
+    """
+    image = source.target.read(channels=channels)
+    if source.degraded is not None:
+        degraded = source.degraded.read(channels=channels)
+        _check_sizes(source, degraded.shape, image.shape, scale=scale)
+        return Photo(_rows_first(degraded), _rows_first(image))
     height, width = (size - size % scale for size in image.shape[-2:])
     if not height or not width:
-        raise DataError(f"{path}: {image.shape[-1]} x {image.shape[-2]} pixels are too few for scale {scale}")
+        size = f"{image.shape[-1]} x {image.shape[-2]}"
+        raise DataError(f"{source.target.path}: {size} pixels are too few for scale {scale}")
     target = image[:, :height, :width]
-    degraded = target
-    if scale > 1:
-        small = resize(target.float() / 255, scale=Fraction(1, scale), round_to_uint8=True)
-        degraded = (small * 255).round().clamp(0, 255).byte()
-    return Photo(*(np.ascontiguousarray(rearrange(x, "c h w -> h w c").numpy()) for x in (degraded, target)))
+    clean = _rows_first(target)
+    if scale == 1:
+        return Photo(clean, clean)
+    small = resize(target.float() / 255, scale=Fraction(1, scale), round_to_uint8=True)
+    return Photo(_rows_first((small * 255).round().clamp(0, 255).byte()), clean)
+
+
+def _check_sizes(source: Source, degraded: Sequence[int], target: Sequence[int], *, scale: int) -> None:
+    if list(target[-2:]) != [side * scale for side in degraded[-2:]]:
+        small, large = (f"{shape[-1]} x {shape[-2]}" for shape in (degraded, target))
+        rule = f"the target must have {scale} times the sides" if scale > 1 else "sizes must be equal"
+        raise DataError(f"{source.degraded} is {small} pixels and {source.target} is {large}; {rule}")
+
+
+def _rows_first(image: UInt8[Tensor, "c h w"]) -> UInt8[np.ndarray, "h w c"]:
+    return np.ascontiguousarray(rearrange(image, "c h w -> h w c").numpy())
 
 
 def read_photos(
-    folders: Sequence[Path],
+    places: Sequence[Place],
     *,
     scale: int,
     channels: int = 3,
     cache: Path | None = None,
     threads: int | None = None,
 ) -> PhotoSet:
-    """Read every image of the folders once, in threads.
+    """Read every image of folders, paired folders and tar shards once, in threads.
 
     With `cache` the decoded pixels lie in one memory-mapped file there, found again by the names, sizes and
-    times of the images; without it they lie in RAM. Raises DataError for a folder without images, and
-    ImageError, naming it, for a folder that is missing or an image that cannot be read.
+    times of the images; without it they lie in RAM. Raises DataError for a folder without images or pairs
+    that do not fit, and ImageError, naming it, for a folder that is missing or an image that cannot be read.
     """
-    files = [file for folder in folders for file in _images(Path(folder))]
-    identity = identity_of(files)
+    sources = find_sources(places)
+    identity = identity_of(sources)
+    prepared = _prepared(sources, scale=scale, channels=channels, threads=threads)
     if cache is None:
-        photos = list(_shrunk(files, scale=scale, channels=channels, threads=threads))
-        return PhotoSet.of(photos, scale=scale, identity=identity)
-    key = cache_key(files, scale=scale, channels=channels)
+        return PhotoSet.of(list(prepared), scale=scale, identity=identity, sources=sources)
+    key = cache_key([_file_facts(source) for source in sources], scale=scale, channels=channels)
     arrays = open_cache(cache, key)
     if arrays is None:
-        write_cache(cache, key, _shrunk(files, scale=scale, channels=channels, threads=threads))
+        write_cache(cache, key, prepared)
         arrays = open_cache(cache, key)
     if arrays is None:
         raise DataError(f"the cache in {cache} changed while it was written")
-    return PhotoSet.of([Photo(*pair) for pair in arrays], scale=scale, identity=identity)
+    photos = [Photo(*pair) for pair in arrays]
+    return PhotoSet.of(photos, scale=scale, identity=identity, sources=sources)
 
 
-def identity_of(files: Sequence[Path]) -> str:
-    """Tell whether two sets of files hold the same photos in the same order, wherever they lie."""
-    facts = [(file.name, file.stat().st_size) for file in files]
+def identity_of(sources: Sequence[Source]) -> str:
+    """Tell whether two sets of images hold the same photos in the same order, wherever they lie."""
+    facts = [[fact for image in _images(source) for fact in (image.name, image.size)] for source in sources]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
-def _images(folder: Path) -> list[Path]:
-    files = list_images(folder)
-    if not files:
-        raise DataError(f"no images in {folder}")
-    return files
+def _images(source: Source) -> tuple[ImageAt, ...]:
+    return (source.target,) if source.degraded is None else (source.target, source.degraded)
 
 
-def _shrunk(files: Sequence[Path], *, scale: int, channels: int, threads: int | None) -> Iterator[Photo]:
-    """Photos in the order of the files, with no more than a few decoded ahead of the reader."""
+def _file_facts(source: Source) -> list[str | int]:
+    """What changes when the files of a photo do."""
+    facts: list[str | int] = []
+    for image in _images(source):
+        facts += [str(image.path.resolve()), image.size, image.path.stat().st_mtime_ns]
+        facts += [] if image.offset is None else [image.name, image.offset]
+    return facts
+
+
+def _prepared(
+    sources: Sequence[Source], *, scale: int, channels: int, threads: int | None
+) -> Iterator[Photo]:
+    """Photos in the order of their sources, with no more than a few decoded ahead of the reader."""
     threads = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
         ahead: deque[Future[Photo]] = deque()
         try:
-            for file in files:
-                ahead.append(pool.submit(shrink, file, scale=scale, channels=channels))
+            for source in sources:
+                ahead.append(pool.submit(prepare, source, scale=scale, channels=channels))
                 if len(ahead) > 2 * threads:
                     yield ahead.popleft().result()
             while ahead:

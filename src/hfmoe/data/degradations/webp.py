@@ -1,0 +1,29 @@
+"""WebP through the image library."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from hfmoe.image.encoded import through_webp
+
+
+@dataclass(frozen=True)
+class WebP:
+    """Saved once as a lossy WebP of `quality` 1 to 100; the pixels visit the CPU for it."""
+
+    kind: ClassVar[str] = "webp"
+    quality: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"WebP quality {self.quality} must be in [1, 100]")
+
+    def __call__(self, image: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+        """Round to 8 bits, encode, decode."""
+        levels = (image * 255).round().clamp(0, 255).byte().cpu()
+        stored = through_webp(rearrange(levels, "c h w -> h w c").numpy(), quality=self.quality)
+        return rearrange(torch.from_numpy(stored).to(image) / 255, "h w c -> c h w").contiguous()

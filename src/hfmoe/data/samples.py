@@ -1,0 +1,134 @@
+"""Samples: where a crop comes from, what is done to it, and the pair that this gives, replayable."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from einops import rearrange
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from hfmoe.data.crops import Crop, turned
+from hfmoe.data.degradations.operations import Operation, apply, as_data
+from hfmoe.data.degradations.rounding import Cut
+from hfmoe.data.photos import PhotoSet
+from hfmoe.data.tasks import Mixture, Task
+
+JITTER = (-4, 4)
+"""How far, in degraded pixels, a crop may lie off the middle of its window, so that all of the 8 places
+where blocks of a JPEG can begin occur."""
+
+GIVEN = "given"
+"""Task of a photo that came with its degraded side."""
+
+
+class Sample(NamedTuple):
+    """One sample of a batch.
+
+    crop: which degraded pixels. task: kind of its task. margin: degraded pixels between the sides of the
+    window that is degraded and those of the crop, in the turned window: (above, left, below, right).
+    operations: turn the window's source into the degraded crop; none where the photo's degraded side is used.
+    """
+
+    crop: Crop
+    task: str
+    shrinks: bool
+    margin: tuple[int, int, int, int]
+    operations: tuple[Operation, ...]
+
+    def as_data(self, name: str = "") -> dict[str, Any]:
+        """Give the sample as plain values that JSON keeps exactly."""
+        place = {"photo": name or self.crop.photo, **self.crop._asdict(), "margin": list(self.margin)}
+        return {"task": self.task, "place": place, "operations": as_data(self.operations)}
+
+
+class Made(NamedTuple):
+    """A sample's pixels in [0, 1]: the clean source its operations start from, and the pair they lead to."""
+
+    source: Float[Tensor, "c a b"]
+    degraded: Float[Tensor, "c h w"]
+    target: Float[Tensor, "c H W"]
+
+
+def draw_sample(
+    photos: PhotoSet, crop: Crop, mixture: Mixture, *, seed: int, step: int, number: int, patch: int
+) -> Sample:
+    """Draw task and operations of sample `number` of a batch from nothing but (seed, step, number)."""
+    words = np.random.SeedSequence([seed, step, 2, number]).generate_state(2, np.uint32)
+    generator = torch.Generator().manual_seed(int(words[0]) << 21 | int(words[1]) >> 11)
+    if photos.given[crop.photo]:
+        return Sample(crop, GIVEN, False, (0, 0, 0, 0), ())
+    task = mixture.draw(generator)
+    scale = photos.scale if task.shrinks else 1
+    margin = _margin(task, generator, scale=scale)
+    above, left, below, right = margin
+    size = ((above + patch + below) * scale, (left + patch + right) * scale)
+    operations = task.draw(generator, size=size, scale=scale)
+    if operations and any(margin):
+        operations.append(Cut(above, left, patch, patch))
+    return Sample(crop, task.kind, task.shrinks, margin, tuple(operations))
+
+
+def _margin(task: Task, generator: torch.Generator, *, scale: int) -> tuple[int, int, int, int]:
+    """Equal margins, or the same in sum with the crop off the middle."""
+    width = -(-task.margin // scale)
+    if not task.jitters:
+        return (width,) * 4
+    width = max(width, -JITTER[0])
+    down, right = torch.randint(*JITTER, (2,), generator=generator).tolist()
+    return (width + down, width + right, width - down, width - right)
+
+
+def make_sample(photos: PhotoSet, sample: Sample, *, patch: int, device: torch.device | None = None) -> Made:
+    """Cut the window of a sample out of its photo and degrade it."""
+    factor = photos.scale if sample.shrinks else 1
+    side = 1 if sample.shrinks else 0
+    source = unit_range(window(photos, sample, side=side, factor=factor, patch=patch)).to(device)
+    degraded = apply(source, sample.operations)
+    bare = sample._replace(margin=(0, 0, 0, 0))
+    target = unit_range(window(photos, bare, side=1, factor=photos.scale, patch=patch)).to(device)
+    return Made(source, degraded, target)
+
+
+def window(
+    photos: PhotoSet, sample: Sample, *, side: int, factor: int, patch: int
+) -> UInt8[np.ndarray, "h w c"]:
+    """Cut a turned window with its margins out of one side of a photo, mirrored where it leaves the photo."""
+    image = photos.photos[sample.crop.photo][side]
+    above, left, below, right = unturned(sample.margin, sample.crop.turn)
+    rows = (sample.crop.top - above, sample.crop.top + patch + below)
+    columns = (sample.crop.left - left, sample.crop.left + patch + right)
+    ranges = [(start * factor, stop * factor) for start, stop in (rows, columns)]
+    inside = all(start >= 0 and stop <= n for (start, stop), n in zip(ranges, image.shape[:2], strict=True))
+    if inside:
+        cut = image[slice(*ranges[0]), slice(*ranges[1])]
+    else:
+        cut = image[np.ix_(*(_mirrored(*r, length=n) for r, n in zip(ranges, image.shape[:2], strict=True)))]
+    return turned(cut, sample.crop.turn)
+
+
+def unturned(margin: tuple[int, int, int, int], turn: int) -> tuple[int, int, int, int]:
+    """Give the margins in the photo of a window whose margins after `turned` are these."""
+    above, left, below, right = margin
+    if turn & 2:
+        above, below = below, above
+    if turn & 1:
+        left, right = right, left
+    return (left, above, right, below) if turn & 4 else (above, left, below, right)
+
+
+def stack(images: Sequence[Float[Tensor, "c h w"]]) -> Float[Tensor, "b c h w"]:
+    """Collect images of one size in channels-last memory."""
+    return torch.stack(list(images)).contiguous(memory_format=torch.channels_last)
+
+
+def unit_range(image: UInt8[np.ndarray, "h w c"]) -> Float[Tensor, "c h w"]:
+    """Divide by 255 in numpy: one pass in this thread, so that torch's threads stay with the training step."""
+    planes = np.divide(rearrange(image, "h w c -> c h w"), np.float32(255), dtype=np.float32, order="C")
+    return torch.from_numpy(planes)
+
+
+def _mirrored(start: int, stop: int, *, length: int) -> np.ndarray:
+    around = np.arange(start, stop) % (2 * length)
+    return np.minimum(around, 2 * length - 1 - around)

@@ -1,0 +1,151 @@
+"""Where photos come from: folders, paired folders, and tar shards in WebDataset's layout."""
+
+import tarfile
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from hfmoe.image.encoded import decode_gray8, decode_rgb8
+from hfmoe.image.files import IMAGE_SUFFIXES, list_images, read_gray8, read_rgb8
+
+DEGRADED_NAMES = ("degraded", "lq", "lr", "noisy", "input")
+TARGET_NAMES = ("target", "hq", "hr", "clean", "gt")
+"""What may stand between key and suffix of a member of a shard: 0001.lq.png and 0001.hq.png are a pair."""
+
+
+class DataError(ValueError):
+    """A folder or a photo that cannot be trained on."""
+
+
+class PairedFolders(NamedTuple):
+    """Two folders whose images belong together by the names before their suffixes."""
+
+    degraded: Path
+    target: Path
+
+
+Place = Path | PairedFolders
+
+
+@dataclass(frozen=True)
+class ImageAt:
+    """An image file, or, with an offset, `size` bytes of an archive. `name` is a file's or a member's."""
+
+    path: Path
+    name: str
+    size: int
+    offset: int | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.offset is None else f"{self.path}:{self.name}"
+
+    def read(self, *, channels: int) -> UInt8[Tensor, "c h w"]:
+        """Decode the image. Raises ImageError naming it, and DataError for an archive that is cut off."""
+        if self.offset is None:
+            return (read_rgb8 if channels == 3 else read_gray8)(self.path)
+        with self.path.open("rb") as file:
+            file.seek(self.offset)
+            data = file.read(self.size)
+        if len(data) < self.size:
+            raise DataError(f"{self}: the archive is cut off")
+        return (decode_rgb8 if channels == 3 else decode_gray8)(data, str(self))
+
+
+class Source(NamedTuple):
+    """Where a photo is, and its degraded side where that comes with it."""
+
+    target: ImageAt
+    degraded: ImageAt | None = None
+
+
+def find_sources(places: Sequence[Place]) -> list[Source]:
+    """List the photos of folders, paired folders, and tar files or patterns of them such as shards/*.tar.
+
+    Raises DataError where a place holds no photos or a photo lacks its pair.
+    """
+    found: list[Source] = []
+    for place in places:
+        if isinstance(place, PairedFolders):
+            found += paired(place)
+        elif is_shard(place):
+            for path in shards(place):
+                found += members(path)
+        else:
+            found += [Source(image) for image in files(place)]
+    return found
+
+
+def files(folder: Path) -> list[ImageAt]:
+    """List the image files of a folder; DataError where there are none."""
+    paths = list_images(folder)
+    if not paths:
+        raise DataError(f"no images in {folder}")
+    return [ImageAt(path, path.name, path.stat().st_size) for path in paths]
+
+
+def paired(folders: PairedFolders) -> list[Source]:
+    """Match the images of two folders by name, in the order of the targets."""
+    sides = [{image.path.stem: image for image in files(folder)} for folder in folders]
+    for folder, images, other in zip(folders, sides, reversed(sides), strict=True):
+        count = len(files(folder))
+        if len(images) < count:
+            raise DataError(f"{folder} has several images of one name that differ in their suffix alone")
+        lonely = sorted(images.keys() - other.keys())
+        if lonely:
+            rest = f" (and {len(lonely) - 1} more)" if len(lonely) > 1 else ""
+            missing = folders.target if folder == folders.degraded else folders.degraded
+            raise DataError(f"{images[lonely[0]]} has no image of its name in {missing}{rest}")
+    degraded, target = sides
+    return [Source(image, degraded[stem]) for stem, image in target.items()]
+
+
+def is_shard(place: Path) -> bool:
+    """Tell whether a path names tar files, one or by a pattern."""
+    return place.suffix == ".tar"
+
+
+def shards(place: Path) -> list[Path]:
+    """List the tar files of a pattern in the last part of a path."""
+    found = sorted(place.parent.glob(place.name)) if set("*?[") & set(place.name) else [place]
+    if not found:
+        raise DataError(f"no tar files match {place}")
+    return found
+
+
+def members(path: Path) -> list[Source]:
+    """List the photos and pairs of a tar file in the order of their first members."""
+    try:
+        with tarfile.open(path, "r:") as archive:
+            entries = [entry for entry in archive.getmembers() if entry.isfile()]
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+    except tarfile.TarError as error:
+        raise DataError(f"{path} is no uncompressed tar file, or damaged ({error})") from error
+    groups: dict[str, dict[str, ImageAt]] = defaultdict(dict)
+    for entry in entries:
+        folder, _, base = entry.name.rpartition("/")
+        key, _, extension = base.partition(".")
+        role, _, suffix = extension.lower().rpartition(".")
+        if key and f".{suffix}" in IMAGE_SUFFIXES:
+            image = ImageAt(path, entry.name, entry.size, entry.offset_data)
+            groups[f"{folder}/{key}"][role] = image
+    if not groups:
+        raise DataError(f"no images in {path}")
+    return [_source(path, key.lstrip("/"), images) for key, images in groups.items()]
+
+
+def _source(path: Path, key: str, images: dict[str, ImageAt]) -> Source:
+    degraded = next((images[role] for role in DEGRADED_NAMES if role in images), None)
+    target = next((images[role] for role in TARGET_NAMES if role in images), None)
+    if len(images) == 1 and degraded is None:
+        return Source(next(iter(images.values())))
+    if len(images) == 2 and degraded is not None and target is not None:
+        return Source(target, degraded)
+    names = ", ".join(image.name for image in images.values())
+    pairs = f"one of {'/'.join(DEGRADED_NAMES)} and one of {'/'.join(TARGET_NAMES)}"
+    raise DataError(f"{path}: {key} holds {names}; it must be one image, or {pairs}")

@@ -1,0 +1,189 @@
+"""Tasks: how clean photos are degraded to learn from, as plain ranges at one moment of a run."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol, runtime_checkable
+
+import torch
+
+from hfmoe.data.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur
+from hfmoe.data.degradations.drawing import Range, chance, choice, seed, uniform, whole
+from hfmoe.data.degradations.jpeg import Jpeg
+from hfmoe.data.degradations.noise import GaussianNoise, SensorNoise
+from hfmoe.data.degradations.operations import Blur, Operation
+from hfmoe.data.degradations.resampling import Resize
+from hfmoe.data.degradations.rounding import Round
+from hfmoe.data.degradations.shuffled import Shuffled
+from hfmoe.data.degradations.two_rounds import TwoRounds
+from hfmoe.data.degradations.webp import WebP
+
+BlurKind = Literal["gaussian", "motion", "defocus"]
+
+
+@runtime_checkable
+class Task(Protocol):
+    """What a mixture needs of a task."""
+
+    @property
+    def kind(self) -> str:
+        """Name of the task in recipes and logs."""
+        ...
+
+    @property
+    def shrinks(self) -> bool:
+        """Whether it starts from the full-sized photo and shrinks by itself, not from the shrunk one."""
+        ...
+
+    @property
+    def margin(self) -> int:
+        """Source pixels around a crop that the task's neighbourhoods reach."""
+        ...
+
+    @property
+    def jitters(self) -> bool:
+        """Whether blocks of 8 x 8 must be able to begin anywhere in a crop."""
+        ...
+
+    def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:
+        """Draw the operations for a source of `size`; where it shrinks, the result has 1/scale of it."""
+        ...
+
+
+@dataclass(frozen=True)
+class SuperResolution:
+    """Classical super-resolution: the shrunk photo as it is."""
+
+    kind: ClassVar[str] = "sr"
+    shrinks: ClassVar[bool] = False
+    margin: ClassVar[int] = 0
+    jitters: ClassVar[bool] = False
+
+    def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:
+        """Nothing is to be done."""
+        return []
+
+
+@dataclass(frozen=True)
+class Denoise:
+    """Noise of a standard deviation drawn from `sigma` (of 255).
+
+    gray: share of images with gray noise; sensor: share with sensor noise of about that strength instead;
+    rounded: share that is rounded and clamped to 8 bits, as files are and the papers' benchmarks are not.
+    """
+
+    kind: ClassVar[str] = "denoise"
+    shrinks: ClassVar[bool] = False
+    margin: ClassVar[int] = 0
+    jitters: ClassVar[bool] = False
+    sigma: Range
+    gray: float = 0.0
+    sensor: float = 0.0
+    rounded: float = 0.0
+
+    def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:
+        """Draw noise, and whether it is rounded."""
+        sigma = uniform(generator, self.sigma)
+        if chance(generator, self.sensor):
+            noise = sensor_noise(generator, sigma)
+        else:
+            correlation = float(chance(generator, self.gray))
+            noise = GaussianNoise(sigma, seed(generator), correlation)
+        return [noise, Round()] if chance(generator, self.rounded) else [noise]
+
+
+@dataclass(frozen=True)
+class Deblur:
+    """Blur of one of `kinds`, then a little noise, rounded to 8 bits.
+
+    sigma: of Gaussian kernels along both axes; length: of motion; radius: of defocus; all in source pixels.
+    noise: standard deviation of 255.
+    """
+
+    kind: ClassVar[str] = "deblur"
+    shrinks: ClassVar[bool] = True
+    margin: ClassVar[int] = 16
+    jitters: ClassVar[bool] = False
+    kinds: tuple[BlurKind, ...]
+    sigma: Range
+    length: Range
+    radius: Range
+    noise: Range
+
+    def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:
+        """Draw blur, the shrinking of the papers, noise."""
+        operations: list[Operation] = [self.draw_blur(generator)]
+        if scale > 1:
+            operations.append(Resize(size[0] // scale, size[1] // scale, "matlab"))
+        noise = GaussianNoise(uniform(generator, self.noise), seed(generator))
+        return [*operations, noise, Round()]
+
+    def draw_blur(self, generator: torch.Generator) -> Blur:
+        """Draw a kernel that its square holds whole."""
+        kind = choice(generator, self.kinds)
+        angle = uniform(generator, (0.0, math.pi))
+        if kind == "motion":
+            length, bend = uniform(generator, self.length), uniform(generator, (-0.3, 0.3))
+            return MotionBlur(odd(length + 2), length, angle, bend)
+        if kind == "defocus":
+            radius = uniform(generator, self.radius)
+            return DefocusBlur(odd(2 * radius + 1), radius)
+        sigma = (uniform(generator, self.sigma), uniform(generator, self.sigma))
+        return GaussianBlur(odd(6 * max(sigma) + 1), sigma, angle)
+
+
+@dataclass(frozen=True)
+class Compressed:
+    """JPEG of a drawn `quality`; subsampling: share with 4:2:0; webp: share that is WebP instead."""
+
+    kind: ClassVar[str] = "jpeg"
+    shrinks: ClassVar[bool] = False
+    margin: ClassVar[int] = 8
+    jitters: ClassVar[bool] = True
+    quality: Range
+    subsampling: float = 0.5
+    webp: float = 0.0
+
+    def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:
+        """Draw the file that the image is saved as."""
+        quality, subsampling = whole(generator, self.quality), chance(generator, self.subsampling)
+        return [WebP(quality) if chance(generator, self.webp) else Jpeg(quality, subsampling)]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """Everything that happens to photos on their way, by one of the chains of degradations."""
+
+    kind: ClassVar[str] = "photo"
+    shrinks: ClassVar[bool] = True
+    margin: ClassVar[int] = 16
+    jitters: ClassVar[bool] = True
+    chain: TwoRounds | Shuffled
+
+    def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:
+        """Draw the chain's operations."""
+        return self.chain.draw(generator, size=size, scale=scale)
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Tasks at one moment of a run and the weights by which samples fall to them."""
+
+    tasks: tuple[Task, ...]
+    weights: tuple[float, ...]
+
+    def draw(self, generator: torch.Generator) -> Task:
+        """Draw the task of one sample."""
+        return choice(generator, self.tasks, self.weights)
+
+
+def odd(length: float) -> int:
+    """Give the least odd number of at least `length`, no more than 31."""
+    return min(31, math.ceil(length) | 1)
+
+
+def sensor_noise(generator: torch.Generator, sigma: float) -> SensorNoise:
+    """Draw sensor noise that is about as strong as Gaussian noise of `sigma` / 255 on middle gray."""
+    shot = 4 * (sigma / 255) ** 2 * uniform(generator, (0.5, 1.5))
+    read = sigma / 255 * uniform(generator, (0.02, 0.1))
+    grain, correlation = uniform(generator, (0.3, 0.8)), uniform(generator, (0.0, 0.6))
+    return SensorNoise(shot, read, grain, correlation, seed(generator))
