@@ -155,7 +155,7 @@ class Photo:
 
     kind: ClassVar[str] = "photo"
     shrinks: ClassVar[bool] = True
-    margin: ClassVar[int] = 16
+    margin: ClassVar[int] = 12
     jitters: ClassVar[bool] = True
     chain: TwoRounds | Shuffled
 

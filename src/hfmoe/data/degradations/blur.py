@@ -1,6 +1,7 @@
 """Blurs: each names its kernel in numbers and applies it to an image."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -98,7 +99,7 @@ def convolved(
     height, width = image.shape[-2:]
     rows, columns = (mirrored(length, half, device=image.device) for length in (height, width))
     wide = image.index_select(-2, rows).index_select(-1, columns)
-    sides = (_round_up(wide.shape[-2]), _round_up(wide.shape[-1]))
+    sides = (quick_length(wide.shape[-2]), quick_length(wide.shape[-1]))
     taps = torch.from_numpy(kernel).to(wide)
     spectrum = torch.fft.rfft2(wide, s=sides) * torch.fft.rfft2(taps, s=sides)
     result = torch.fft.irfft2(spectrum, s=sides)
@@ -111,6 +112,17 @@ def mirrored(length: int, margin: int, *, device: torch.device | None = None) ->
     return torch.minimum(around, 2 * length - 1 - around)
 
 
-def _round_up(length: int) -> int:
-    """A side that transforms quickly."""
-    return -(-length // 16) * 16
+@lru_cache(maxsize=1024)
+def quick_length(length: int) -> int:
+    """Give the least even number of at least `length` with no prime factor above 5: quick to transform."""
+    candidate = length + length % 2
+    while not _smooth(candidate):
+        candidate += 2
+    return candidate
+
+
+def _smooth(number: int) -> bool:
+    for factor in (2, 3, 5):
+        while number % factor == 0:
+            number //= factor
+    return number == 1

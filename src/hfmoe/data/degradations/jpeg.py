@@ -31,6 +31,9 @@ CHROMA = (
 )
 """Quantisation at quality 50: annex K of the standard."""
 
+HALF = 1e-4
+"""What a half may lack by rounding to still count as one."""
+
 _TO_YCBCR = (
     (0.299, 0.587, 0.114),
     (-0.168735892, -0.331264108, 0.5),
@@ -77,27 +80,38 @@ def quantisation(table: tuple[tuple[int, ...], ...], *, quality: int) -> Float[n
 
 
 @lru_cache(maxsize=1)
-def _cosines() -> Float[Tensor, "8 8"]:
-    """The orthonormal DCT-II of 8 samples as a matrix, frequencies first."""
+def _transform() -> Float[Tensor, "64 64"]:
+    """The orthonormal DCT-II of 8 x 8 samples as a matrix, frequencies first."""
     frequency, place = torch.arange(8.0)[:, None], torch.arange(8.0)[None]
     matrix = 0.5 * torch.cos((2 * place + 1) * frequency * math.pi / 16)
     matrix[0] /= math.sqrt(2)
-    return matrix
+    return torch.kron(matrix, matrix)
+
+
+@lru_cache(maxsize=256)
+def _steps(table: tuple[tuple[int, ...], ...], quality: int) -> Float[Tensor, "64"]:
+    return torch.from_numpy(quantisation(table, quality=quality)).float().flatten()
 
 
 def _coded(
     planes: Float[Tensor, "c h w"], *, quality: int, table: tuple[tuple[int, ...], ...]
 ) -> Float[Tensor, "c h w"]:
-    """Quantise the DCT of every block of 8 x 8 and go back to levels; borders are repeated to whole blocks."""
+    """Quantise the DCT of every block of 8 x 8 and go back to levels; borders are repeated to whole blocks.
+
+    Halves go away from zero, as in libjpeg; the means of blocks often are halves.
+    """
     height, width = planes.shape[-2:]
-    wide = F.pad(planes[None], (0, -width % 8, 0, -height % 8), mode="replicate")[0]
-    blocks = rearrange(wide - 128, "c (h y) (w x) -> c h w y x", y=8, x=8)
-    cosines, steps = _cosines().to(planes), torch.from_numpy(quantisation(table, quality=quality)).to(planes)
-    counts = cosines @ blocks @ cosines.T / steps
-    counts = counts.sign() * (counts.abs() + 0.5).floor()
-    restored = cosines.T @ (counts * steps) @ cosines
-    levels = (restored + 128).round().clamp(0, 255)
-    return rearrange(levels, "c h w y x -> c (h y) (w x)")[..., :height, :width]
+    down, right = -height % 8, -width % 8
+    wide = F.pad(planes[None], (0, right, 0, down), mode="replicate")[0] if down or right else planes
+    blocks = rearrange(wide - 128, "c (h y) (w x) -> (c h w) (y x)", y=8, x=8)
+    transform, steps = _transform().to(planes), _steps(table, quality).to(planes)
+    counts = blocks @ transform.T
+    counts.div_(steps)
+    signs = counts.sign()
+    counts.abs_().add_(0.5 + HALF).floor_().mul_(signs).mul_(steps)
+    levels = (counts @ transform).add_(128).round_().clamp_(0, 255)
+    sides = {"c": len(planes), "h": (height + down) // 8, "y": 8}
+    return rearrange(levels, "(c h w) (y x) -> c (h y) (w x)", **sides)[..., :height, :width]
 
 
 def _mixed(

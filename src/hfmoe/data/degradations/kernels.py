@@ -72,9 +72,8 @@ def defocus(size: int, *, radius: float) -> Kernel:
 def _offsets(size: int) -> tuple[np.ndarray, np.ndarray]:
     if size < 1 or size % 2 == 0:
         raise ValueError(f"kernel size {size} must be odd and at least 1")
-    half = size // 2
-    y, x = np.mgrid[-half : half + 1, -half : half + 1].astype(np.float64)
-    return y, x
+    places = np.arange(size, dtype=np.float64) - size // 2
+    return places[:, None], places[None]
 
 
 def _distance(size: int, sigma: tuple[float, float], angle: float) -> np.ndarray:

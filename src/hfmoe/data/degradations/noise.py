@@ -93,7 +93,7 @@ def field(
     own = torch.randn(channels, height, width, generator=generator)
     if correlation > 0 and channels > 1:
         common = torch.randn(1, height, width, generator=generator)
-        own = math.sqrt(1 - correlation) * own + math.sqrt(correlation) * common
+        own.mul_(math.sqrt(1 - correlation)).add_(common, alpha=math.sqrt(correlation))
     return own.to(image)
 
 
@@ -104,7 +104,8 @@ def poisson(rate: Float[Tensor, "c h w"], *, seed: int) -> Float[Tensor, "c h w"
     times as long.
     """
     normal = field(rate, seed=seed)
-    return (rate + rate.sqrt() * normal + (normal**2 - 1) / 6).round().clamp(min=0)
+    skew = normal.square().sub_(1).div_(6)
+    return rate.sqrt().mul(normal).add_(rate).add_(skew).round_().clamp_(min=0)
 
 
 def linear(image: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
