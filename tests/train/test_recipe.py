@@ -22,7 +22,9 @@ def complaint(data: dict[str, Any], **fields: Any) -> str:
 def test_every_recipe_of_the_project_loads_and_is_named_after_its_file(path: Path):
     recipe = load_recipe(path)
     assert recipe.name == path.stem
-    assert recipe.preset == path.stem
+    size, scale = recipe.preset.split("-")
+    assert path.stem.startswith(f"{size}-")
+    assert scale == (path.stem[-2:] if path.stem[-2] == "x" else "x1")
 
 
 def test_an_unknown_field_is_named_with_the_nearest_right_one(data: dict[str, Any]):

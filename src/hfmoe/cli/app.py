@@ -233,6 +233,36 @@ def doctor(
     return examine(request)
 
 
+@app.command(usage="Usage: hfmoe samples RECIPE --output FOLDER [--step N] [--count N] [--field value ...]")
+def samples(
+    recipe: Path,
+    /,
+    *fields: Annotated[str, Parameter(allow_leading_hyphen=True, show=False)],
+    output: Path,
+    step: int = 0,
+    count: int = 8,
+) -> None:
+    """Show what a recipe's network learns from: degraded samples of one step, with what was done to each.
+
+    Writes for each sample its clean source, degraded and target side, a sheet of all of them, and
+    samples.json, whose operations turn the source into the degraded side again.
+
+    Parameters
+    ----------
+    recipe
+        YAML file; fields of it can be given anew, as for training.
+    output
+        Folder to write to; made where it is missing.
+    step
+        Step of the run, from 0.
+    count
+        How many samples.
+    """
+    from hfmoe.cli.training import show_samples
+
+    show_samples(recipe, fields, output=output, step=step, count=count)
+
+
 @app.command
 def report(run: Path, /, *, output: Path | None = None) -> None:
     """Write one HTML page about a training run: curves, pictures, routing, configuration, hardware.

@@ -1,5 +1,6 @@
 """The work of `hfmoe train`."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,6 +21,16 @@ def run_recipe(recipe: Path, fields: Sequence[str], *, resume: bool, change: boo
         train(load_recipe(recipe, overrides), resume=resume, change=change)
     except TrainingInterrupted as error:
         raise Stopped(str(error), signal=error.signal) from error
+
+
+def show_samples(recipe: Path, fields: Sequence[str], *, output: Path, step: int, count: int) -> None:
+    """Write degraded samples of a recipe's step and print what was done to each."""
+    overrides = parse_fields(fields)
+    from hfmoe.train import load_recipe
+    from hfmoe.train.showing import write_samples
+
+    for line in write_samples(load_recipe(recipe, overrides), step=step, count=count, output=output):
+        sys.stdout.write(line + "\n")
 
 
 def parse_fields(fields: Sequence[str]) -> dict[str, str]:

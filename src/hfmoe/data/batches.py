@@ -13,6 +13,7 @@ from hfmoe.data.photos import PhotoSet
 from hfmoe.data.samples import Sample, draw_sample, make_sample, stack
 from hfmoe.data.tasks import Mixture
 
+
 class Pair(NamedTuple):
     """A batch in [0, 1], in channels-last memory: what the network sees and what it should give back."""
 

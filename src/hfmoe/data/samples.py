@@ -39,7 +39,8 @@ class Sample(NamedTuple):
 
     def as_data(self, name: str = "") -> dict[str, Any]:
         """Give the sample as plain values that JSON keeps exactly."""
-        place = {"photo": name or self.crop.photo, **self.crop._asdict(), "margin": list(self.margin)}
+        place = {**self.crop._asdict(), "margin": list(self.margin)}
+        place |= {"photo": name} if name else {}
         return {"task": self.task, "place": place, "operations": as_data(self.operations)}
 
 
@@ -74,7 +75,7 @@ def _margin(task: Task, generator: torch.Generator, *, scale: int) -> tuple[int,
     """Equal margins, or the same in sum with the crop off the middle."""
     width = -(-task.margin // scale)
     if not task.jitters:
-        return (width,) * 4
+        return (width, width, width, width)
     width = max(width, -JITTER[0])
     down, right = torch.randint(*JITTER, (2,), generator=generator).tolist()
     return (width + down, width + right, width - down, width - right)
@@ -124,7 +125,7 @@ def stack(images: Sequence[Float[Tensor, "c h w"]]) -> Float[Tensor, "b c h w"]:
 
 
 def unit_range(image: UInt8[np.ndarray, "h w c"]) -> Float[Tensor, "c h w"]:
-    """Divide by 255 in numpy: one pass in this thread, so that torch's threads stay with the training step."""
+    """Divide by 255 in numpy: one pass in this thread, so that torch's threads stay with the step."""
     planes = np.divide(rearrange(image, "h w c -> c h w"), np.float32(255), dtype=np.float32, order="C")
     return torch.from_numpy(planes)
 

@@ -18,6 +18,9 @@ TARGET_NAMES = ("target", "hq", "hr", "clean", "gt")
 """What may stand between key and suffix of a member of a shard: 0001.lq.png and 0001.hq.png are a pair."""
 
 
+BLOCK = tarfile.BLOCKSIZE
+
+
 class DataError(ValueError):
     """A folder or a photo that cannot be trained on."""
 
@@ -121,13 +124,16 @@ def members(path: Path) -> list[Source]:
     """List the photos and pairs of a tar file in the order of their first members."""
     try:
         with tarfile.open(path, "r:") as archive:
-            entries = [entry for entry in archive.getmembers() if entry.isfile()]
+            entries = archive.getmembers()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except tarfile.TarError as error:
         raise DataError(f"{path} is no uncompressed tar file, or damaged ({error})") from error
+    end = max((entry.offset_data + -(-entry.size // BLOCK) * BLOCK for entry in entries), default=0)
+    if path.stat().st_size < end + BLOCK:
+        raise DataError(f"{path} is cut off: it has no end mark after its {len(entries)} members")
     groups: dict[str, dict[str, ImageAt]] = defaultdict(dict)
-    for entry in entries:
+    for entry in filter(tarfile.TarInfo.isfile, entries):
         folder, _, base = entry.name.rpartition("/")
         key, _, extension = base.partition(".")
         role, _, suffix = extension.lower().rpartition(".")

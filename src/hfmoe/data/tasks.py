@@ -22,27 +22,17 @@ BlurKind = Literal["gaussian", "motion", "defocus"]
 
 @runtime_checkable
 class Task(Protocol):
-    """What a mixture needs of a task."""
+    """What a mixture needs of a task.
 
-    @property
-    def kind(self) -> str:
-        """Name of the task in recipes and logs."""
-        ...
+    kind: its name in recipes and logs. shrinks: whether it starts from the full-sized photo and shrinks by
+    itself, not from the shrunk one. margin: source pixels around a crop that its neighbourhoods reach.
+    jitters: whether blocks of 8 x 8 must be able to begin anywhere in a crop.
+    """
 
-    @property
-    def shrinks(self) -> bool:
-        """Whether it starts from the full-sized photo and shrinks by itself, not from the shrunk one."""
-        ...
-
-    @property
-    def margin(self) -> int:
-        """Source pixels around a crop that the task's neighbourhoods reach."""
-        ...
-
-    @property
-    def jitters(self) -> bool:
-        """Whether blocks of 8 x 8 must be able to begin anywhere in a crop."""
-        ...
+    kind: ClassVar[str]
+    shrinks: ClassVar[bool]
+    margin: ClassVar[int]
+    jitters: ClassVar[bool]
 
     def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:
         """Draw the operations for a source of `size`; where it shrinks, the result has 1/scale of it."""

@@ -13,7 +13,7 @@ FREE = frozenset({"run", "cache", "log", "notes", "checkpoint_minutes", "time_li
 FIXED = frozenset({"preset", "network"})
 """Recipe fields that never change in a run: they say which tensors there are."""
 
-SCORING = frozenset({"validation.folder", "validation.images", "validation.crop"})
+SCORING = frozenset({"validation.folder", "validation.images", "validation.crop", "tasks"})
 """Recipe fields that a validation score depends on: scores before and after cannot be compared."""
 
 

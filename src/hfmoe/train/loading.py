@@ -45,7 +45,7 @@ def make_recipe(data: Mapping[str, Any]) -> Recipe:
     try:
         recipe = Recipe.model_validate({**data, "network": {}} if unknown else data)
     except ValidationError as error:
-        problems += [_problem(detail) for detail in error.errors()]
+        problems += [_problem(detail) for detail in error.errors() if not _follows(detail)]
     except (TypeError, ValueError) as error:
         problems.append(str(error))
     else:
@@ -98,22 +98,41 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
+def _follows(detail: Any) -> bool:
+    """Tell whether an error only says that a list is empty once its wrong items are left out."""
+    return detail["type"] == "too_short" and bool(detail["input"])
+
+
 def _problem(detail: Any) -> str:
-    place = tuple(part for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return _unknown(place, _names(_section(place[:-1])))
-    if detail["type"] == "missing":
-        return f"field {_dotted(place)} is missing"
+    place, _ = _followed(detail["loc"])
+    kind, given = detail["type"], detail["input"]
+    if kind == "extra_forbidden":
+        return _unknown(place, _names(_followed(detail["loc"][:-1])[1]))
+    if kind == "union_tag_invalid":
+        return _unknown_kind(
+            place, given["kind"], detail["ctx"]["expected_tags"].replace("'", "").split(", ")
+        )
+    if kind in ("missing", "union_tag_not_found"):
+        return f"field {_dotted(place if kind == 'missing' else (*place, 'kind'))} is missing"
     message = detail["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    return f"field {_dotted(place)}: {detail['input']!r} is wrong: {message[:1].lower()}{message[1:]}"
+    if kind == "value_error" and isinstance(given, Mapping):
+        return f"field {_dotted(place)}: {message}"
+    return f"field {_dotted(place)}: {given!r} is wrong: {message[:1].lower()}{message[1:]}"
+
+
+def _unknown_kind(place: tuple[Any, ...], given: Any, known: list[str]) -> str:
+    near = difflib.get_close_matches(str(given), known, n=1, cutoff=0.6)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return f"field {_dotted(place)}.kind: {given!r} must be one of {', '.join(known)}{hint}"
 
 
 def _unknown(place: tuple[Any, ...], names: list[str]) -> str:
     wrong = str(place[-1])
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
-    nearest = _dotted((*place[:-1], near[0])) if near else _elsewhere(wrong)
+    in_a_list = any(isinstance(part, int) for part in place)
+    nearest = _dotted((*place[:-1], near[0])) if near else (None if in_a_list else _elsewhere(wrong))
     hint = f"did you mean {nearest}?" if nearest else f"known here: {', '.join(names)}"
     return f"unknown field {_dotted(place)}; {hint}"
 
@@ -126,32 +145,44 @@ def _elsewhere(wrong: str) -> str | None:
 
 
 def _all_names(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
-    for name in _names(section):
+    for name, field in section.model_fields.items():
         yield prefix + name
-        inner = _section((name,), section)
-        if inner is not section and inner is not None:
+        for inner in _models_in(field.annotation):
             yield from _all_names(inner, f"{prefix}{name}.")
 
 
-def _names(section: type[BaseModel] | None) -> list[str]:
-    return [] if section is None else list(section.model_fields)
+def _names(sections: list[type[BaseModel]]) -> list[str]:
+    return list(dict.fromkeys(name for section in sections for name in section.model_fields))
 
 
-def _section(place: tuple[Any, ...], section: type[BaseModel] = Recipe) -> type[BaseModel] | None:
-    """Find the section that a path of field names and positions leads to."""
-    found: type[BaseModel] | None = section
+def _followed(place: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[type[BaseModel]]]:
+    """Follow an error's path: the path as a user writes it, and the sections that may stand at its end.
+
+    Between a list and the fields of one of its items, pydantic names the item's kind, which no user does.
+    """
+    sections: list[type[BaseModel]] = [Recipe]
+    written = []
     for part in place:
-        if isinstance(part, int) or found is None:
+        of_kind = [section for section in sections if part in _kinds(section)]
+        if of_kind:
+            sections = of_kind
             continue
-        field = found.model_fields.get(part)
-        found = _model_in(field.annotation) if field else None
-    return found
+        written.append(part)
+        if not isinstance(part, int):
+            fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+            sections = [inner for field in fields for inner in _models_in(field.annotation)]
+    return tuple(written), sections
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
+def _kinds(section: type[BaseModel]) -> tuple[Any, ...]:
+    field = section.model_fields.get("kind")
+    return typing.get_args(field.annotation) if field else ()
+
+
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return next(filter(None, map(_model_in, typing.get_args(annotation))), None)
+        return [annotation]
+    return [model for part in typing.get_args(annotation) for model in _models_in(part)]
 
 
 def _dotted(place: tuple[Any, ...]) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from hfmoe.data import Pair, PhotoSet, batch, draw, prefetch, read_photos
+from hfmoe.train.curriculum import check_given, mixture_at
+from hfmoe.train.examples import Example, read_examples
 from hfmoe.train.interrupt import StopWish, TrainingInterrupted
 from hfmoe.train.journal import Journal
 from hfmoe.train.learner import Learner, build_learner
@@ -25,8 +27,7 @@ from hfmoe.train.screen import Screen
 from hfmoe.train.session import session_record
 from hfmoe.train.standing import Standing
 from hfmoe.train.step import accumulate, balance_experts, descend, perturbation
-from hfmoe.train.validate import Example, read_examples, scoring
-from hfmoe.train.watch import Trainer, announce, judge, look, save
+from hfmoe.train.watch import Trainer, announce, announce_tasks, judge, look, save
 
 
 @dataclass(frozen=True)
@@ -103,8 +104,10 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
     """Train from where the run stands to its last step, its time limit or a wish to stop."""
     recipe, meter, fabric = trainer.recipe, trainer.meter, trainer.fabric
     begin = saved = time.monotonic()
+    first = standing.step
     pairs = feed(photos, recipe, fabric, range(standing.step, recipe.steps))
     while standing.step < recipe.steps:
+        announce_tasks(trainer, standing.step, resumed=standing.step == first)
         pair = meter.wait_for(lambda: next(pairs))
         train_step(trainer, standing.step, pair)
         standing = replace(standing, step=standing.step + 1)
@@ -135,7 +138,7 @@ def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
     finished = standing.step == recipe.steps
     network = trainer.learner.averaged()
     if finished and trainer.fabric.is_global_zero:
-        facts = {"step": standing.step, "psnr_y": standing.latest, "changes": trainer.changes}
+        facts = {"step": standing.step, "psnr": standing.latest, "changes": trainer.changes}
         save_outcome(trainer.folder.last, network, recipe, **facts)
     return TrainingResult(recipe.run, standing.step, finished, standing.best)
 
@@ -178,6 +181,7 @@ def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet,
 
     def read() -> PhotoSet:
         photos = read_photos(recipe.train, scale=config.scale, channels=config.channels, cache=recipe.cache)
+        check_given(recipe.tasks, photos)
         for _, size in recipe.patch:
             draw(photos, seed=recipe.seed, step=0, size=1, patch=size)
         return photos
@@ -190,10 +194,7 @@ def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet,
         f"{len(photos.photos)} photos in {time.perf_counter() - begin:.0f} s; "
         f"{photos.smaller_than(largest)} are too small for a patch of {largest} and left out there"
     )
-    validation = recipe.validation
-    return photos, together(
-        fabric, lambda: read_examples(validation, protocol=scoring(config), scale=config.scale)
-    )
+    return photos, together(fabric, lambda: read_examples(recipe))
 
 
 def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, steps: range) -> Iterator[Pair]:
@@ -207,6 +208,7 @@ def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, steps: range) -> Iter
             step=step,
             size=recipe.batch,
             patch=patch,
+            mixture=mixture_at(recipe.tasks, step / recipe.steps),
             part=fabric.global_rank,
             parts=fabric.world_size,
         )

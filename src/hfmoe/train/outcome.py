@@ -1,6 +1,6 @@
 """Weights that leave a run: averaged, with the facts a user wants to know."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -16,15 +16,19 @@ def save_outcome(
     recipe: Recipe,
     *,
     step: int,
-    psnr_y: float | None,
+    psnr: float | None,
+    tasks: Mapping[str, float] | None = None,
     changes: Sequence[Change] = (),
 ) -> None:
-    """Write the weights with the recipe and its changes on the way, the step and the validation score."""
+    """Write the weights with the recipe and its changes on the way, the step, the validation score and those
+    of its tasks."""
     history = {"changes": [change._asdict() for change in changes]} if changes else {}
-    scores = {} if psnr_y is None else {"validation psnr_y": psnr_y}
+    measure = "psnr_y" if recipe.task() == "sr" else "psnr"
+    scores = {} if psnr is None else {f"validation {measure}": psnr}
+    scores |= {f"validation {name} psnr": value for name, value in (tasks or {}).items()}
     facts = ModelFacts(
         name=recipe.name,
-        task="sr",
+        task=recipe.task(),
         recipe={**recipe.as_data(), "stopped_at": step, **history},
         scores=scores,
         licence=recipe.licence,

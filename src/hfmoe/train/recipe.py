@@ -4,30 +4,22 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.presets import PRESETS
-
-Share = Annotated[float, Field(ge=0, le=1)]
-"""A moment of the run as a share of its steps, so that changing `steps` keeps the shape of the run."""
-
-Positive = Annotated[int, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+from hfmoe.train.curriculum import check_tasks, degrades
+from hfmoe.train.places import TrainingPlace, may_hold_pairs
+from hfmoe.train.section import NotNegative, Positive, Section, Share
+from hfmoe.train.tasks import SuperResolutionTask, TaskOfKind
 
 
 def _listed(value: Any) -> Any:
-    return [value] if isinstance(value, str | Path) else value
+    return value if isinstance(value, list | tuple) else [value]
 
 
 def _growing(value: Any) -> Any:
     return [(0.0, value)] if isinstance(value, int | str) else value
-
-
-class Section(BaseModel):
-    """A part of a recipe: values never change, unknown fields are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Term(Section):
@@ -63,9 +55,13 @@ class Perturb(Section):
 
 
 class Validation(Section):
-    """How the averaged weights are scored while training; `crop` limits photos to their centre, for speed."""
+    """How the averaged weights are scored while training; `crop` limits photos to their centre, for speed.
 
-    folder: Path | None = None
+    Each task of the recipe is scored on all photos, degraded in the same way every time; paired folders are
+    scored as they are.
+    """
+
+    folder: TrainingPlace | None = None
     every: Positive = 2000
     images: Positive | None = None
     crop: Positive | None = None
@@ -107,7 +103,8 @@ class Recipe(Section):
     preset: str
     network: dict[str, Any] = {}
     init: str | None = None
-    train: Annotated[tuple[Path, ...], BeforeValidator(_listed), Field(min_length=1)]
+    train: Annotated[tuple[TrainingPlace, ...], BeforeValidator(_listed), Field(min_length=1)]
+    tasks: Annotated[tuple[TaskOfKind, ...], Field(min_length=1)] = (SuperResolutionTask(),)
     cache: Path | None = None
     run: Path
     licence: str = "Apache-2.0"
@@ -148,8 +145,11 @@ class Recipe(Section):
         if self.perturb.temperature_end != 1:
             end = self.perturb.temperature_end
             raise ValueError(f"perturb.temperature_end {end} must be 1, the temperature of inference")
-        if scale == 1:
-            raise ValueError("a network of scale 1 has nothing to learn from clean photos")
+        check_tasks(self.tasks)
+        if scale == 1 and not degrades(self.tasks) and not any(map(may_hold_pairs, self.train)):
+            raise ValueError(
+                "a network of scale 1 has nothing to learn from clean photos: give it tasks or pairs"
+            )
         return self
 
     @model_validator(mode="after")
@@ -178,6 +178,13 @@ class Recipe(Section):
         said = self.hardware.recompute
         large = self.preset.startswith(("base", "large")) and not self.hardware.compile
         return large if said is None else said
+
+    def task(self) -> str:
+        """Name what the network learns, as weights files do: one of hfmoe.models.weights.TASKS."""
+        kinds = {task.kind for task in self.tasks}
+        if not degrades(self.tasks):
+            return "sr" if self.config().scale > 1 else "photo"
+        return kinds.pop() if kinds in ({"denoise"}, {"jpeg"}) else "photo"
 
     def as_data(self) -> dict[str, Any]:
         """Give the recipe as plain values, as YAML, JSON and checkpoints keep it."""

@@ -70,7 +70,9 @@ class Screen:
 def described(record: Mapping[str, Any]) -> dict[str, str]:
     """Put the numbers of a record into words, each under the name that keeps its place on the line."""
     if record["kind"] == "validation":
-        return {"psnr": f"psnr {record['psnr_y']:.2f} (best {record['best']:.2f})"}
+        tasks = record.get("tasks", {})
+        parts = f" ({', '.join(f'{name} {psnr:.2f}' for name, psnr in tasks.items())})" if tasks else ""
+        return {"psnr": f"psnr {record['psnr']:.2f} (best {record['best']:.2f}){parts}"}
     layers = record["load"]
     facts = {"loss": f"loss {record['loss']['total']:.5f}"}
     if layers:

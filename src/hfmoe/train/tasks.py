@@ -1,14 +1,14 @@
 """The recipe's tasks: how samples are mixed and degraded, and how both change over the run."""
 
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_serializer, model_validator
 
-from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN
-from hfmoe.data.tasks import BlurKind, Compressed, Deblur, Denoise, Mixture, Photo, SuperResolution, Task
-from hfmoe.train.sections import Section, Share
+from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN, Shuffled, TwoRounds
+from hfmoe.data.tasks import BlurKind, Compressed, Deblur, Denoise, Photo, SuperResolution, Task
+from hfmoe.train.section import Section, Share
 
-CHAINS = {"real-esrgan": REAL_ESRGAN, "bsrgan": BSRGAN}
 Span = tuple[float, float]
 
 
@@ -69,11 +69,11 @@ Growing = Annotated[Growth, BeforeValidator(_as_growth)]
 def fixed(low: float, high: float | None = None) -> Growth:
     """Give a range that stays."""
     span = (low, low if high is None else high)
-    return Growth(**{"from": span, "to": span})
+    return Growth.model_validate({"from": span, "to": span})
 
 
 class TaskSection(Section):
-    """What all tasks have: a weight in the mixture, and the shares of the run between which they are in it."""
+    """What all tasks have: a weight in the mixture, and the shares of the run between which they are in."""
 
     weight: Growing = fixed(1.0)
     start: Share = 0.0
@@ -167,10 +167,13 @@ class PhotoTask(TaskSection):
         return Photo(chain_at(self, share))
 
 
-def chain_at(task: PhotoTask, share: float) -> Any:
+def chain_at(task: PhotoTask, share: float) -> TwoRounds | Shuffled:
     """Give the chain of degradations at a share of the run."""
-    from dataclasses import replace
+    strength = task.strength.number(share)
+    if task.chain == "bsrgan":
+        return replace(BSRGAN.softened(strength), webp=task.webp)
+    return replace(REAL_ESRGAN.softened(strength), webp=task.webp, twice=task.second.number(share))
 
-    chain = CHAINS[task.chain].softened(task.strength.number(share))
-    twice = {"twice": task.second.number(share)} if task.chain == "real-esrgan" else {}
-    return replace(chain, webp=task.webp, **twice)
+
+AnyTask = SuperResolutionTask | DenoiseTask | DeblurTask | JpegTask | PhotoTask
+TaskOfKind = Annotated[AnyTask, Field(discriminator="kind")]

@@ -1,9 +1,9 @@
 """Scoring the averaged weights while training."""
 
+from collections import defaultdict
 from collections.abc import Sequence
-from itertools import islice
 from statistics import fmean
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,68 +11,59 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.evaluate.protocol import ClassicalSR, LumaSR
-from hfmoe.models.config import HFMoEConfig
+from hfmoe.image.depth import round_to_8bit
+from hfmoe.metrics.psnr import psnr
 from hfmoe.models.folding import fold
 from hfmoe.models.network import HFMoE
-from hfmoe.train.recipe import Validation
+from hfmoe.train.examples import Example, scoring
 
-Scoring = ClassicalSR | LumaSR
-
-
-class Example(NamedTuple):
-    """One validation photo."""
-
-    name: str
-    degraded: Float[Tensor, "1 c h w"]
-    target: Float[Tensor, "1 c H W"]
+MOST = 100.0
+"""What equal pictures score, in dB."""
 
 
 class Validated(NamedTuple):
-    """The mean PSNR on Y in dB, and the first restored pictures."""
+    """Mean PSNR in dB of each task by name, and the first restored pictures."""
 
-    psnr_y: float
+    tasks: dict[str, float]
     restored: tuple[Tensor, ...]
 
+    @property
+    def psnr(self) -> float:
+        """What chooses the best weights: the mean over tasks."""
+        return fmean(self.tasks.values())
 
-def scoring(config: HFMoEConfig) -> Scoring:
-    """Choose the protocol that scores a network while it trains."""
-    return LumaSR(config.scale) if config.channels == 1 else ClassicalSR(config.scale)
-
-
-def read_examples(fields: Validation, *, protocol: Scoring, scale: int) -> tuple[Example, ...]:
-    """Read the photos to validate on, cropped to their centre if the recipe says so."""
-    if fields.folder is None:
-        return ()
-    pairs = islice(protocol.pairs(fields.folder), fields.images)
-    examples = (Example(*pair) for pair in pairs)
-    return tuple(centre(example, crop=fields.crop, scale=scale) for example in examples)
-
-
-def centre(example: Example, *, crop: int | None, scale: int) -> Example:
-    """Keep the central crop x crop pixels of the target, cut to a multiple of the scale, and their origin."""
-    if crop is None:
-        return example
-    whole = example.degraded.shape[-2:]
-    height, width = (min(size, crop // scale) for size in whole)
-    top, left = (whole[0] - height) // 2, (whole[1] - width) // 2
-    degraded = example.degraded[..., top : top + height, left : left + width]
-    top, left, height, width = (number * scale for number in (top, left, height, width))
-    return Example(example.name, degraded, example.target[..., top : top + height, left : left + width])
+    def facts(self) -> dict[str, Any]:
+        """Give the scores for the log; classical super-resolution alone is scored on Y."""
+        if list(self.tasks) == ["sr"]:
+            return {"psnr": self.psnr, "psnr_y": self.psnr}
+        return {"psnr": self.psnr, "tasks": self.tasks}
 
 
 @torch.inference_mode()
-def validate(network: HFMoE, examples: Sequence[Example], *, protocol: Scoring, keep: int = 0) -> Validated:
+def validate(network: HFMoE, examples: Sequence[Example], *, keep: int = 0) -> Validated:
     """Restore every example with the folded network; keep the first pictures to look at."""
     folded = fold(network).eval()
     device = next(network.parameters()).device
-    scores, kept = [], []
+    scores, kept = defaultdict(list), []
     for example in examples:
         restored = folded(example.degraded.to(device)).image.float().cpu()
-        scores.append(protocol.score(restored, example.target).psnr_y)
+        scores[example.task].append(score(network, restored, example))
         if len(kept) < keep:
             kept.append(restored)
-    return Validated(fmean(scores), tuple(kept))
+    return Validated({task: fmean(values) for task, values in scores.items()}, tuple(kept))
+
+
+def score(network: HFMoE, restored: Float[Tensor, "1 c h w"], example: Example) -> float:
+    """PSNR of one result in 8 bits: on Y for classical super-resolution, else on all channels.
+
+    At scales above 1, `scale` pixels on each side do not count.
+    """
+    config = network.config
+    if example.task == "sr" and config.scale > 1:
+        return scoring(config).score(restored, example.target).psnr_y
+    result, target = (round_to_8bit(image.double()) for image in (restored, example.target))
+    border = config.scale if config.scale > 1 else 0
+    return min(MOST, psnr(result, target, border=border).item())
 
 
 def side_by_side(example: Example, restored: Float[Tensor, "1 c H W"]) -> Float[Tensor, "3 H W3"]:

@@ -11,6 +11,8 @@ from hfmoe.image.files import ImageError
 from hfmoe.models.network import HFMoE
 from hfmoe.train.changes import Change, listed
 from hfmoe.train.checkpoint import save_checkpoint
+from hfmoe.train.curriculum import degrades, described, phase_at, phase_begins, task_facts
+from hfmoe.train.examples import Example
 from hfmoe.train.journal import Journal
 from hfmoe.train.learner import Learner
 from hfmoe.train.meter import Meter
@@ -21,7 +23,7 @@ from hfmoe.train.samples import keep_samples, samples_due
 from hfmoe.train.schedule import learning_rate, patch_size, router_temperature
 from hfmoe.train.screen import Screen
 from hfmoe.train.standing import Standing
-from hfmoe.train.validate import Example, scoring, side_by_side, validate
+from hfmoe.train.validate import side_by_side, validate
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,25 @@ def look(trainer: Trainer, step: int) -> None:
         "lr": learning_rate(step - 1, steps=recipe.steps, optimizer=recipe.optimizer),
         "patch": patch_size(step - 1, steps=recipe.steps, sizes=recipe.patch),
         "temperature": router_temperature(step - 1, steps=recipe.steps, perturb=recipe.perturb),
+        "tasks": task_facts(recipe.tasks, (step - 1) / recipe.steps),
     }
     if trainer.journal is not None:
         trainer.journal.write(record)
         trainer.screen.show(record)
+
+
+def announce_tasks(trainer: Trainer, step: int, *, resumed: bool) -> None:
+    """Say which tasks the next steps draw from where that changes, and write it unless it was written."""
+    recipe = trainer.recipe
+    begins = phase_begins(recipe.tasks, step, steps=recipe.steps)
+    if trainer.journal is None or not (begins or resumed) or not degrades(recipe.tasks):
+        return
+    facts = task_facts(recipe.tasks, step / recipe.steps)
+    moving = phase_at(recipe.tasks, step / recipe.steps).moving
+    changing = f"; changing from here: {', '.join(moving)}" if moving else ""
+    trainer.screen.say(f"from step {step + 1}: {described(facts)}{changing}")
+    if begins:
+        trainer.journal.write({"kind": "phase", "step": step + 1, "tasks": facts, "moving": list(moving)})
 
 
 def judge(trainer: Trainer, standing: Standing) -> Standing:
@@ -72,18 +89,17 @@ def score(trainer: Trainer, standing: Standing, network: HFMoE) -> float:
     """Score the averaged weights, write them if they are the best so far, and show a few pictures."""
     recipe, step, journal = trainer.recipe, standing.step, trainer.journal
     assert journal is not None
-    protocol = scoring(recipe.config())
-    result = validate(network, trainer.examples, protocol=protocol, keep=recipe.log.samples)
-    best = result.psnr_y if standing.best is None else max(standing.best, result.psnr_y)
-    record = {"kind": "validation", "step": step, "psnr_y": result.psnr_y, "best": best}
+    result = validate(network, trainer.examples, keep=recipe.log.samples)
+    best = result.psnr if standing.best is None else max(standing.best, result.psnr)
+    record = {"kind": "validation", "step": step, **result.facts(), "best": best}
     journal.write(record)
     trainer.screen.show(record)
-    if standing.best is None or result.psnr_y > standing.best:
-        facts = {"step": step, "psnr_y": result.psnr_y, "changes": trainer.changes}
-        save_outcome(trainer.folder.best, network, recipe, **facts)
+    if standing.best is None or result.psnr > standing.best:
+        facts = {"psnr": result.psnr, "tasks": result.tasks, "changes": trainer.changes}
+        save_outcome(trainer.folder.best, network, recipe, step=step, **facts)
     if samples_due(step, recipe):
         show_samples(trainer, journal, result.restored, step=step)
-    return result.psnr_y
+    return result.psnr
 
 
 def show_samples(trainer: Trainer, journal: Journal, restored: Sequence[Tensor], *, step: int) -> None:

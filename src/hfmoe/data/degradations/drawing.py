@@ -26,9 +26,7 @@ def whole(generator: torch.Generator, bounds: Range) -> int:
     return low + int(torch.randint(high - low + 1, (), generator=generator).item())
 
 
-def choice(
-    generator: torch.Generator, items: Sequence[Item], weights: Sequence[float] | None = None
-) -> Item:
+def choice(generator: torch.Generator, items: Sequence[Item], weights: Sequence[float] | None = None) -> Item:
     """Draw one of several items, by weights where they are given."""
     if weights is None:
         return items[int(torch.randint(len(items), (), generator=generator).item())]

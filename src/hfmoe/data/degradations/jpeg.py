@@ -1,4 +1,4 @@
-"""JPEG as arithmetic: what encoding and decoding change, without the file (ITU-T T.81, as libjpeg does it)."""
+"""JPEG as arithmetic: what encoding and decoding change, without a file (ITU-T T.81, done as in libjpeg)."""
 
 import math
 from dataclasses import dataclass
@@ -114,9 +114,7 @@ def _coded(
     return rearrange(levels, "(c h w) (y x) -> c (h y) (w x)", **sides)[..., :height, :width]
 
 
-def _mixed(
-    planes: Float[Tensor, "3 h w"], matrix: tuple[tuple[float, ...], ...]
-) -> Float[Tensor, "3 h w"]:
+def _mixed(planes: Float[Tensor, "3 h w"], matrix: tuple[tuple[float, ...], ...]) -> Float[Tensor, "3 h w"]:
     return (planes.new_tensor(matrix) @ planes.flatten(1)).view_as(planes)
 
 

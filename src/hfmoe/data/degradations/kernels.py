@@ -12,9 +12,7 @@ _FINE = 8
 """Points a pixel along each side by which a disk or a path is sampled."""
 
 
-def gaussian(
-    size: int, *, sigma: tuple[float, float], angle: float = 0.0, shape: float = 1.0
-) -> Kernel:
+def gaussian(size: int, *, sigma: tuple[float, float], angle: float = 0.0, shape: float = 1.0) -> Kernel:
     """Generalised Gaussian exp(-q^shape / 2) of the squared distance q in units of `sigma` pixels.
 
     sigma: along the two axes, the first turned by `angle` radians from the horizontal; 0 gives a single

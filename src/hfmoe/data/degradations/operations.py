@@ -15,9 +15,7 @@ from hfmoe.data.degradations.rounding import Clamp, Cut, Round
 from hfmoe.data.degradations.webp import WebP
 
 Blur = GaussianBlur | PlateauBlur | SincBlur | MotionBlur | DefocusBlur
-Operation = (
-    Blur | Resize | GaussianNoise | PoissonNoise | SensorNoise | Jpeg | WebP | Clamp | Round | Cut
-)
+Operation = Blur | Resize | GaussianNoise | PoissonNoise | SensorNoise | Jpeg | WebP | Clamp | Round | Cut
 OPERATIONS: dict[str, type[Operation]] = {
     operation.kind: operation
     for operation in (

@@ -28,9 +28,8 @@ SIZES = tuple(range(7, 26, 2))
 class Shuffled:
     """Two blurs, shrinking in two steps, Gaussian noise, sensor noise and JPEG in random order, then JPEG.
 
-    blur: scales the widths of both blurs. noise: sigma x 255. sensor, jpegs: shares of images with sensor noise
-    and with a first JPEG.
-    jpeg: quality of both. webp: share of last files that are WebP.
+    blur: scales the widths of both blurs. noise: sigma x 255. sensor, jpegs: shares of images with sensor
+    noise and with a first JPEG. jpeg: quality of both. webp: share of last files that are WebP.
     """
 
     blur: float = 1.0
@@ -45,10 +44,10 @@ class Shuffled:
         return replace(
             self,
             blur=self.blur * strength,
-            noise=between((self.noise[0],) * 2, self.noise, strength),
+            noise=between((self.noise[0], self.noise[0]), self.noise, strength),
             sensor=self.sensor * strength,
             jpegs=self.jpegs * strength,
-            jpeg=between((self.jpeg[1],) * 2, self.jpeg, strength),
+            jpeg=between((self.jpeg[1], self.jpeg[1]), self.jpeg, strength),
         )
 
     def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:

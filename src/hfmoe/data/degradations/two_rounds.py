@@ -55,12 +55,12 @@ class OneRound:
         """Shrink every range toward its harmless end; 1 changes nothing, 0 leaves next to nothing."""
         return replace(
             self,
-            sigma=between((self.sigma[0],) * 2, self.sigma, strength),
+            sigma=between((self.sigma[0], self.sigma[0]), self.sigma, strength),
             factors=between((1.0, 1.0), self.factors, strength),
-            noise=between((self.noise[0],) * 2, self.noise, strength),
-            poisson=between((self.poisson[0],) * 2, self.poisson, strength),
+            noise=between((self.noise[0], self.noise[0]), self.noise, strength),
+            poisson=between((self.poisson[0], self.poisson[0]), self.poisson, strength),
             sinc=self.sinc * strength,
-            jpeg=between((self.jpeg[1],) * 2, self.jpeg, strength),
+            jpeg=between((self.jpeg[1], self.jpeg[1]), self.jpeg, strength),
         )
 
 
@@ -101,9 +101,7 @@ class TwoRounds:
         return [*operations, file, fit, *ring, Round()]
 
 
-def draw_round(
-    ranges: OneRound, generator: torch.Generator, *, size: tuple[int, int]
-) -> list[Operation]:
+def draw_round(ranges: OneRound, generator: torch.Generator, *, size: tuple[int, int]) -> list[Operation]:
     """Draw blur, a resize relative to `size`, and noise."""
     operations: list[Operation] = []
     if chance(generator, ranges.blur):
@@ -124,7 +122,7 @@ def draw_round(
 
 
 def draw_blur(ranges: OneRound, generator: torch.Generator) -> Blur:
-    """Draw one of the kernels; the sinc filter rings at least a third of all frequencies below the highest."""
+    """Draw one of the kernels; that of the sinc filter is cut off between pi/5 or pi/3 and pi."""
     size = choice(generator, KERNEL_SIZES)
     if chance(generator, ranges.sinc):
         return SincBlur(size, uniform(generator, (math.pi / (3 if size < 13 else 5), math.pi)))

@@ -1,0 +1,179 @@
+"""What the averaged weights are scored on: photos degraded for each task of the recipe, always the same."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from hfmoe.data import DataError, PairedFolders
+from hfmoe.data.degradations import Operation, apply
+from hfmoe.data.degradations.jpeg import Jpeg
+from hfmoe.data.degradations.noise import GaussianNoise
+from hfmoe.data.degradations.resampling import Resize
+from hfmoe.data.photos import prepare
+from hfmoe.data.samples import GIVEN, unit_range
+from hfmoe.data.sources import Place, find_sources
+from hfmoe.data.tasks import Task
+from hfmoe.evaluate.protocol import ClassicalSR, LumaSR
+from hfmoe.image.crop import crop_to_multiple
+from hfmoe.image.files import ImageError, list_images, read_gray8, read_rgb8
+from hfmoe.models.config import HFMoEConfig
+from hfmoe.train.curriculum import active
+from hfmoe.train.places import may_hold_pairs
+from hfmoe.train.recipe import Recipe
+from hfmoe.train.tasks import AnyTask, DenoiseTask, JpegTask
+
+SIGMAS = (15.0, 25.0, 50.0)
+QUALITIES = (10, 40)
+"""Strengths that papers score at; those within a task's range are used."""
+
+
+class Example(NamedTuple):
+    """One validation photo, and the name of what was done to it."""
+
+    name: str
+    degraded: Float[Tensor, "1 c h w"]
+    target: Float[Tensor, "1 c H W"]
+    task: str = "sr"
+
+
+class Trial(NamedTuple):
+    """A way to degrade validation photos: fixed operations, or what a task draws for each photo."""
+
+    name: str
+    task: Task
+    operations: tuple[Operation, ...] = ()
+
+
+def read_examples(recipe: Recipe) -> tuple[Example, ...]:
+    """Read the photos to validate on, cropped to their centre if the recipe says so, for each task.
+
+    Raises ImageError for an empty folder and for a photo that cannot be read or is too small.
+    """
+    place, scale = recipe.validation.folder, recipe.config().scale
+    if place is None:
+        return ()
+    if may_hold_pairs(place) or isinstance(place, PairedFolders):
+        return tuple(given_examples(recipe, place))
+    examples: list[Example] = []
+    for trial in trials(recipe.tasks):
+        if trial.name != "sr":
+            examples += degraded_examples(recipe, place, trial)
+        elif scale > 1:
+            examples += classical(recipe, place)
+    return tuple(examples)
+
+
+def trials(tasks: Sequence[AnyTask]) -> list[Trial]:
+    """List how photos are degraded to score tasks, at their hardest: as at the end of the run."""
+    named: dict[str, AnyTask] = {}
+    for moment in (0.0, *(task.start for task in tasks), 1 - 1e-9):
+        named |= dict(active(tasks, moment))
+    return [trial for name, task in named.items() for trial in _trials(name, task)]
+
+
+def _trials(name: str, task: AnyTask) -> list[Trial]:
+    hardest = task.at(1.0)
+    if isinstance(task, DenoiseTask):
+        sigmas = _within(task.sigma.at(1.0), SIGMAS)
+        return [Trial(f"{name} {s:g}", hardest, (GaussianNoise(s, 0),)) for s in sigmas]
+    if isinstance(task, JpegTask):
+        qualities = [round(quality) for quality in _within(task.quality.at(1.0), QUALITIES)]
+        return [Trial(f"{name} {q}", hardest, (Jpeg(q, subsampling=False),)) for q in qualities]
+    return [Trial(name, hardest)]
+
+
+def _within(bounds: tuple[float, float], strengths: Sequence[float]) -> list[float]:
+    """Strengths inside a range, or its middle where none is."""
+    low, high = bounds
+    return [strength for strength in strengths if low <= strength <= high] or [(low + high) / 2]
+
+
+def scoring(config: HFMoEConfig) -> ClassicalSR | LumaSR:
+    """Choose the protocol that scores super-resolution while it trains."""
+    return LumaSR(config.scale) if config.channels == 1 else ClassicalSR(config.scale)
+
+
+def given_examples(recipe: Recipe, place: Place) -> Iterator[Example]:
+    """Give pairs as they are. Raises DataError for a photo without its degraded side, or of another size."""
+    fields, config = recipe.validation, recipe.config()
+    for source in find_sources([place])[: fields.images]:
+        if source.degraded is None:
+            raise DataError(f"{source.target} has no degraded side to validate on")
+        photo = prepare(source, scale=config.scale, channels=config.channels)
+        degraded, target = (unit_range(side)[None] for side in photo)
+        example = Example(source.target.name, degraded, target, GIVEN)
+        yield centre(example, crop=fields.crop, scale=config.scale)
+
+
+def classical(recipe: Recipe, folder: Path) -> Iterator[Example]:
+    """Give the examples of classical super-resolution."""
+    fields, config = recipe.validation, recipe.config()
+    for pair in islice(scoring(config).pairs(folder), fields.images):
+        yield centre(Example(*pair), crop=fields.crop, scale=config.scale)
+
+
+def degraded_examples(recipe: Recipe, folder: Path, trial: Trial) -> Iterator[Example]:
+    """Give the examples of a trial; what it draws for a photo depends on the photo's place alone."""
+    fields, config = recipe.validation, recipe.config()
+    paths = list_images(folder)
+    if not paths:
+        raise ImageError(f"{folder}: the folder holds no images")
+    least = 8 * config.scale
+    for number, path in enumerate(paths[: fields.images]):
+        image = (read_rgb8 if config.channels == 3 else read_gray8)(path).float() / 255
+        if min(image.shape[-2:]) < least:
+            raise ImageError(
+                f"{path}: {image.shape[-1]} x {image.shape[-2]} pixels; at least {least} are needed"
+            )
+        target = crop_to_multiple(middle(image[None], crop=fields.crop), multiple=config.scale)
+        degraded = degrade(target[0], trial, number=number, scale=config.scale)
+        yield Example(path.name, degraded[None], target, trial.name)
+
+
+def degrade(
+    target: Float[Tensor, "c H W"], trial: Trial, *, number: int, scale: int
+) -> Float[Tensor, "c h w"]:
+    """Degrade a whole target for a trial."""
+    seed = int(np.random.SeedSequence([number, 3]).generate_state(1, np.uint64)[0] >> 1)
+    source = target
+    if scale > 1 and not trial.task.shrinks:
+        size = (target.shape[-2] // scale, target.shape[-1] // scale)
+        source = Resize(*size, "matlab")(target)
+    if trial.operations:
+        return apply(source, _seeded(trial.operations, seed))
+    generator = torch.Generator().manual_seed(seed)
+    size = (source.shape[-2], source.shape[-1])
+    return apply(source, trial.task.draw(generator, size=size, scale=scale if trial.task.shrinks else 1))
+
+
+def _seeded(operations: Sequence[Operation], seed: int) -> Iterator[Operation]:
+    for operation in operations:
+        yield replace(operation, seed=seed) if isinstance(operation, GaussianNoise) else operation
+
+
+def middle(image: Float[Tensor, "1 c h w"], *, crop: int | None) -> Float[Tensor, "1 c H W"]:
+    """Keep the central crop x crop pixels."""
+    if crop is None:
+        return image
+    height, width = (min(side, crop) for side in image.shape[-2:])
+    top, left = (image.shape[-2] - height) // 2, (image.shape[-1] - width) // 2
+    return image[..., top : top + height, left : left + width]
+
+
+def centre(example: Example, *, crop: int | None, scale: int) -> Example:
+    """Keep the central crop x crop pixels of the target, cut to a multiple of the scale, and their origin."""
+    if crop is None:
+        return example
+    whole = example.degraded.shape[-2:]
+    height, width = (min(size, crop // scale) for size in whole)
+    top, left = (whole[0] - height) // 2, (whole[1] - width) // 2
+    degraded = example.degraded[..., top : top + height, left : left + width]
+    top, left, height, width = (number * scale for number in (top, left, height, width))
+    return Example(example.name, degraded, example.target[..., top : top + height, left : left + width])
