@@ -264,3 +264,72 @@ def test_gradients_that_overflow_float16_leave_the_weights_alone_and_halve_the_s
     assert state["precision"]["scale"] == 2.0**15
     assert not state["optimizer"]["state"]
     assert records(recipe.run, "train")[0]["gradient_norm"] == 0
+
+
+TASKS = [
+    {"kind": "denoise", "sigma": {"from": [5, 10], "to": [5, 40], "until": 0.5}},
+    {"kind": "photo", "strength": {"from": 0, "to": 0.5}, "start": 0.3},
+    {"kind": "jpeg", "until": 0.6},
+]
+
+
+def test_a_run_with_tasks_shows_how_they_change_and_scores_each(
+    make: Make, photos: Path, capsys: pytest.CaptureFixture[str]
+):
+    recipe = make(
+        preset="nano-x1",
+        tasks=TASKS,
+        steps=10,
+        log={"every": 5},
+        validation={"folder": str(photos), "every": 5, "images": 1},
+    )
+    train(recipe)
+    assert [record["step"] for record in records(recipe.run, "phase")] == [1, 4, 6, 7]
+    facts = records(recipe.run, "train")[0]["tasks"]
+    assert facts["denoise"] == {"share": 0.3333, "sigma": [5, 34]}
+    scores = records(recipe.run, "validation")[-1]
+    assert list(scores["tasks"]) == ["denoise 15", "denoise 25", "jpeg 10", "jpeg 40", "photo"]
+    assert scores["psnr"] == pytest.approx(sum(scores["tasks"].values()) / 5)
+    said = capsys.readouterr().err
+    assert "from step 4: denoise 33% (sigma 5 to 28), photo 33% (strength 0.15, second 1), jpeg 33%" in said
+    facts = load_weights(recipe.run / "best.safetensors").facts
+    assert facts.task == "photo"
+    assert "validation denoise 25 psnr" in facts.scores
+
+
+def test_a_run_with_tasks_that_was_stopped_ends_in_the_same_bits(make: Make, tmp_path: Path):
+    fields: dict[str, Any] = {"preset": "nano-x1", "tasks": TASKS, "steps": 10, "log": {"every": 1}}
+    whole, stopped = (make(**fields, run=str(tmp_path / name)) for name in ("whole", "stopped"))
+    train(whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training_loop, "train_step", terminating_at(4, training_loop.train_step))
+        with pytest.raises(TrainingInterrupted):
+            train(stopped)
+    assert train(stopped, resume=True).finished
+    assert equal(weights(whole.run), weights(stopped.run))
+    assert records(whole.run, "phase") == records(stopped.run, "phase")
+    losses = [[record["loss"] for record in records(run.run, "train")] for run in (whole, stopped)]
+    assert losses[0] == losses[1]
+
+
+def test_a_run_of_before_there_were_tasks_can_go_on(make: Make):
+    recipe = make(time_limit_minutes=1e-9)
+    train(recipe)
+    state = torch.load(recipe.run / "last.ckpt", weights_only=True)
+    before = json.loads(state["recipe"])
+    del before["tasks"]
+    torch.save({**state, "recipe": json.dumps(before)}, recipe.run / "last.ckpt")
+    assert train(make(), resume=True).finished
+
+
+def test_pairs_are_trained_on_and_scored_as_they_are(make: Make, photos: Path, tmp_path: Path):
+    pairs = {"degraded": str(photos), "target": str(photos)}
+    recipe = make(preset="nano-x1", train=[pairs], steps=3, validation={"folder": pairs, "every": 3})
+    train(recipe)
+    assert list(records(recipe.run, "validation")[0]["tasks"]) == ["given"]
+
+
+def test_clean_photos_at_scale_one_without_a_task_are_named(make: Make, photos: Path):
+    pairs = {"degraded": str(photos), "target": str(photos)}
+    with pytest.raises(ValueError, match=r"0\.png has no degraded side"):
+        train(make(preset="nano-x1", train=[pairs, str(photos)]))

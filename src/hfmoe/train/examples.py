@@ -30,7 +30,7 @@ from hfmoe.train.recipe import Recipe
 from hfmoe.train.tasks import AnyTask, DenoiseTask, JpegTask
 
 SIGMAS = (15.0, 25.0, 50.0)
-QUALITIES = (10, 40)
+QUALITIES = (10.0, 40.0)
 """Strengths that papers score at; those within a task's range are used."""
 
 
