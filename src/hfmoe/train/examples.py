@@ -54,6 +54,7 @@ class Trial(NamedTuple):
 def read_examples(recipe: Recipe) -> tuple[Example, ...]:
     """Read the photos to validate on, cropped to their centre if the recipe says so, for each task.
 
+    The first photo comes first for every task, so that the first few examples show all tasks.
     Raises ImageError for an empty folder and for a photo that cannot be read or is too small.
     """
     place, scale = recipe.validation.folder, recipe.config().scale
@@ -61,13 +62,13 @@ def read_examples(recipe: Recipe) -> tuple[Example, ...]:
         return ()
     if may_hold_pairs(place) or isinstance(place, PairedFolders):
         return tuple(given_examples(recipe, place))
-    examples: list[Example] = []
+    by_trial = []
     for trial in trials(recipe.tasks):
         if trial.name != "sr":
-            examples += degraded_examples(recipe, place, trial)
+            by_trial.append(degraded_examples(recipe, place, trial))
         elif scale > 1:
-            examples += classical(recipe, place)
-    return tuple(examples)
+            by_trial.append(classical(recipe, place))
+    return tuple(example for photo in zip(*by_trial, strict=True) for example in photo)
 
 
 def trials(tasks: Sequence[AnyTask]) -> list[Trial]:
@@ -134,7 +135,8 @@ def degraded_examples(recipe: Recipe, folder: Path, trial: Trial) -> Iterator[Ex
             )
         target = crop_to_multiple(middle(image[None], crop=fields.crop), multiple=config.scale)
         degraded = degrade(target[0], trial, number=number, scale=config.scale)
-        yield Example(path.name, degraded[None], target, trial.name)
+        name = f"{path.stem}-{trial.name.replace(' ', '-')}{path.suffix}"
+        yield Example(name, degraded[None], target, trial.name)
 
 
 def degrade(

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.image.files import Picture, write_picture
+from hfmoe.train.examples import Example, centre
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.validate import Example, centre, side_by_side
+from hfmoe.train.validate import side_by_side
 
 LARGEST = 320
 """Side in target pixels of the centre that is kept of each picture."""

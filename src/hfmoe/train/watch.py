@@ -52,11 +52,13 @@ def look(trainer: Trainer, step: int) -> None:
         "lr": learning_rate(step - 1, steps=recipe.steps, optimizer=recipe.optimizer),
         "patch": patch_size(step - 1, steps=recipe.steps, sizes=recipe.patch),
         "temperature": router_temperature(step - 1, steps=recipe.steps, perturb=recipe.perturb),
-        "tasks": task_facts(recipe.tasks, (step - 1) / recipe.steps),
     }
     if trainer.journal is not None:
         trainer.journal.write(record)
         trainer.screen.show(record)
+        if degrades(recipe.tasks):
+            facts = task_facts(recipe.tasks, (step - 1) / recipe.steps)
+            trainer.journal.write({"kind": "tasks", "step": step, **facts})
 
 
 def announce_tasks(trainer: Trainer, step: int, *, resumed: bool) -> None:
@@ -70,7 +72,7 @@ def announce_tasks(trainer: Trainer, step: int, *, resumed: bool) -> None:
     changing = f"; changing from here: {', '.join(moving)}" if moving else ""
     trainer.screen.say(f"from step {step + 1}: {described(facts)}{changing}")
     if begins:
-        trainer.journal.write({"kind": "phase", "step": step + 1, "tasks": facts, "moving": list(moving)})
+        trainer.journal.write({"kind": "tasks", "step": step + 1, **facts, "changing": list(moving)})
 
 
 def judge(trainer: Trainer, standing: Standing) -> Standing:

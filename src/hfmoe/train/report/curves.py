@@ -56,10 +56,10 @@ def validation_figure(run: RunData) -> str:
     found = scores(run)
     top = best(found)
     assert top is not None
-    curve = make_series({score.step: score.psnr_y for score in found})
-    mark = Mark(float(top.step), top.psnr_y)
+    curve = make_series({score.step: score.psnr for score in found})
+    mark = Mark(float(top.step), top.psnr)
     svg = curve_svg("validation", {"psnr": curve}, mark=mark, smooth=False, breaks=breaks(run))
-    return figure("validation PSNR, dB", svg, f"best {top.psnr_y:.2f} at {top.step:,}")
+    return figure("validation PSNR, dB", svg, f"best {top.psnr:.2f} at {top.step:,}")
 
 
 def validation_table(run: RunData) -> str:
@@ -67,10 +67,8 @@ def validation_table(run: RunData) -> str:
     found = scores(run)
     if not found:
         return ""
-    rows = [(f"{score.step:,}", f"{score.psnr_y:.3f}") for score in found]
-    return element(
-        "details", element("summary", "All validation scores"), table(("step", "PSNR Y, dB"), rows)
-    )
+    rows = [(f"{score.step:,}", f"{score.psnr:.3f}") for score in found]
+    return element("details", element("summary", "All validation scores"), table(("step", "PSNR, dB"), rows))
 
 
 def routing_section(run: RunData) -> str:

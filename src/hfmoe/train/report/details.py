@@ -52,7 +52,7 @@ def pictures_section(run: RunData) -> str:
     if not samples:
         return section("pictures", "Pictures", paragraph("The run has kept no sample pictures."), said)
     steps = sorted({step for sample in samples for step in sample.restored})
-    psnr = {score.step: score.psnr_y for score in scores(run)}
+    psnr = {score.step: score.psnr for score in scores(run)}
     labels = [f"step {step:,}" + (f", {psnr[step]:.2f} dB" if step in psnr else "") for step in steps]
     outputs = [
         element("output", escape(label), data_step=str(step), hidden=shown(step, steps))

@@ -79,8 +79,8 @@ def score_tiles(run: RunData) -> list[str]:
     if top is None:
         return [tile("PSNR", "none", "nothing was validated yet")]
     return [
-        tile("best PSNR", f"{top.psnr_y:.2f} dB", f"validation, {reached(top)}"),
-        tile("last PSNR", f"{found[-1].psnr_y:.2f} dB", f"validation, {reached(found[-1])}"),
+        tile("best PSNR", f"{top.psnr:.2f} dB", f"validation, {reached(top)}"),
+        tile("last PSNR", f"{found[-1].psnr:.2f} dB", f"validation, {reached(found[-1])}"),
     ]
 
 

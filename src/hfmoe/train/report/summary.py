@@ -11,9 +11,9 @@ from hfmoe.train.report.reading import RunData
 
 @dataclass(frozen=True)
 class Score:
-    """A validation PSNR on Y in dB, its step, and the time of day in seconds since 1970 where it is known."""
+    """A validation PSNR in dB, its step, and the time of day in seconds since 1970 where it is known."""
 
-    psnr_y: float
+    psnr: float
     step: int
     time: float | None
 
@@ -30,16 +30,16 @@ class Pace:
 def scores(run: RunData) -> list[Score]:
     """List the validation scores in the order of steps; infinite and missing ones are left out."""
     found = {
-        record["step"]: Score(float(record["psnr_y"]), record["step"], number(record.get("time")))
+        record["step"]: Score(psnr, record["step"], number(record.get("time")))
         for record in run.of_kind("validation")
-        if number(record.get("psnr_y")) is not None
+        if (psnr := number(record.get("psnr", record.get("psnr_y")))) is not None
     }
     return [found[step] for step in sorted(found)]
 
 
 def best(found: Sequence[Score]) -> Score | None:
     """The first of the highest scores."""
-    return max(found, key=lambda score: score.psnr_y, default=None)
+    return max(found, key=lambda score: score.psnr, default=None)
 
 
 def pace(run: RunData) -> Pace | None:
