@@ -92,7 +92,8 @@ def check_given(tasks: Sequence[AnyTask], photos: PhotoSet) -> None:
 
 def growths(task: AnyTask) -> dict[str, Growth]:
     """List the ranges of a task by name."""
-    values = {name: getattr(task, name) for name in type(task).model_fields if name != "weight"}
+    unused = {"weight"} if getattr(task, "chain", "real-esrgan") == "real-esrgan" else {"weight", "second"}
+    values = {name: getattr(task, name) for name in type(task).model_fields if name not in unused}
     return {name: value for name, value in values.items() if isinstance(value, Growth)}
 
 
