@@ -13,7 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from hfmoe.cli.checkup import checkup_data, show_checkup
 from hfmoe.cli.errors import FAILED, INTERRUPTED, UsageError, complain
 from hfmoe.cli.reports import check_report, write_report
+from hfmoe.data import PairedFolders
 from hfmoe.data.inspection import Inspection, Look, PairFolders, Sources, found, inspect, to_json
+from hfmoe.data.sources import Place, is_shard
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import suggest
 from hfmoe.train import Recipe, load_recipe, make_recipe
@@ -88,7 +90,7 @@ def _recipe(request: Request) -> Recipe | None:
         return load_recipe(request.recipe, fields)
     if request.preset is None:
         return None
-    here = {"train": ".", "run": ".", "steps": 1}
+    here = {"train": ".", "run": ".", "steps": 1, "tasks": [{"kind": "denoise"}]}
     return make_recipe({"name": request.preset, "preset": request.preset, **here})
 
 
@@ -97,7 +99,7 @@ def _sources(request: Request, recipe: Recipe | None) -> Sources:
     pairs = (PairFolders(*request.pairs),) if request.pairs else ()
     photos, validation = request.folders, request.validation
     if request.recipe is not None and recipe is not None:
-        validation = validation or recipe.validation.folder
+        validation = validation or _targets(recipe.validation.folder)
         if not photos and not pairs:
             photos, pairs = _entries(recipe)
     sources = Sources(photos, pairs, validation, scale=request.scale or 1)
@@ -115,10 +117,17 @@ def _sources(request: Request, recipe: Recipe | None) -> Sources:
     return sources
 
 
+def _targets(place: Place | None) -> Path | None:
+    """The folder of photos that a recipe validates on."""
+    return place.target if isinstance(place, PairedFolders) else place
+
+
 def _entries(recipe: Recipe) -> tuple[tuple[Path, ...], tuple[PairFolders, ...]]:
     """Folders of photos and of pairs that a recipe trains on."""
     photos, pairs = [], []
     for entry in recipe.train:
+        if isinstance(entry, Path) and is_shard(entry):
+            raise UsageError(f"{entry}: tar shards are not inspected; name folders of photos instead")
         if isinstance(entry, Path):
             photos.append(entry)
         elif hasattr(entry, "degraded") and hasattr(entry, "target"):
