@@ -26,7 +26,7 @@ def reach_of(layer: WindowAttention, row: int, column: int, size: int = 12) -> t
 
 def test_partition_and_merge_are_inverse():
     x = torch.randn(2, 8, 12, 3)
-    assert torch.equal(merge(partition(x, window=WINDOW), height=8, width=12), x)
+    assert torch.equal(merge(partition(x, window=WINDOW), window=WINDOW, height=8, width=12), x)
 
 
 def test_a_position_sees_its_own_window_and_no_other():

@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from hfmoe.image.files import Picture, read_picture
+from hfmoe.infer.backends.opening import is_exported, open_exported
 from hfmoe.infer.kinds import open_array, open_tensor
 from hfmoe.infer.restorer import Restorer, make_restorer
 from hfmoe.infer.tiled import OnTile
@@ -18,11 +19,16 @@ DEFAULT_MODEL = "nano-x4"
 def load(
     name_or_path: str | Path = DEFAULT_MODEL, *, device: str = "auto", autocast: str = "off"
 ) -> Restorer:
-    """Open a model that ships (`hfmoe models` lists them) or a weights file, ready to restore.
+    """Open a model that ships (`hfmoe models` lists them), a weights file or an exported one, ready to restore.
 
     device: "auto" (cuda, else mps, else cpu) or a name; autocast: "off", "bfloat16" or "float16".
+    An exported file (.onnx, .xml) runs on the CPU in its runtime, as it was exported.
     Raises WeightsError (a ValueError) when there is no such model or its file cannot be used.
     """
+    if is_exported(name_or_path):
+        if (device, autocast) not in (("auto", "off"), ("cpu", "off")):
+            raise ValueError(f"{name_or_path} is exported: device must be cpu and autocast off")
+        return open_exported(name_or_path)
     return make_restorer(load_weights(find_weights(name_or_path)), device=device, autocast=autocast)
 
 

@@ -1,13 +1,14 @@
 """A network ready to restore pictures: folded, on its device, with the facts a caller needs."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from einops import rearrange, reduce, repeat
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from hfmoe.image.files import Picture
 from hfmoe.image.resize import resize
@@ -32,11 +33,11 @@ OVERLAP = 16
 class Restorer:
     """Tensors or pictures in, restored ones out; made by `hfmoe.load`.
 
-    network: folded, in evaluation mode, on `device`; autocast: number format of its matrix products
-    (None = float32).
+    network: (image, effort=) -> an output with an `image`: a folded network in evaluation mode on `device`,
+    or an exported graph; autocast: number format of its matrix products (None = float32).
     """
 
-    network: nn.Module
+    network: Callable[..., Any]
     config: HFMoEConfig
     facts: ModelFacts
     device: torch.device

@@ -80,9 +80,15 @@ def save_weights(path: Path | str, network: HFMoE, facts: ModelFacts) -> None:
 
     Floating tensors are stored as float32. The network is unfolded and carries its `config`.
     """
-    header = {"format": FORMAT, "config": asdict(network.config), "facts": asdict(facts)}
     tensors = {name: _stored(tensor) for name, tensor in network.state_dict().items()}
-    _write_atomically(Path(path), save(tensors, metadata={METADATA_KEY: json.dumps(header, sort_keys=True)}))
+    text = header_text(network.config, facts)
+    write_atomically(Path(path), save(tensors, metadata={METADATA_KEY: text}))
+
+
+def header_text(config: HFMoEConfig, facts: ModelFacts, **more: object) -> str:
+    """What a file says of itself, as JSON; `more` are tables that `parse_header` passes over."""
+    header = {"format": FORMAT, "config": asdict(config), "facts": asdict(facts), **more}
+    return json.dumps(header, sort_keys=True)
 
 
 def read_header(path: Path | str) -> Header:
@@ -96,7 +102,7 @@ def read_header(path: Path | str) -> Header:
         raise WeightsError(f"{path} is damaged or not a safetensors file ({_one_line(error)})") from error
     if METADATA_KEY not in metadata:
         raise WeightsError(f"{path} is a safetensors file, but without {METADATA_KEY!r} in its metadata")
-    return _parse_header(path, metadata[METADATA_KEY])
+    return parse_header(path, metadata[METADATA_KEY])
 
 
 def load_weights(path: Path | str) -> Loaded:
@@ -180,7 +186,8 @@ def _stored(tensor: Tensor) -> Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Write a file that appears whole or not at all."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with temporary.open("wb") as file:
@@ -208,7 +215,8 @@ def _refuse_other_formats(path: Path) -> None:
     raise WeightsError(f"{path} is damaged or not a safetensors file")
 
 
-def _parse_header(path: Path, text: str) -> Header:
+def parse_header(path: Path, text: str) -> Header:
+    """Configuration and facts in the text that `header_text` made; `path` is named in the WeightsError."""
     try:
         header = json.loads(text)
         stored, config, facts = header["format"], header["config"], header["facts"]

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from hfmoe.nn.deformable import DeformableGrid
+from hfmoe.nn.dot_product import dot_product_attention
 from hfmoe.nn.tokens import GroupTokens
 from hfmoe.nn.windows import edge_kinds, merge, partition, shift, shift_mask, wrapped_sides
 
@@ -42,13 +43,11 @@ def attend(
     heads: int,
     bias: Float[Tensor, "m heads t s"],
 ) -> Float[Tensor, "n t c"]:
-    """Multi-head attention of windows with an additive bias (m = 1, or n = b m in batch-major order)."""
+    """Multi-head attention of windows with an additive bias, one for all (m = 1) or for each (m = n)."""
     query, key, value = (
         rearrange(part, "n t (h d) -> n h t d", h=heads).contiguous() for part in (query, key, value)
     )
-    if bias.shape[0] > 1:
-        bias = repeat(bias, "m h t s -> (b m) h t s", b=query.shape[0] // bias.shape[0])
-    out = F.scaled_dot_product_attention(query, key, value, attn_mask=bias.to(query.dtype))
+    out = dot_product_attention(query, key, value, bias.to(query.dtype))
     return rearrange(out, "n h t d -> n t (h d)")
 
 
@@ -86,19 +85,20 @@ class WindowAttention(nn.Module):
         source = self.grid(x)
         queries = partition(shift(x, by=self.by), window=self.window)
         keys = queries if source is x else partition(shift(source, by=self.by), window=self.window)
-        bias = self._bias(height, width, x.device)
+        bias = self._bias(x)
         if self.tokens is not None:
             keys = torch.cat((keys, self.tokens(x, window=self.window)), 1)
         key, value = self.keyvalue(keys).chunk(2, -1)
         attended = attend(self.query(queries), key, value, heads=self.heads, bias=bias)
-        return shift(merge(self.out(attended), height=height, width=width), by=-self.by)
+        return shift(merge(self.out(attended), window=self.window, height=height, width=width), by=-self.by)
 
-    def _bias(self, height: int, width: int, device: torch.device) -> Float[Tensor, "m heads t s"]:
+    def _bias(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "m heads t s"]:
+        batch, height, width = x.shape[:3]
         token = 0 if self.tokens is None else 1
         bias = F.pad(self.bias(), (0, token))
         if not self.by:
             return bias[None]
-        sides = wrapped_sides(window=self.window, by=self.by, device=device)
+        sides = wrapped_sides(window=self.window, by=self.by, device=x.device)
         mask = torch.cat((shift_mask(sides), (sides == 0)[..., None][..., :token]), -1)
-        kinds = edge_kinds(height // self.window, width // self.window, device=device)
-        return masked_bias(bias, mask)[kinds]
+        kinds = edge_kinds(height // self.window, width // self.window, device=x.device)
+        return repeat(masked_bias(bias, mask)[kinds], "m h t s -> (b m) h t s", b=batch)

@@ -116,7 +116,7 @@ class MoEFFN(nn.Module):
         share = load(choice.chosen, experts=len(self.experts))
         if perturb is not None and perturb.average is not None:
             share = perturb.average(share)
-        out = merge(self.dispatch(windows, choice), height=x.shape[1], width=x.shape[2])
+        out = merge(self.dispatch(windows, choice), window=self.window, height=x.shape[1], width=x.shape[2])
         size = {"b": x.shape[0], "y": energy.shape[1]}
         routing = LayerRouting(
             rearrange(choice.chosen, "(b y x) k -> b y x k", **size),

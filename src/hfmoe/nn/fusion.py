@@ -65,7 +65,7 @@ class CrossAttention(nn.Module):
     def forward(self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]) -> Answers:
         """Give each band's answer from the other."""
         low_tokens = rearrange(self.reduce_low(low), "b c h w -> b h w c")
-        size = {"height": low_tokens.shape[1], "width": low_tokens.shape[2]}
+        size = {"window": self.window, "height": low_tokens.shape[1], "width": low_tokens.shape[2]}
         high_tokens = rearrange(self.reduce_high(high), "b c h w -> b h w c")
         query_l, key_l, value_l = partition(self.low(low_tokens), window=self.window).chunk(3, -1)
         query_h, key_h, value_h = partition(self.high(high_tokens), window=self.window).chunk(3, -1)

@@ -80,7 +80,7 @@ class MultiScale(nn.Module):
             if level < len(self.downs):
                 skips.append(x)
                 x = self.downs[level](x)
-                energies.append(F.avg_pool2d(energies[level], 2))
+                energies.append(F.avg_pool2d(energies[level].unsqueeze(1), 2).squeeze(1))
         for level in reversed(range(len(self.joins))):
             x = self.joins[level](x, skips[level])
             x = run(self.decoders[level], x, energies[level], mixed, effort=effort, perturb=perturb)

@@ -5,6 +5,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hfmoe.nn.dot_product import dot_product_attention
+
 
 class GroupTokens(nn.Module):
     """Give each window a token that knows the whole map.
@@ -28,7 +30,7 @@ class GroupTokens(nn.Module):
         pooled = F.avg_pool2d(means, self.group, ceil_mode=True, count_include_pad=False)
         tokens = rearrange(pooled, "b c y x -> b (y x) c")
         parts = rearrange(self.qkv(self.norm(tokens)), "b t (n h d) -> n b h t d", n=3, h=self.heads)
-        attended = F.scaled_dot_product_attention(*(part.contiguous() for part in parts))
+        attended = dot_product_attention(*(part.contiguous() for part in parts))
         tokens = tokens + self.out(rearrange(attended, "b h t d -> b t (h d)"))
         grid = rearrange(tokens, "b (y x) c -> b c y x", y=pooled.shape[2])
         spread = grid.repeat_interleave(self.group, 2).repeat_interleave(self.group, 3)

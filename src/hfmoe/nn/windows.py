@@ -11,9 +11,10 @@ def partition(x: Float[Tensor, "b h w c"], *, window: int) -> Float[Tensor, "n t
     return rearrange(x, "b (y i) (x j) c -> (b y x) (i j) c", i=window, j=window)
 
 
-def merge(windows: Float[Tensor, "n t c"], *, height: int, width: int) -> Float[Tensor, "b h w c"]:
+def merge(
+    windows: Float[Tensor, "n t c"], *, window: int, height: int, width: int
+) -> Float[Tensor, "b h w c"]:
     """Inverse of `partition` for a map of `height` x `width`."""
-    window = round(windows.shape[1] ** 0.5)
     return rearrange(
         windows, "(b y x) (i j) c -> b (y i) (x j) c", y=height // window, x=width // window, i=window
     )

@@ -1,0 +1,1 @@
+"""Exported files as the network of a `Restorer`: ONNX Runtime and OpenVINO."""

@@ -1,0 +1,27 @@
+"""ONNX files, run by ONNX Runtime on the CPU."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from hfmoe.infer.backends.graphs import RESTORED, Graph, first_line, make_graph
+from hfmoe.models.weights import METADATA_KEY, WeightsError
+
+
+def open_onnx(path: Path, *, threads: int) -> Graph:
+    """The graph of an ONNX file. Raises WeightsError when the file is not one that `hfmoe export` wrote."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    try:
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise WeightsError(f"{path} is damaged or not an ONNX file ({first_line(error)})") from error
+
+    def run(feeds: dict[str, np.ndarray]) -> np.ndarray:
+        return np.asarray(session.run([RESTORED], feeds)[0])
+
+    inputs = [place.name for place in session.get_inputs()]
+    text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+    return make_graph(path, run, inputs=inputs, text=text)
