@@ -37,6 +37,7 @@ def restore(
     strength: float = 1.0,
     ensemble: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
+    backend: str = "auto",
 ) -> int:
     """Restore image files, or every image of folders.
 
@@ -46,7 +47,8 @@ def restore(
         Image files and folders. One file is written beside its source as <stem>-x4.png, a folder
         into a folder <name>-x4; sources are never overwritten.
     model
-        A model that ships (see `hfmoe models`) or a weights file; default nano-x4.
+        A model that ships (see `hfmoe models`), a weights file, or what `hfmoe export` wrote (.onnx, .xml);
+        default nano-x4.
     scale
         Picks the nano model of that scale, or checks the scale of the model.
     output
@@ -68,6 +70,9 @@ def restore(
         Average over eight flips and turns: a little better, eight times as long.
     device
         auto, cpu, cuda, cuda:N or mps.
+    backend
+        torch, onnx or openvino; auto takes torch for weights and its runtime for an exported file. A model
+        is exported for onnx or openvino at first use and kept in ~/.cache/hfmoe.
     """
     reuse_memory()
     from hfmoe.cli.restoring import Settings, restore_files
@@ -83,6 +88,7 @@ def restore(
         strength=strength,
         ensemble=ensemble,
         device=device,
+        backend=backend,
     )
     return restore_files(inputs, output, settings)
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 TRAINING_NEEDS = ("lightning_fabric", "tensorboard", "matplotlib")
 """Libraries of the extra `train`."""
+RUNTIMES = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
+"""Extra of the package that brings a library for exported models."""
 
 
 class UsageError(ValueError):
@@ -69,6 +71,9 @@ def _sentence(error: Exception) -> str:
         return "pictures need matplotlib: pip install 'hf-moe-ir[figures]'"
     if isinstance(error, ImportError) and error.name in TRAINING_NEEDS:
         return f"training needs {error.name}: pip install 'hf-moe-ir[train]'"
+    if isinstance(error, ImportError) and (error.name or "").split(".")[0] in RUNTIMES:
+        name = str(error.name).split(".")[0]
+        return f"{name} is needed: pip install 'hf-moe-ir[{RUNTIMES[name]}]'"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

@@ -15,7 +15,10 @@ from hfmoe.cli.errors import FAILED, UsageError, complain
 from hfmoe.cli.outputs import Job, plan_jobs
 from hfmoe.image.files import IMAGE_SUFFIXES, check_writable, read_picture, strip, write_picture
 from hfmoe.infer.api import DEFAULT_MODEL, load
+from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.restorer import Restorer
+
+BACKENDS = ("auto", "torch", "onnx", "openvino")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Settings:
     strength: float
     ensemble: bool
     device: str
+    backend: str = "auto"
 
 
 def restore_files(inputs: Sequence[Path], output: str | None, settings: Settings) -> int:
@@ -42,7 +46,9 @@ def restore_files(inputs: Sequence[Path], output: str | None, settings: Settings
         "strength": settings.strength,
         "ensemble": settings.ensemble,
     }
-    restorer = open_model(settings.model, scale=settings.scale, device=settings.device)
+    restorer = open_model(
+        settings.model, scale=settings.scale, device=settings.device, backend=settings.backend
+    )
     mark = f"-x{restorer.scale}" if restorer.scale > 1 else "-restored"
     jobs = plan_jobs(inputs, output, suffix=mark, form=_form(settings))
     failures = []
@@ -63,12 +69,24 @@ def restore_files(inputs: Sequence[Path], output: str | None, settings: Settings
     return FAILED if failures else 0
 
 
-def open_model(model: str | None, *, scale: int | None, device: str) -> Restorer:
-    """Load a model by name or file; of none, the nano of the scale. UsageError when its scale is another."""
+def open_model(model: str | None, *, scale: int | None, device: str, backend: str = "auto") -> Restorer:
+    """Load a model by name or file; of none, the nano of the scale. UsageError when its scale is another.
+
+    backend: "auto" runs weights in torch and exported files in their runtime; "torch", "onnx" and "openvino"
+    ask for one, the last two with an export of their own where `model` is weights.
+    """
+    if backend not in BACKENDS:
+        raise UsageError(f"--backend {backend!r} must be one of {', '.join(BACKENDS)}")
     if scale is not None and scale not in (1, 2, 3, 4):
         raise UsageError(f"--scale {scale} must be 1, 2, 3 or 4")
     if model is None:
         model = DEFAULT_MODEL if scale is None else f"nano-x{scale}"
+    if backend == "torch" and is_exported(model):
+        raise UsageError(f"--backend torch: {model} is an exported file")
+    if backend in ("onnx", "openvino"):
+        from hfmoe.cli.exporting import exported_copy
+
+        model = str(exported_copy(model, backend))
     restorer = load(model, device=device)
     if scale not in (None, restorer.scale):
         raise UsageError(f"--scale {scale}: {model} is a model of scale {restorer.scale}")

@@ -58,7 +58,7 @@ def extend(image: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor, "b c
     for axis in (2, 3):
         side = image.shape[axis]
         count = torch.scalar_tensor((side + multiple - 1) // multiple, dtype=torch.int64).item()
-        torch._check(1 <= count)
+        torch._check(count >= 1)
         torch._check(count < LARGEST)
         place = torch.arange(count * multiple, device=image.device).clamp_max(side - 1)
         image = image.index_select(axis, place)

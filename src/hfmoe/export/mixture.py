@@ -80,7 +80,9 @@ class JoinedExperts(nn.Module):
         owner = torch.eye(len(experts)).repeat_interleave(torch.tensor(widths), 1)
         self.register_buffer("owner", owner, persistent=False)
 
-    def forward(self, windows: Float[Tensor, "n t c"], weight: Float[Tensor, "n e"]) -> Float[Tensor, "n t c"]:
+    def forward(
+        self, windows: Float[Tensor, "n t c"], weight: Float[Tensor, "n e"]
+    ) -> Float[Tensor, "n t c"]:
         """Sum of the experts' outputs by weight."""
         a, b = F.linear(windows, self.widen, self.offset).chunk(2, -1)
         hidden = F.silu(a) * b * (weight @ self.owner)[:, None]
@@ -94,7 +96,9 @@ class SparseExperts(nn.Module):
         super().__init__()
         self.experts = nn.ModuleList(experts)
 
-    def forward(self, windows: Float[Tensor, "n t c"], weight: Float[Tensor, "n e"]) -> Float[Tensor, "n t c"]:
+    def forward(
+        self, windows: Float[Tensor, "n t c"], weight: Float[Tensor, "n e"]
+    ) -> Float[Tensor, "n t c"]:
         """Sum of the experts' outputs by weight."""
         out = torch.zeros_like(windows)
         for index, expert in enumerate(self.experts):

@@ -10,7 +10,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.dynamic_filter import DynamicFilter, apply_filters
+from hfmoe.nn.dynamic_filter import DynamicFilter
 from hfmoe.nn.frequency import TAPS, Bands, FrequencySplit, upsample
 from hfmoe.nn.fusion import Fusion
 from hfmoe.nn.normalisation import ChannelLayerNorm, PixelRMSNorm
@@ -105,7 +105,12 @@ class PlainFilter(nn.Module):
 
 
 def sum_of_taps(
-    padded: Float[Tensor, "b m hp wp"], kernels: Float[Tensor, "b t h w"], *, size: int, height: int, width: int
+    padded: Float[Tensor, "b m hp wp"],
+    kernels: Float[Tensor, "b t h w"],
+    *,
+    size: int,
+    height: int,
+    width: int,
 ) -> Float[Tensor, "b m h w"]:
     """Channels that share their kernels, filtered: the sum over taps of the moved map times its kernel."""
     terms = (

@@ -19,7 +19,7 @@ DEFAULT_MODEL = "nano-x4"
 def load(
     name_or_path: str | Path = DEFAULT_MODEL, *, device: str = "auto", autocast: str = "off"
 ) -> Restorer:
-    """Open a model that ships (`hfmoe models` lists them), a weights file or an exported one, ready to restore.
+    """Open a model that ships (`hfmoe models` lists them), a weights file or an exported one.
 
     device: "auto" (cuda, else mps, else cpu) or a name; autocast: "off", "bfloat16" or "float16".
     An exported file (.onnx, .xml) runs on the CPU in its runtime, as it was exported.

@@ -1,5 +1,6 @@
 """Sparse global tokens: one a group of windows, attending among themselves."""
 
+import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
@@ -27,7 +28,7 @@ class GroupTokens(nn.Module):
         """Give each window its group's token, windows in the order of `partition`."""
         means = F.avg_pool2d(rearrange(x, "b h w c -> b c h w"), window)
         rows, columns = means.shape[2:]
-        pooled = F.avg_pool2d(means, self.group, ceil_mode=True, count_include_pad=False)
+        pooled = group_means(means, self.group)
         tokens = rearrange(pooled, "b c y x -> b (y x) c")
         parts = rearrange(self.qkv(self.norm(tokens)), "b t (n h d) -> n b h t d", n=3, h=self.heads)
         attended = dot_product_attention(*(part.contiguous() for part in parts))
@@ -35,3 +36,10 @@ class GroupTokens(nn.Module):
         grid = rearrange(tokens, "b (y x) c -> b c y x", y=pooled.shape[2])
         spread = grid.repeat_interleave(self.group, 2).repeat_interleave(self.group, 3)
         return rearrange(spread[:, :, :rows, :columns], "b c y x -> (b y x) 1 c")
+
+
+def group_means(x: Float[Tensor, "b c h w"], group: int) -> Float[Tensor, "b c y x"]:
+    """Means of `group` x `group` squares, at the far borders of what there is of them."""
+    beyond = (0, -x.shape[3] % group, 0, -x.shape[2] % group)
+    there = F.avg_pool2d(F.pad(torch.ones_like(x[:1, :1]), beyond), group)
+    return F.avg_pool2d(F.pad(x, beyond), group) / there

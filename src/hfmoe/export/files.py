@@ -1,0 +1,118 @@
+"""Exported files: a network written as ONNX, for OpenVINO or as a torch program, with what it is inside."""
+
+import io
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch.export import ExportedProgram
+
+from hfmoe import __version__
+from hfmoe.export.programs import make_program
+from hfmoe.infer.footprint import grid, halo
+from hfmoe.models.weights import METADATA_KEY, Loaded, header_text, write_atomically
+
+if TYPE_CHECKING:
+    import onnx
+
+PRECISIONS = ("fp32", "fp16", "int8")
+SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+ROUTING = {"onnx": "all", "openvino": "all", "pt2": "sparse"}
+"""How mixtures run in each format (hfmoe.export.mixture): docs/decisions/export.md has the measurements."""
+PT2_METADATA = "hfmoe.json"
+"""Name under which a .pt2 carries its metadata (`extra_files` of `torch.export.load`)."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to write: format and precision by name, and the folder of photos that int8 is calibrated with."""
+
+    format: str
+    precision: str = "fp32"
+    calibration: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.format not in SUFFIX:
+            raise ValueError(f"format {self.format!r} must be one of {', '.join(SUFFIX)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision {self.precision!r} must be one of {', '.join(PRECISIONS)}")
+        if self.format == "pt2" and self.precision != "fp32":
+            raise ValueError(f"precision {self.precision!r}: pt2 is written in fp32 alone")
+        if (self.precision == "int8") != (self.calibration is not None):
+            raise ValueError("int8 needs a calibration folder of photos, and nothing else takes one")
+
+
+def export_model(loaded: Loaded, path: Path, order: Order, *, source: str) -> None:
+    """Write a network to `path` (for OpenVINO an .xml with its .bin beside it); whole or not at all.
+
+    source: sha256 of the weights file. Raises ValueError when the suffix is not the format's, ImageError for
+    what is wrong with the calibration folder, OSError when the file cannot be written.
+    """
+    if path.suffix.lower() != SUFFIX[order.format]:
+        raise ValueError(f"{path}: a file of format {order.format} must end in {SUFFIX[order.format]}")
+    routing = ROUTING[order.format]
+    text = metadata(loaded, order, source=source, routing=routing)
+    program = make_program(loaded.network, routing=routing)
+    if order.format == "pt2":
+        _write_program(program, path, text)
+        return
+    from hfmoe.export.onnx import make_onnx
+
+    model = make_onnx(program)
+    if order.calibration is not None:
+        from hfmoe.export.quantisation import quantised
+
+        model = quantised(model, order.calibration, channels=loaded.config.channels)
+    writer: Callable[..., None] = _write_onnx if order.format == "onnx" else _write_openvino
+    writer(model, path, text, half=order.precision == "fp16")
+
+
+def metadata(loaded: Loaded, order: Order, *, source: str, routing: str) -> str:
+    """What an exported file says of itself, as JSON: as a weights file, and how the graph is to be used."""
+    config = loaded.config
+    about = {
+        "version": __version__,
+        "source_sha256": source,
+        "format": order.format,
+        "precision": order.precision,
+        "routing": routing,
+        "scale": config.scale,
+        "channels": "RGB" if config.channels == 3 else "gray",
+        "layout": "NCHW",
+        "range": [0, 1],
+        "clamped": False,
+        "size_multiple": config.size_multiple,
+        "tile_grid": grid(config),
+        "tile_halo": halo(config),
+    }
+    return header_text(config, loaded.facts, export=about)
+
+
+def _write_program(program: ExportedProgram, path: Path, text: str) -> None:
+    buffer = io.BytesIO()
+    torch.export.save(program, buffer, extra_files={PT2_METADATA: text})
+    write_atomically(path, buffer.getvalue())
+
+
+def _write_onnx(model: "onnx.ModelProto", path: Path, text: str, *, half: bool) -> None:
+    from hfmoe.export.onnx import with_half_weights
+
+    model = with_half_weights(model) if half else model
+    del model.metadata_props[:]
+    model.metadata_props.add(key=METADATA_KEY, value=text)
+    write_atomically(path, model.SerializeToString())
+
+
+def _write_openvino(model: "onnx.ModelProto", path: Path, text: str, *, half: bool) -> None:
+    import openvino
+
+    graph = openvino.Core().read_model(io.BytesIO(model.SerializeToString()))
+    graph.set_rt_info(text, [METADATA_KEY])
+    with tempfile.TemporaryDirectory() as place:
+        made = Path(place) / path.name
+        openvino.save_model(graph, str(made), compress_to_fp16=half)
+        for part in (".bin", path.suffix):
+            write_atomically(path.with_suffix(part), made.with_suffix(part).read_bytes())
