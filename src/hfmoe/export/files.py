@@ -53,6 +53,9 @@ def export_model(loaded: Loaded, path: Path, order: Order, *, source: str) -> No
     """
     if path.suffix.lower() != SUFFIX[order.format]:
         raise ValueError(f"{path}: a file of format {order.format} must end in {SUFFIX[order.format]}")
+    if path.is_dir() or not path.parent.is_dir():
+        rule = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
+        raise ValueError(f"{path} cannot be written: {rule}")
     routing = ROUTING[order.format]
     text = metadata(loaded, order, source=source, routing=routing)
     program = make_program(loaded.network, routing=routing)

@@ -19,7 +19,7 @@ LARGEST = 2**16
 
 
 class ExportForm(nn.Module):
-    """`HFMoE` for a graph whose batch, height and width are free; equal to it at 1e-5.
+    """`HFMoE` for a graph whose batch, height and width are free; equal to it at 1e-4.
 
     `routing` says how mixtures run (hfmoe.export.mixture). The network it is made of stays as it is.
     """
@@ -36,16 +36,14 @@ class ExportForm(nn.Module):
         self, image: Float[Tensor, "b c h w"], effort: Float[Tensor, ""]
     ) -> Float[Tensor, "b c h2 w2"]:
         """Restore images in [0, 1] (not clamped); `effort` in [0, 1] as in `HFMoE`."""
-        height, width = image.shape[2:]
-        scale = self.config.scale
+        height, width = (side * self.config.scale for side in image.shape[2:])
         image = extend(image, self.config.size_multiple)
         features = self.stem(image)
         low, high = self.split(features)
         energy = window_energy(high, window=2 * self.config.window)
         encoded = self.low(self.enter_low(low), energy, effort=effort)
         fused = self.fusion(encoded.x, self.filter(self.texture(high))) + features
-        restored = self.upsampler(self.head(fused), image)
-        return restored[:, :, : height * scale, : width * scale]
+        return self.upsampler(self.head(fused), image)[:, :, :height, :width]
 
 
 def extend(image: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor, "b c h2 w2"]:

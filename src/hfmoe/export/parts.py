@@ -151,11 +151,8 @@ class PlainUpsampler(nn.Module):
         super().__init__()
         project, base = upsampler.project, upsampler.base
         self.scale, self.folding = upsampler.scale, upsampler.folding
-        weight, bias = project.weight, project.bias
-        if self.folding == 1:
-            self.project = shuffled(weight, bias, by=self.scale)
-        else:
-            self.project = shuffled(weight, bias, by=self.folding)
+        by = self.folding if self.folding > 1 else self.scale
+        self.project = shuffled(project.weight, project.bias, by=by)
         self.base = None if base is None else shuffled(base.kernel, None, by=self.scale)
 
     def forward(

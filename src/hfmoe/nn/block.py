@@ -5,7 +5,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.nn.experts import Mixed
-from hfmoe.nn.routing import Perturbation
+from hfmoe.nn.routing import Effort, Perturbation
 
 
 class HybridWindowBlock(nn.Module):
@@ -32,7 +32,7 @@ class HybridWindowBlock(nn.Module):
         x: Float[Tensor, "b h w c"],
         energy: Float[Tensor, "b y x"],
         *,
-        effort: float = 0.5,
+        effort: Effort = 0.5,
         perturb: Perturbation | None = None,
     ) -> Mixed:
         """Give the tokens after both branches, with the routing and losses of the second."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hfmoe.nn.routing import (
     Choice,
+    Effort,
     Perturbation,
     balance_loss,
     choose,
@@ -67,7 +68,7 @@ class DenseFFN(nn.Module):
         x: Float[Tensor, "b h w c"],
         energy: Float[Tensor, "b y x"],
         *,
-        effort: float = 0.5,
+        effort: Effort = 0.5,
         perturb: Perturbation | None = None,
     ) -> Mixed:
         """Transform each token; energy, effort and perturbation change nothing."""

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from hfmoe.nn.experts import LayerRouting, MoEFFN
 from hfmoe.nn.pointwise import add_pointwise_, pointwise, pointwise_conv
-from hfmoe.nn.routing import Perturbation
+from hfmoe.nn.routing import Effort, Perturbation
 
 
 class Encoded(NamedTuple):
@@ -70,7 +70,7 @@ class MultiScale(nn.Module):
         x: Float[Tensor, "b c h w"],
         energy: Float[Tensor, "b y x"],
         *,
-        effort: float = 0.5,
+        effort: Effort = 0.5,
         perturb: Perturbation | None = None,
     ) -> Encoded:
         """Run down and up; `energy` is that of the windows of the finest scale."""
@@ -101,7 +101,7 @@ def run(
     energy: Float[Tensor, "b y x"],
     mixed: list,
     *,
-    effort: float,
+    effort: Effort,
     perturb: Perturbation | None,
 ) -> Float[Tensor, "b c h w"]:
     """Pass `x` through blocks as tokens, appending what each mixture reports to `mixed`."""

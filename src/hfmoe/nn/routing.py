@@ -9,6 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 CERTAIN = 1e6
+Effort = float | Float[Tensor, ""]
+"""A number in [0, 1]; in an exported graph, a tensor that holds one."""
 
 
 class Perturbation(NamedTuple):

@@ -1,0 +1,159 @@
+"""Exported files run at any size as eager does, say what they are, and are refused when they are not ours."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+import hfmoe
+from hfmoe.cli.app import run
+from hfmoe.export.files import PT2_METADATA, Order, export_model
+from hfmoe.export.verify import compare, drawn, open_program, verify
+from hfmoe.image.files import Picture, read_picture, write_picture
+from hfmoe.infer.backends.opening import open_exported
+from hfmoe.infer.restorer import Restorer, make_restorer
+from hfmoe.models.weights import METADATA_KEY, WeightsError, load_weights
+
+pytestmark = pytest.mark.slow
+
+FORMATS = ("onnx", "openvino", "pt2")
+SIZES = ((1, 37, 51), (3, 16, 16), (1, 1, 1), (2, 5, 90))
+
+
+def opened(exported: dict[str, Path], name: str, weights: Path) -> Restorer:
+    path = exported[name]
+    return open_program(path, load_weights(weights)) if name == "pt2" else open_exported(path, threads=1)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@torch.inference_mode()
+def test_an_exported_file_equals_eager_at_sizes_it_was_not_traced_with(
+    exported, tiny_weights: Path, name: str
+):
+    eager = make_restorer(load_weights(tiny_weights), device="cpu")
+    graph = opened(exported, name, tiny_weights)
+    for batch, height, width in SIZES:
+        image = drawn(batch, 3, height, width)
+        for effort in (0.0, 0.5, 1.0):
+            expected = eager.network(image, effort=effort).image
+            found = graph.network(image, effort=effort).image
+            torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ("onnx", "openvino"))
+def test_the_restored_file_is_that_of_eager_to_a_level(
+    exported, tiny_weights: Path, name: str, tmp_path: Path
+):
+    photo = torch.from_numpy(skimage.data.astronaut()[40:120, 150:271]).permute(2, 0, 1).float() / 255
+    write_picture(tmp_path / "photo.png", Picture(photo))
+    results = []
+    for model in (tiny_weights, exported[name]):
+        target = tmp_path / f"{model.suffix[1:]}.png"
+        assert (
+            run(["restore", str(tmp_path / "photo.png"), "--model", str(model), "--output", str(target)]) == 0
+        )
+        results.append(read_picture(target).colour)
+    assert (results[0] - results[1]).abs().max() <= 1 / 255 + 1e-6
+
+
+def test_tiles_of_an_exported_file_equal_the_whole(exported):
+    restorer = hfmoe.load(exported["onnx"])
+    image = drawn(1, 3, 100, 150)
+    tiled, whole = restorer(image, tile=restorer.smallest_tile()), restorer(image, tile="off")
+    assert (tiled - whole).abs().max() < 2 / 255
+
+
+def test_a_file_says_what_it_is(exported, tiny_weights: Path):
+    import onnx
+
+    properties = {item.key: item.value for item in onnx.load(exported["onnx"]).metadata_props}
+    about = json.loads(properties[METADATA_KEY])
+    assert about["facts"]["name"] == "tiny-test-x2"
+    expected = {"scale": 2, "channels": "RGB", "layout": "NCHW", "range": [0, 1], "precision": "fp32"}
+    assert expected.items() <= about["export"].items()
+    assert about["export"]["source_sha256"] == "0" * 64
+    extra = {PT2_METADATA: ""}
+    torch.export.load(exported["pt2"], extra_files=extra)
+    assert json.loads(extra[PT2_METADATA])["export"]["routing"] == "sparse"
+    assert open_exported(exported["openvino"]).facts == load_weights(tiny_weights).facts
+
+
+def test_smaller_precisions_make_smaller_files_close_to_eager(tiny_weights: Path, tmp_path: Path):
+    loaded = load_weights(tiny_weights)
+    write_picture(tmp_path / "photo.png", Picture(drawn(1, 3, 96, 96)[0]))
+    sizes = {}
+    for order in (Order("onnx"), Order("onnx", "fp16"), Order("onnx", "int8", tmp_path)):
+        path = tmp_path / f"{order.precision}.onnx"
+        export_model(loaded, path, order, source="")
+        sizes[order.precision] = path.stat().st_size
+        check = compare(
+            make_restorer(loaded, device="cpu"), open_exported(path), batch=1, height=64, width=64, rounds=1
+        )
+        assert check.passes(order.precision)
+    assert sizes["fp16"] < sizes["fp32"]
+
+
+def test_verify_reports_every_size(exported, tiny_weights: Path):
+    seen = []
+    checks = verify(
+        load_weights(tiny_weights),
+        exported["onnx"],
+        sizes=((1, 8, 8), (2, 20, 9)),
+        rounds=1,
+        on_check=seen.append,
+    )
+    assert seen == checks
+    assert [(check.batch, check.height, check.width) for check in checks] == [(1, 8, 8), (2, 20, 9)]
+    assert all(check.passes("fp32") and check.speedup > 0 for check in checks)
+
+
+def test_files_that_are_not_ours_are_refused_by_name(exported, tmp_path: Path):
+    import onnx
+
+    text = tmp_path / "text.onnx"
+    text.write_text("not a graph")
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(exported["onnx"].read_bytes()[:5000])
+    bare = tmp_path / "bare.onnx"
+    model = onnx.load(exported["onnx"])
+    del model.metadata_props[:]
+    onnx.save(model, bare)
+    alone = tmp_path / "alone.xml"
+    alone.write_bytes(exported["openvino"].read_bytes())
+    broken = tmp_path / "broken.xml"
+    broken.write_text("<net")
+    broken.with_suffix(".bin").write_bytes(b"")
+    rules = {
+        text: "damaged or not an ONNX file",
+        cut: "damaged or not an ONNX file",
+        bare: "not written by `hfmoe export`",
+        alone: "needs its weights beside it",
+        broken: "damaged or not an OpenVINO file",
+        tmp_path / "absent.onnx": "no such file",
+    }
+    for path, rule in rules.items():
+        with pytest.raises(WeightsError, match=rule) as caught:
+            hfmoe.load(path)
+        assert str(path) in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
+def test_an_array_goes_through_an_exported_file(exported):
+    image = np.full((9, 12, 3), 128, np.uint8)
+    assert hfmoe.restore(image, exported["onnx"]).shape == (18, 24, 3)
+    with pytest.raises(ValueError, match="device must be cpu"):
+        hfmoe.load(exported["onnx"], autocast="bfloat16")
+
+
+def test_a_backend_exports_a_model_once(tiny_weights: Path, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_picture(tmp_path / "photo.png", Picture(drawn(1, 3, 20, 30)[0]))
+    command = ["restore", str(tmp_path / "photo.png"), "--model", str(tiny_weights), "--backend", "onnx"]
+    assert run(command) == 0
+    assert "exporting" in capsys.readouterr().err
+    assert run(command) == 0
+    assert "exporting" not in capsys.readouterr().err
+    assert len(list((tmp_path / "cache" / "hfmoe").iterdir())) == 1
