@@ -23,7 +23,7 @@ def make_program(network: HFMoE, *, routing: str) -> ExportedProgram:
     batch, height, width = EXAMPLE
     image = torch.zeros(batch, network.config.channels, height, width)
     free = {0: Dim.DYNAMIC, 2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    with torch.no_grad(), quiet(), symbolic.patch(backed_size_oblivious=True):
+    with torch.no_grad(), quiet(), symbolic.patch(backed_size_oblivious=True):  # pyright: ignore[reportAttributeAccessIssue]
         return torch.export.export(form, (image, torch.tensor(0.5)), dynamic_shapes={IMAGE: free, EFFORT: {}})
 
 

@@ -68,7 +68,7 @@ class Photos(CalibrationDataReader):
         step = -(-len(paths) // IMAGES)
         self._feeds = self._read(paths[::step], channels=channels, effort=effort)
 
-    def get_next(self) -> dict[str, np.ndarray] | None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def get_next(self) -> dict[str, np.ndarray] | None:
         """Inputs of the next run, None after the last."""
         return next(self._feeds, None)
 
