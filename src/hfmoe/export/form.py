@@ -76,6 +76,8 @@ def plain(network: HFMoE, *, routing: str) -> HFMoE:
     body.fusion = PlainFusion(body.fusion)  # pyright: ignore[reportAttributeAccessIssue]
     body.upsampler = PlainUpsampler(body.upsampler)  # pyright: ignore[reportAttributeAccessIssue]
     for module in list(body.modules()):
+        if isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1):
+            module.dilation = (1, 1)
         if isinstance(module, nn.SiLU):
             module.inplace = False
         if isinstance(module, HybridWindowBlock) and isinstance(module.ffn, MoEFFN):

@@ -29,7 +29,7 @@ class PlainMixture(nn.Module):
     """`MoEFFN` at inference, with effort as a tensor; `routing` is one of ROUTINGS."""
 
     costs: Tensor
-    owner: Tensor
+    balance: Tensor
 
     def __init__(self, mixture: MoEFFN, *, routing: str) -> None:
         super().__init__()
@@ -37,6 +37,7 @@ class PlainMixture(nn.Module):
             raise ValueError(f"routing {routing!r} must be one of {', '.join(ROUTINGS)}")
         self.router = mixture.router
         self.register_buffer("costs", mixture.costs.clone(), persistent=False)
+        self.register_buffer("balance", mixture.balance.clone(), persistent=False)
         self.window = mixture.window
         self.top_k = mixture.top_k
         experts = [module for module in mixture.experts if isinstance(module, GatedFFN)]
@@ -53,13 +54,22 @@ class PlainMixture(nn.Module):
         """Route each window and run the experts it is sent to; losses and routing are left out."""
         windows = partition(x, window=self.window)
         seen = torch.cat((windows.mean(1), rearrange(energy, "b y x -> (b y x) 1")), 1)
-        probability = (self.router(seen) + effort_bias(effort) * self.costs).softmax(-1)
-        gate, chosen = probability.topk(self.top_k, dim=-1)
-        weight = torch.zeros_like(probability).scatter(1, chosen, gate)
+        weight = self._weight(self.router(seen), effort)
         out = self.experts(windows, weight)
         zero = x.new_zeros(())
         merged = merge(out, window=self.window, height=x.shape[1], width=x.shape[2])
         return Mixed(merged, zero, zero, None)
+
+    def _weight(self, scores: Float[Tensor, "n e"], effort: Float[Tensor, ""]) -> Float[Tensor, "n e"]:
+        """Gate of each expert that a window is sent to, 0 for the others; `hfmoe.nn.routing.choose`."""
+        preferred = scores + self.balance + effort_bias(effort) * self.costs
+        chosen = preferred.topk(self.top_k, dim=-1).indices
+        gate = scores.sigmoid().gather(1, chosen)
+        if self.top_k > 1:
+            rank = torch.arange(self.top_k, device=scores.device)
+            alone = (2 * effort - 1).abs() >= 1
+            gate = gate * ((rank == 0) | ~alone).to(gate.dtype)
+        return torch.zeros_like(scores).scatter(1, chosen, gate)
 
 
 class JoinedExperts(nn.Module):

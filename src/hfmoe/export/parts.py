@@ -86,7 +86,8 @@ class PlainFilter(nn.Module):
 
     def __init__(self, source: DynamicFilter) -> None:
         super().__init__()
-        self.value, self.kernel, self.out = map(pointwise, (source.value, source.kernel, source.out))
+        self.value, self.kernel = pointwise(source.value), pointwise(source.kernel)
+        self.out = source.out
         self.groups = source.groups
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -13,7 +13,7 @@ from hfmoe.export.programs import quiet
 from hfmoe.image.files import list_images, read_gray8, read_rgb8
 from hfmoe.infer.backends.graphs import EFFORT, IMAGE
 
-LEAST_CHANNELS = 16
+LEAST_CHANNELS = 8
 """Input channels from which a 3x3 convolution runs in 8 bits; the stem and the base stay exact."""
 IMAGES, SIDE = 16, 128
 """Photos that calibration looks at, and the side of the square it takes from the middle of each."""
@@ -24,6 +24,9 @@ def quantised(model: onnx.ModelProto, folder: Path, *, channels: int) -> onnx.Mo
 
     Raises ImageError when the folder is missing or a photo cannot be read, ValueError when it has none.
     """
+    wide = wide_convolutions(model)
+    if not wide:
+        raise ValueError(f"int8: the network has no 3x3 convolution of {LEAST_CHANNELS} or more channels")
     reader = Photos(
         folder, channels=channels, effort=any(place.name == EFFORT for place in model.graph.input)
     )
@@ -35,7 +38,7 @@ def quantised(model: onnx.ModelProto, folder: Path, *, channels: int) -> onnx.Mo
             target,
             reader,
             quant_format=QuantFormat.QDQ,
-            nodes_to_quantize=wide_convolutions(model),
+            nodes_to_quantize=wide,
             op_types_to_quantize=["Conv"],
             per_channel=True,
             activation_type=QuantType.QUInt8,

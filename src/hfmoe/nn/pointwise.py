@@ -1,5 +1,6 @@
 """1x1 convolutions, by the fastest path that torch has for them on a CPU."""
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -18,7 +19,8 @@ def pointwise(
     x: Float[Tensor, "b i h w"], weight: Float[Tensor, "o i 1 1"], bias: Float[Tensor, " o"] | None = None
 ) -> Float[Tensor, "b o h w"]:
     """1x1 convolution by a given kernel, in the type of x."""
-    return F.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), dilation=DILATION)
+    dilation = 1 if torch.compiler.is_exporting() else DILATION
+    return F.conv2d(x, weight.to(x.dtype), None if bias is None else bias.to(x.dtype), dilation=dilation)
 
 
 def add_pointwise_(
