@@ -1,13 +1,16 @@
 """One run of a network in the number format asked for; in float32 where that overflows."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 
 @torch.no_grad()
 def run_finite(
-    network: nn.Module,
+    network: Callable[..., Any],
     image: Float[Tensor, "b c h w"],
     *,
     effort: float,
@@ -25,7 +28,7 @@ def run_finite(
     return restored
 
 
-def _run(network: nn.Module, image: Tensor, effort: float, autocast: torch.dtype | None) -> Tensor:
+def _run(network: Callable[..., Any], image: Tensor, effort: float, autocast: torch.dtype | None) -> Tensor:
     with torch.autocast(image.device.type, autocast, enabled=autocast is not None):
         return network(image, effort=effort).image.float()
 
