@@ -1,51 +1,37 @@
-"""Images as the bytes of a file in memory: decoding members of archives, and a trip through WebP."""
+"""Images as the bytes of a file in memory: members of archives, and a trip through JPEG or WebP."""
 
+from collections.abc import Callable
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pyvips
-import torch
-from einops import rearrange, repeat
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hfmoe.image import reading
 from hfmoe.image.picture import ImageError
+from hfmoe.image.reading import read_gray8, read_rgb8
 
 
 def decode_rgb8(data: bytes, name: str) -> UInt8[Tensor, "3 h w"]:
     """Decode the bytes of an image file as `read_rgb8` does; `name` stands for it in errors."""
-    colour = decode_8bit(data, name)
-    return repeat(colour, "1 h w -> 3 h w").contiguous() if len(colour) == 1 else colour
+    return _read(data, name, read_rgb8)
 
 
 def decode_gray8(data: bytes, name: str) -> UInt8[Tensor, "1 h w"]:
-    """Decode the bytes of an image file as `read_gray8` does."""
-    colour = decode_8bit(data, name)
-    if len(colour) == 1:
-        return colour
-    red, green, blue = colour.to(torch.int32)
-    return ((299 * red + 587 * green + 114 * blue + 500) // 1000).to(torch.uint8)[None]
+    """Decode the bytes of an image file as `read_gray8` does; `name` stands for it in errors."""
+    return _read(data, name, read_gray8)
 
 
-def decode_8bit(data: bytes, name: str) -> UInt8[Tensor, "c h w"]:
-    """Decode the bytes of an image file as `read_8bit` does. Raises ImageError naming the file."""
-    if not data:
-        raise ImageError(f"{name}: the file is empty")
-    try:
-        image = pyvips.Image.new_from_buffer(data, "", access="sequential", fail_on="error")
-        reading._check_header(Path(name), image, max_pixels=reading.MAX_PIXELS)
-        samples = reading._decode(Path(name), image)
-    except pyvips.Error as error:
-        reason = next((line.strip() for line in str(error.detail).splitlines() if line.strip()), str(error))
-        raise ImageError(f"{name}: damaged, cut off or not an image ({reason})") from error
-    values = torch.from_numpy(samples.values.copy())
-    if samples.values.dtype != np.uint8 or samples.has_alpha:
-        share = values.to(torch.float32) / samples.top
-        if samples.has_alpha:
-            share = share[..., :-1] * share[..., -1:] + 1 - share[..., -1:]
-        values = (share * 255 + 0.5).floor().to(torch.uint8)
-    return rearrange(values, "h w c -> c h w").contiguous()
+def _read(data: bytes, name: str, read: Callable[[Path], Tensor]) -> Tensor:
+    """Read bytes by way of a file that goes away, so that they mean what the same file in a folder means."""
+    with NamedTemporaryFile(prefix="hfmoe-") as file:
+        file.write(data)
+        file.flush()
+        try:
+            return read(Path(file.name))
+        except ImageError as error:
+            raise ImageError(str(error).replace(file.name, name)) from error
 
 
 def through_webp(levels: UInt8[np.ndarray, "h w c"], *, quality: int) -> UInt8[np.ndarray, "h w c"]:
