@@ -80,7 +80,7 @@ def test_the_ends_of_effort_select_the_cheapest_and_the_heaviest_with_their_own_
         assert (mixed.routing.chosen == expert).all()
         torch.testing.assert_close(mixed.routing.gate.flatten(), gates[:, expert])
         weighted = layer.experts[expert](partition(x, window=4)) * gates[:, expert, None, None]
-        expected = merge(weighted, height=16, width=16)
+        expected = merge(weighted, window=4, height=16, width=16)
         torch.testing.assert_close(mixed.x, expected, atol=1e-5, rtol=1e-5)
 
 

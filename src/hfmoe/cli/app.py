@@ -398,6 +398,44 @@ def bench(
 
 
 @app.command
+def export(
+    model: str,
+    /,
+    *,
+    format: str,
+    precision: str = "fp32",
+    output: Path | None = None,
+    calibration: Path | None = None,
+    verify: Annotated[bool, Parameter(negative="")] = False,
+    json: Path | None = None,
+) -> int:
+    """Write a model for another runtime, with batch, height and width free.
+
+    Parameters
+    ----------
+    model
+        A model that ships or a weights file.
+    format
+        onnx, openvino (an .xml and a .bin beside it) or pt2 (for torch.export.load).
+    precision
+        fp32, fp16 (weights in half the bytes, computed in fp32) or int8 (3x3 convolutions in 8 bits).
+    output
+        The file to write; default <model>.onnx, .xml or .pt2 in this folder.
+    calibration
+        Folder of photos that int8 takes its ranges from.
+    verify
+        Run the file beside eager PyTorch at several sizes; exit status 1 when it is too far from it.
+    json
+        Also write what --verify finds to this file.
+    """
+    reuse_memory()
+    from hfmoe.cli.exporting import export_file, make_order
+
+    order = make_order(format, precision, calibration)
+    return export_file(model, order, output=output, checked=verify, report=json)
+
+
+@app.command
 def models() -> None:
     """List the models that ship with the package."""
     from hfmoe.cli.describing import show_models
