@@ -1,4 +1,4 @@
-"""The commands around a training run: doctor, samples, train and report."""
+"""The commands around a training run: doctor, samples, train, report and download."""
 
 from pathlib import Path
 from typing import Annotated
@@ -132,3 +132,21 @@ def report(run: Path, /, *, output: Path | None = None) -> None:
     from hfmoe.cli.reporting import report_run
 
     report_run(run, output)
+
+
+@app.command
+def download(name: str, /, *, output: Path | None = None, url: str | None = None) -> None:
+    """Fetch the weights that a perceptual loss needs, and check their sha256.
+
+    Parameters
+    ----------
+    name
+        vgg19 or vgg16, as torchvision publishes them (some 550 MB).
+    output
+        File to write; default the file's own name, in the working directory. It must not exist yet.
+    url
+        Fetch it from here instead; its sha256 must be the same.
+    """
+    from hfmoe.cli.downloading import fetch_weights
+
+    fetch_weights(name, output=output, url=url)
