@@ -7,14 +7,15 @@ import pytest
 import torch
 from torch import nn
 
+from hfmoe.losses import l1, mse
 from hfmoe.models.network import Restored
 from hfmoe.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
 from hfmoe.train.ema import WeightAverage
 from hfmoe.train.journal import forget_after
 from hfmoe.train.learner import warm_start
 from hfmoe.train.meter import Meter, NonFiniteError
-from hfmoe.train.objective import Objective
-from hfmoe.train.recipe import Optimizer, Perturb, Term
+from hfmoe.train.objective import Objective, WeightedLoss
+from hfmoe.train.recipe import Optimizer, Perturb
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size, router_temperature
 
 
@@ -88,7 +89,7 @@ def test_what_does_not_train_is_copied_into_the_average():
 
 def test_the_objective_names_each_term_and_adds_them_weighted():
     restored = Restored(torch.full((1, 3, 4, 4), 0.5), torch.tensor(2.0), torch.tensor(3.0), ())
-    objective = Objective((Term(kind="l1", weight=2), Term(kind="mse", weight=4)), 0.1, 0.01)
+    objective = Objective((WeightedLoss("l1", 2.0, l1), WeightedLoss("mse", 4.0, mse)), 0.1, 0.01)
     losses = objective(restored, torch.zeros(1, 3, 4, 4))
     assert {name: value.item() for name, value in losses.items()} == pytest.approx(
         {"total": 2 * 0.5 + 4 * 0.25 + 0.1 * 2 + 0.01 * 3, "l1": 0.5, "mse": 0.25, "balance": 2, "z": 3}

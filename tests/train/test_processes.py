@@ -189,3 +189,15 @@ def test_sigterm_to_the_first_process_saves_and_ends_all(make: Make):
         process.kill()
     assert message.count("stopped by SIGTERM") == 1
     assert torch.load(recipe.run / "last.ckpt", weights_only=True)["step"] > 0
+
+
+@pytest.mark.slow
+def test_two_processes_train_the_discriminator_of_one(make: Make, tmp_path: Path):
+    gan = {"loss": [{"kind": "l1"}, {"kind": "adversarial"}], "discriminator": {"width": 4}}
+    one, two = (make(**STEADY, **gan, run=str(tmp_path / name)) for name in ("one", "two"))
+    train(one)
+    done = command(two, "--hardware.devices", "2")
+    assert done.returncode == 0, done.stderr
+    assert 0 < furthest(weights(one.run), weights(two.run)) < TOLERANCE
+    states = (torch.load(run / "last.ckpt", weights_only=True)["adversary"] for run in (one.run, two.run))
+    assert furthest(*(state["network"] for state in states)) < TOLERANCE

@@ -1,13 +1,17 @@
 """Recipes: what they refuse and how they say it."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from hfmoe.train import RecipeError, load_recipe, make_recipe
+from hfmoe.train import Recipe, RecipeError, load_recipe, make_recipe
 from hfmoe.train.loading import apply
+from hfmoe.train.schedule import learning_rate
+from hfmoe.train.terms import fullest_share
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -24,7 +28,8 @@ def test_every_recipe_of_the_project_loads_and_is_named_after_its_file(path: Pat
     assert recipe.name == path.stem
     size, scale = recipe.preset.split("-")
     assert path.stem.startswith(f"{size}-")
-    assert scale == (path.stem[-2:] if path.stem[-2] == "x" else "x1")
+    said = re.search(r"-(x\d)", path.stem)
+    assert scale == (said[1] if said else "x1")
 
 
 def test_an_unknown_field_is_named_with_the_nearest_right_one(data: dict[str, Any]):
@@ -52,6 +57,68 @@ def test_a_mistyped_value_names_field_value_and_rule(data: dict[str, Any]):
     assert "field optimizer.warmup: 500 is wrong: input should be less than or equal to 1" in complaint(
         data, optimizer={"warmup": 500}
     )
+
+
+TERMS = [
+    ({"kind": "perceptua"}, r"loss.0.kind: 'perceptua' must be one of l1, .*; did you mean perceptual\?"),
+    ({"weight": 1}, r"field loss.0.kind is missing$"),
+    ({"kind": "perceptual"}, r"field loss.0.weights is missing$"),
+    ({"kind": "perceptual", "weights": "a", "netwrok": "vgg16"}, r"did you mean loss.0.network\?$"),
+    ({"kind": "perceptual", "weights": "a", "layers": {"conv9_1": 1}}, r"loss.0: layer 'conv9_1' must be"),
+    (
+        {"kind": "perceptual", "weights": "a", "layers": {"conv1_1": -1}},
+        r"loss.0.layers.conv1_1: -1 is wrong",
+    ),
+    ({"kind": "l1", "levels": 3}, r"unknown field loss.0.levels; known here: weight, start, until, kind$"),
+    ({"kind": "charbonnier", "epsilon": 0}, r"loss.0.epsilon: 0 is wrong: .* greater than 0$"),
+    (
+        {"kind": "adversarial", "form": "wgan"},
+        r"loss.0.form: 'wgan' is wrong: .*'vanilla' or ",
+    ),
+    ({"kind": "l1", "start": 0.5, "until": 0.5}, r"loss.0: start 0.5 must be below until 0.5$"),
+    (
+        {"kind": "laplacian", "levels": 9},
+        r"laplacian needs patches of at least 129 target pixels, not 64$",
+    ),
+    ("l1", r"field loss.0: 'l1' is wrong"),
+]
+
+
+@pytest.mark.parametrize(("term", "rule"), TERMS)
+def test_a_wrong_loss_term_is_named_as_a_user_writes_it(data: dict[str, Any], term: Any, rule: str):
+    message = complaint(data, loss=[term])
+    assert re.search(rule, message), message
+    assert ";" not in message or "known" in message or "did you mean" in message
+
+
+def test_two_terms_of_a_kind_may_follow_each_other_but_not_overlap(make: Callable[..., Recipe]):
+    make(loss=[{"kind": "l1", "until": 0.5}, {"kind": "l1", "weight": 2, "start": 0.5}])
+    with pytest.raises(RecipeError, match="loss terms of kind l1 overlap"):
+        make(loss=[{"kind": "l1", "until": 0.6}, {"kind": "l1", "weight": 2, "start": 0.5}])
+
+
+def test_the_fullest_share_is_where_most_terms_are_active(make: Callable[..., Recipe]):
+    terms = [{"kind": "l1"}, {"kind": "mse", "until": 0.6}, {"kind": "fft", "start": 0.5}]
+    assert fullest_share(make(loss=terms[:1]).loss) == 0
+    assert fullest_share(make(loss=terms).loss) == 0.5
+
+
+def test_patches_must_be_large_enough_for_the_deepest_features(make: Callable[..., Recipe]):
+    term = {"kind": "perceptual", "weights": "a"}
+    assert make(patch=8, loss=[term])
+    with pytest.raises(RecipeError, match="perceptual needs patches of at least 16 target pixels, not 14"):
+        make(patch=[[0, 32], [0.5, 7]], loss=[term])
+    assert make(patch=7, loss=[{**term, "layers": {"conv4_1": 1}}])
+
+
+def test_the_discriminators_fields_are_checked_like_others(data: dict[str, Any]):
+    message = complaint(data, discriminator={"optimizer": {"lrr": 1}})
+    assert message == "unknown field discriminator.optimizer.lrr; did you mean discriminator.optimizer.lr?"
+
+
+def test_the_discriminators_rate_holds_by_default(make: Callable[..., Recipe]):
+    optimizer = make(discriminator={"optimizer": {"lr": 3e-5}}).discriminator.optimizer
+    assert {learning_rate(step, steps=9, optimizer=optimizer) for step in range(9)} == {3e-5}
 
 
 def test_all_wrong_fields_are_named_at_once(data: dict[str, Any]):

@@ -10,17 +10,19 @@ Form = Literal["vanilla", "relativistic"]
 
 
 def generator_loss(
-    fake: Float[Tensor, "b 1 h w"], real: Float[Tensor, "b 1 h w"], *, form: Form
+    fake: Float[Tensor, "b 1 h w"], real: Float[Tensor, "b 1 h w"] | None = None, *, form: Form
 ) -> Float[Tensor, ""]:
     """What the generator minimises, given the logits of restored (fake) and of target (real) images.
 
     vanilla, non-saturating: mean softplus(-fake); Goodfellow et al., "Generative Adversarial Nets", 2014.
     relativistic average: half of mean softplus(-(fake - mean real)) + mean softplus(real - mean fake);
     Jolicoeur-Martineau, "The relativistic discriminator", ICLR 2019, in whose formula the half is absent.
-    The means run over the images at hand.
+    The means run over the images at hand. Only the relativistic form looks at `real`; ValueError without it.
     """
     if form == "vanilla":
         return F.softplus(-fake).mean()
+    if real is None:
+        raise ValueError("the relativistic form needs the logits of target images")
     return _opposed(fake - real.mean(), real - fake.mean())
 
 

@@ -11,25 +11,35 @@ from lightning_fabric.plugins.precision import Precision
 from torch import nn
 from torch.distributed.tensor import DTensor
 
+from hfmoe.losses import UNetDiscriminator
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import find_weights, load_weights
 from hfmoe.train.activations import checkpoint_activations
+from hfmoe.train.adversary import Adversary
 from hfmoe.train.compiling import compiled
 from hfmoe.train.ema import WeightAverage
+from hfmoe.train.objective import Judge
 from hfmoe.train.recipe import Optimizer, Recipe
 from hfmoe.train.sharding import gathered, shard, shared_out, shared_out_optimizer
+from hfmoe.train.terms import AdversarialTerm
 
 
 @dataclass(frozen=True)
 class Learner:
-    """The network itself, the same as Fabric runs it, its weight average, its optimiser, and its precision,
-    which keeps the loss scale of float16."""
+    """The network itself, the same as Fabric runs it, its weight average, its optimiser, its precision, which
+    keeps the loss scale of float16, and the discriminator if a loss is adversarial."""
 
     network: HFMoE
     model: Any
     average: WeightAverage[HFMoE]
     optimizer: torch.optim.Optimizer
     precision: Precision
+    adversary: Adversary | None = None
+
+    @property
+    def judge(self) -> Judge | None:
+        """What the discriminator says of images, with no gradient for itself; None where there is none."""
+        return self.adversary.judge if self.adversary else None
 
     def state(self) -> dict[str, Any]:
         """Gather the state of all that learns, as whole tensors and plain values; all processes must ask."""
@@ -39,6 +49,7 @@ class Learner:
                 "average": self.average.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "precision": self.precision.state_dict(),
+                "adversary": self.adversary.state() if self.adversary else None,
             }
         )
 
@@ -48,6 +59,8 @@ class Learner:
             network.load_state_dict(shared_out(state[name], network.state_dict()))
         self.optimizer.load_state_dict(shared_out_optimizer(state["optimizer"], self.optimizer))
         self.precision.load_state_dict(state.get("precision", {}))
+        if self.adversary and state.get("adversary"):
+            self.adversary.restore(state["adversary"])
 
     def averaged(self) -> HFMoE:
         """Give the network with the averaged weights, whole; all processes must ask."""
@@ -93,7 +106,21 @@ def build_learner(
     adam = make_adam(network.parameters(), recipe.optimizer, fused=hardware.precision != "16-mixed")
     optimizer = fabric.setup_optimizers(adam)
     average = WeightAverage(network, copy=copy)
-    return Learner(network, model, average, optimizer, fabric.strategy.precision), start  # type: ignore[arg-type]
+    adversary = build_adversary(recipe, fabric)
+    return Learner(network, model, average, optimizer, fabric.strategy.precision, adversary), start  # type: ignore[arg-type]
+
+
+def build_adversary(recipe: Recipe, fabric: Fabric) -> Adversary | None:
+    """Build the discriminator with weights from the recipe's seed, if any loss is adversarial."""
+    if not any(isinstance(term, AdversarialTerm) for term in recipe.loss):
+        return None
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        network = UNetDiscriminator(recipe.config().channels, width=recipe.discriminator.width)
+    network = network.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fused = recipe.hardware.precision != "16-mixed"
+    optimizer = make_adam(network.parameters(), recipe.discriminator.optimizer, fused=fused)
+    return Adversary(network, fabric.setup_optimizers(optimizer), fabric)  # type: ignore[arg-type]
 
 
 def make_adam(

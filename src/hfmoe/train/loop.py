@@ -9,6 +9,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from hfmoe.data import Pair, PhotoSet, batch, draw, prefetch, read_photos
+from hfmoe.train.adversary import opponent_step
 from hfmoe.train.curriculum import check_given, mixture_at
 from hfmoe.train.examples import Example, read_examples
 from hfmoe.train.interrupt import StopWish, TrainingInterrupted
@@ -16,7 +17,7 @@ from hfmoe.train.journal import Journal
 from hfmoe.train.learner import Learner, build_learner
 from hfmoe.train.meter import Meter
 from hfmoe.train.numerics import numerics
-from hfmoe.train.objective import objective_at
+from hfmoe.train.objective import build_losses, objective_at
 from hfmoe.train.outcome import save_outcome
 from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first, together
 from hfmoe.train.recipe import Recipe
@@ -64,6 +65,7 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
         photos, examples = read_data(recipe, fabric, screen)
         past = together(fabric, lambda: with_photos(past, photos, run=recipe.run, change=change))
         learner = ready(recipe, fabric, past, screen)
+        losses = build_losses(recipe, device=fabric.device, judge=learner.judge)
         if first and not resume:
             folder.begin(recipe)
         wish = stack.enter_context(StopWish())
@@ -77,6 +79,7 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
             folder,
             fabric,
             learner,
+            losses,
             examples,
             journal,
             screen,
@@ -147,11 +150,12 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
     """Do one step and note what happened."""
     recipe, learner, fabric = trainer.recipe, trainer.learner, trainer.fabric
     begin = time.perf_counter()
+    pair = Pair(*(side.to(fabric.device, non_blocking=True) for side in pair))
     losses, restored = accumulate(
         fabric,
         learner.model,
-        Pair(*(side.to(fabric.device, non_blocking=True) for side in pair)),
-        objective=objective_at(step, recipe),
+        pair,
+        objective=objective_at(step, recipe, trainer.losses),
         perturb=perturbation(step, recipe, fabric=fabric),
         parts=recipe.hardware.accumulate,
     )
@@ -159,6 +163,7 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
     norm = descend(fabric, learner.model, learner.optimizer, lr=lr, clip=recipe.optimizer.clip)
     balance_experts(learner.network, restored.routing, rate=recipe.balance_rate)
     learner.average.update(average_decay(step, decay=recipe.ema))
+    losses |= opponent_step(learner.adversary, recipe, step, restored.image, pair.target)
     trainer.meter.note(
         step,
         losses,

@@ -4,6 +4,7 @@
 """
 
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -21,13 +22,15 @@ from hfmoe.data import Pair
 from hfmoe.infer.devices import choose_device
 from hfmoe.infer.measure import peak_mib
 from hfmoe.infer.memory import free_bytes
+from hfmoe.train.adversary import opponent_step
 from hfmoe.train.learner import Learner, build_learner
 from hfmoe.train.loading import make_recipe
 from hfmoe.train.numerics import find_accelerator, numerics
-from hfmoe.train.objective import objective_at
+from hfmoe.train.objective import Loss, build_losses, objective_at
 from hfmoe.train.proposal import SHARE, MemoryFit, Trial, candidates, choose
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.step import accumulate, descend, perturbation
+from hfmoe.train.terms import fullest_share
 
 STEPS = 3
 SHORTEST = 0.05
@@ -122,6 +125,7 @@ def _trials(recipe: Recipe, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
     done: list[Trial] = []
     with numerics(recipe.hardware) as fabric:
         learner, _ = build_learner(recipe, fabric)
+        losses = build_losses(recipe, device=fabric.device, judge=learner.judge)
         for batch, patch in order["candidates"]:
             predicted = _prediction(done, batch, patch)
             if predicted.peak > order["limit"]:
@@ -131,7 +135,7 @@ def _trials(recipe: Recipe, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield {"stopped": f"no time was left for batch {batch} of patch {patch}"}
                 return
             try:
-                done.append(_trial(recipe, fabric, learner, batch=batch, patch=patch))
+                done.append(_trial(recipe, fabric, learner, losses, batch=batch, patch=patch))
             except (torch.OutOfMemoryError, MemoryError):
                 yield {"stopped": f"batch {batch} of patch {patch} ran out of memory"}
                 return
@@ -147,7 +151,9 @@ def _prediction(done: Sequence[Trial], batch: int, patch: int) -> Trial:
     return Trial(batch, patch, seconds, int(peak))
 
 
-def _trial(recipe: Recipe, fabric: Fabric, learner: Learner, *, batch: int, patch: int) -> Trial:
+def _trial(
+    recipe: Recipe, fabric: Fabric, learner: Learner, losses: Sequence[Loss], *, batch: int, patch: int
+) -> Trial:
     """Run and time a few steps on random images; the first, which allocates, does not count."""
     config = recipe.config()
     sizes = (patch, config.scale * patch)
@@ -159,7 +165,7 @@ def _trial(recipe: Recipe, fabric: Fabric, learner: Learner, *, batch: int, patc
     spent: list[float] = []
     while len(spent) <= STEPS or (sum(spent[1:]) < SHORTEST * STEPS and len(spent) < 10 * STEPS):
         start = time.perf_counter()
-        _step(recipe, fabric, learner, pair)
+        _step(recipe, fabric, learner, losses, pair)
         if on_cuda:
             torch.cuda.synchronize(fabric.device)
         spent.append(time.perf_counter() - start)
@@ -167,11 +173,14 @@ def _trial(recipe: Recipe, fabric: Fabric, learner: Learner, *, batch: int, patc
     return Trial(batch, patch, statistics.median(spent[1:]), peak)
 
 
-def _step(recipe: Recipe, fabric: Fabric, learner: Learner, pair: Pair) -> None:
-    perturb = perturbation(0, recipe, fabric=fabric)
-    accumulate(fabric, learner.model, pair, objective=objective_at(0, recipe), perturb=perturb, parts=1)
+def _step(recipe: Recipe, fabric: Fabric, learner: Learner, losses: Sequence[Loss], pair: Pair) -> None:
+    step = min(math.ceil(fullest_share(recipe.loss) * recipe.steps), recipe.steps - 1)
+    perturb = perturbation(step, recipe, fabric=fabric)
+    objective = objective_at(step, recipe, losses)
+    _, restored = accumulate(fabric, learner.model, pair, objective=objective, perturb=perturb, parts=1)
     descend(fabric, learner.model, learner.optimizer, lr=0.0, clip=recipe.optimizer.clip)
     learner.average.update(recipe.ema)
+    opponent_step(learner.adversary, recipe, step, restored.image, pair.target)
 
 
 def _alone(recipe: Recipe) -> Recipe:

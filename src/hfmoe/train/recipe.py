@@ -12,6 +12,7 @@ from hfmoe.train.curriculum import check_tasks, degrades
 from hfmoe.train.places import TrainingPlace, may_hold_pairs
 from hfmoe.train.section import NotNegative, Positive, Section, Share
 from hfmoe.train.tasks import SuperResolutionTask, TaskOfKind
+from hfmoe.train.terms import PixelTerm, Term, check_terms
 
 
 def _listed(value: Any) -> Any:
@@ -20,15 +21,6 @@ def _listed(value: Any) -> Any:
 
 def _growing(value: Any) -> Any:
     return [(0.0, value)] if isinstance(value, int | str) else value
-
-
-class Term(Section):
-    """One weighted loss, active from one share of the run until another."""
-
-    kind: Literal["l1", "charbonnier", "mse", "fft"]
-    weight: NotNegative = 1.0
-    start: Share = 0.0
-    until: Share = 1.0
 
 
 class Optimizer(Section):
@@ -41,6 +33,23 @@ class Optimizer(Section):
     betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: NotNegative = 0.0
     clip: Annotated[float, Field(gt=0)] | None = 1.0
+
+
+class DiscriminatorOptimizer(Optimizer):
+    """The same for the discriminator, with the values of GAN training: a rate that holds to the end."""
+
+    lr: Annotated[float, Field(gt=0)] = 1e-4
+    warmup: Share = 0.0
+    decay: Share = 0.0
+    betas: tuple[Share, Share] = (0.9, 0.99)
+    clip: Annotated[float, Field(gt=0)] | None = None
+
+
+class Discriminator(Section):
+    """The opponent of adversarial terms: width of its first layer (64 has 4.4 M weights) and optimiser."""
+
+    width: Positive = 64
+    optimizer: DiscriminatorOptimizer = DiscriminatorOptimizer()
 
 
 class Perturb(Section):
@@ -115,10 +124,11 @@ class Recipe(Section):
     patch: Annotated[tuple[tuple[Share, Positive], ...], BeforeValidator(_growing), Field(min_length=1)] = (
         (0.0, 64),
     )
-    loss: Annotated[tuple[Term, ...], Field(min_length=1)] = (Term(kind="l1"),)
+    loss: Annotated[tuple[Term, ...], Field(min_length=1)] = (PixelTerm(kind="l1"),)
     balance_weight: NotNegative = 0.0
     balance_rate: NotNegative = 0.02
     z_weight: NotNegative = 1e-3
+    discriminator: Discriminator = Discriminator()
     optimizer: Optimizer = Optimizer()
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.999
     perturb: Perturb = Perturb()
@@ -134,9 +144,8 @@ class Recipe(Section):
             raise ValueError(f"preset {self.preset!r} must be one of {', '.join(PRESETS)}")
         if self.patch[0][0] != 0:
             raise ValueError(f"patch must begin at share 0 of the run, not at {self.patch[0][0]}")
-        if any(not active_somewhere(self.loss, moment) for moment in moments(self.loss)):
-            raise ValueError("loss terms leave a part of the run without any loss")
         scale = self.config().scale
+        check_terms(self.loss, side=scale * min(size for _, size in self.patch))
         least = 11 + 3 * scale
         if self.validation.crop is not None and self.validation.crop < least:
             raise ValueError(
@@ -189,16 +198,6 @@ class Recipe(Section):
     def as_data(self) -> dict[str, Any]:
         """Give the recipe as plain values, as YAML, JSON and checkpoints keep it."""
         return self.model_dump(mode="json")
-
-
-def moments(terms: tuple[Term, ...]) -> list[float]:
-    """List the shares of the run at which the set of active losses can change."""
-    return sorted({0.0, *(term.until for term in terms if term.until < 1)})
-
-
-def active_somewhere(terms: tuple[Term, ...], share: float) -> bool:
-    """Tell whether any loss is active at a share of the run."""
-    return any(term.start <= share < term.until for term in terms)
 
 
 def _like(value: Any) -> Any:

@@ -75,6 +75,8 @@ def described(record: Mapping[str, Any]) -> dict[str, str]:
         return {"psnr": f"psnr {record['psnr']:.2f} (best {record['best']:.2f}){parts}"}
     layers = record["load"]
     facts = {"loss": f"loss {record['loss']['total']:.5f}"}
+    if "discriminator" in record["loss"]:
+        facts["discriminator"] = f"discriminator {record['loss']['discriminator']:.3f}"
     if layers:
         mean = [sum(shares) / len(layers) for shares in zip(*layers, strict=True)]
         facts["load"] = "experts " + "/".join(f"{share:.2f}" for share in mean)

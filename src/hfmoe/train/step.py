@@ -44,22 +44,24 @@ def accumulate(
 ) -> Forward:
     """Sum the gradients of the mean loss over `parts` equal parts of a batch, one part in memory at a time.
 
-    Gives the losses and the experts' loads averaged over the parts, and the image of the last.
+    Gives the losses and the experts' loads averaged over the parts, and the whole image without gradient.
     """
     degraded, target = (side.chunk(parts) for side in pair)
     sums: dict[str, Tensor] = {}
     loads: list[list[Tensor]] = []
+    images: list[Tensor] = []
     for number, part in enumerate(map(Pair, degraded, target), start=1):
         with fabric.no_backward_sync(network, enabled=number < parts):  # type: ignore[arg-type]
             losses, restored = forward(network, part, objective=objective, perturb=perturb)
             fabric.backward(losses["total"] / parts)
         sums = {name: sums.get(name, 0) + loss.detach() / parts for name, loss in losses.items()}
+        images.append(restored.image.detach())
         loads.append([layer.load for layer in restored.routing])
     routing = tuple(
         layer._replace(load=torch.stack(seen).mean(0))
         for layer, *seen in zip(restored.routing, *loads, strict=True)
     )
-    return Forward(sums, restored._replace(routing=routing))
+    return Forward(sums, restored._replace(image=torch.cat(images), routing=routing))
 
 
 def descend(

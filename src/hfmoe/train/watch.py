@@ -16,6 +16,7 @@ from hfmoe.train.examples import Example
 from hfmoe.train.journal import Journal
 from hfmoe.train.learner import Learner
 from hfmoe.train.meter import Meter
+from hfmoe.train.objective import Loss
 from hfmoe.train.outcome import save_outcome
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import RunFolder
@@ -34,6 +35,7 @@ class Trainer:
     folder: RunFolder
     fabric: Fabric
     learner: Learner
+    losses: tuple[Loss, ...]
     examples: tuple[Example, ...]
     journal: Journal | None
     screen: Screen

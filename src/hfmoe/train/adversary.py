@@ -1,0 +1,113 @@
+"""The discriminator of a run: what it tells the generator, and its own steps."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+
+from hfmoe.losses import UNetDiscriminator, discriminator_loss
+from hfmoe.losses.adversarial import Form
+from hfmoe.train.processes import averaging
+from hfmoe.train.recipe import Recipe
+from hfmoe.train.schedule import learning_rate
+from hfmoe.train.step import descend
+from hfmoe.train.terms import opposing_form
+
+
+@dataclass(frozen=True)
+class Adversary:
+    """A discriminator and its optimiser; every process has the whole of both."""
+
+    network: UNetDiscriminator
+    optimizer: torch.optim.Optimizer
+    fabric: Fabric
+
+    def judge(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Give logits through which a gradient reaches the image and nothing of the discriminator."""
+        with frozen(self.network), self.fabric.autocast():
+            return self.network(image).float()
+
+    def state(self) -> dict[str, Any]:
+        """Gather the state of all that learns, as tensors and plain values."""
+        return {"network": self.network.state_dict(), "optimizer": self.optimizer.state_dict()}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Put the state of all that learns back in place."""
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+
+def opponent_step(
+    adversary: Adversary | None, recipe: Recipe, step: int, restored: Tensor, target: Tensor
+) -> dict[str, Tensor]:
+    """While a loss is adversarial, train the discriminator on what the generator made in this step."""
+    form = opposing_form(recipe.loss, step / recipe.steps)
+    if adversary is None or form is None:
+        return {}
+    fields = recipe.discriminator.optimizer
+    return oppose(
+        adversary,
+        restored,
+        target,
+        form=form,
+        lr=learning_rate(step, steps=recipe.steps, optimizer=fields),
+        clip=fields.clip,
+        parts=recipe.hardware.accumulate,
+    )
+
+
+def oppose(
+    adversary: Adversary,
+    restored: Float[Tensor, "b c h w"],
+    target: Float[Tensor, "b c h w"],
+    *,
+    form: Form,
+    lr: float,
+    clip: float | None,
+    parts: int,
+) -> dict[str, Tensor]:
+    """Do one step of the discriminator, as if restored images had come from nowhere; give what to log.
+
+    Both kinds of images go through it together, in `parts` equal parts one after another. The means of the
+    relativistic form run over a part of a process.
+    """
+    network, fabric = adversary.network, adversary.fabric
+    network.advance()
+    sums: dict[str, Tensor] = {}
+    for ours, theirs in zip(restored.detach().chunk(parts), target.chunk(parts), strict=True):
+        with fabric.autocast():
+            logits = network(torch.cat([ours.to(theirs.dtype), theirs])).float()
+        fake, real = logits.chunk(2)
+        loss = discriminator_loss(fake, real, form=form)
+        fabric.backward(loss / parts)
+        news = {"discriminator": loss, "logit_restored": fake.mean(), "logit_target": real.mean()}
+        sums = {name: sums.get(name, 0) + value.detach() / parts for name, value in news.items()}
+    share_gradients(fabric, network)
+    norm = descend(fabric, network, adversary.optimizer, lr=lr, clip=clip)
+    return {**sums, "discriminator_gradient_norm": norm}
+
+
+def share_gradients(fabric: Fabric, network: nn.Module) -> None:
+    """Average the gradients over the processes, all in one message."""
+    average = averaging(fabric)
+    if average is None:
+        return
+    gradients = [weight.grad for weight in network.parameters() if weight.grad is not None]
+    shared = average(torch.cat([gradient.flatten() for gradient in gradients]))
+    for gradient, mean in zip(gradients, shared.split([each.numel() for each in gradients]), strict=True):
+        gradient.copy_(mean.view(gradient.shape))
+
+
+@contextmanager
+def frozen(network: nn.Module) -> Iterator[None]:
+    """Let forward passes inside give no gradient to the network's weights."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
