@@ -89,7 +89,7 @@ def routing_section(run: RunData) -> str:
         figures.append(figure(f"layer {layer + 1}", svg))
     text = (
         "Mean share of the windows that each expert got in the steps between two records. The bar and the "
-        "dashed lines are the prior, 1 / cost, at which the balance loss is least."
+        "dashed lines are the prior, 1 / cost, towards which balancing moves them."
     )
     legend = experts_legend(max(layout))
     return section("routing", "Routing", paragraph(text), legend, grid(figures), load_table(run, priors))
