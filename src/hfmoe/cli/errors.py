@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Callable
 
-FAILED, USAGE, INTERRUPTED = 1, 2, 130
+FAILED, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 TRAINING_NEEDS = ("lightning_fabric", "tensorboard", "matplotlib")
 """Libraries of the extra `train`."""
 RUNTIMES = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
@@ -22,6 +22,12 @@ class Stopped(Exception):  # noqa: N818 (not an error)
     def __init__(self, message: str, *, signal: int) -> None:
         super().__init__(message)
         self.status = 128 + signal
+
+
+class Diverged(Exception):  # noqa: N818 (as Stopped)
+    """Training met more losses, gradients or weights that were not finite than its recipe allows."""
+
+    status = DIVERGED
 
 
 def complain(message: object) -> None:
@@ -55,7 +61,7 @@ def guarded(command: Callable[[], int | None]) -> int:
     except KeyboardInterrupt:
         complain("interrupted")
         return INTERRUPTED
-    except Stopped as stopped:
+    except (Stopped, Diverged) as stopped:
         complain(stopped)
         return stopped.status
     except BrokenPipeError:

@@ -1,26 +1,31 @@
 """The work of `hfmoe train`."""
 
+import faulthandler
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hfmoe.cli.errors import Stopped, UsageError
+from hfmoe.cli.errors import Diverged, Stopped, UsageError
 
 
 def run_recipe(recipe: Path, fields: Sequence[str], *, resume: bool, change: bool) -> None:
     """Train by a recipe file with some of its fields given anew.
 
-    Raises Stopped when a signal ended the run.
+    Raises Stopped when a signal ended the run, Diverged when too much was not finite.
     """
     if change and not resume:
         raise UsageError("--change needs --resume: a new run has nothing to change")
     overrides = parse_fields(fields)
-    from hfmoe.train import TrainingInterrupted, load_recipe, train
+    from hfmoe.train import NonFiniteError, TrainingInterrupted, load_recipe, train
 
+    if sys.__stderr__ is not None and not faulthandler.is_enabled():
+        faulthandler.enable(sys.__stderr__)
     try:
         train(load_recipe(recipe, overrides), resume=resume, change=change)
     except TrainingInterrupted as error:
         raise Stopped(str(error), signal=error.signal) from error
+    except NonFiniteError as error:
+        raise Diverged(str(error)) from error
 
 
 def show_samples(recipe: Path, fields: Sequence[str], *, output: Path, step: int, count: int) -> None:

@@ -21,10 +21,10 @@ def cache_key(facts: Sequence[Sequence[str | int]], *, scale: int, channels: int
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels]]) -> None:
+def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels] | None]) -> None:
     """Write pairs of uint8 images one after another, then the index that makes the file valid.
 
-    A pair of twice the same image is written once.
+    A pair of twice the same image is written once; one that is missing keeps its place.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pixels, index = _files(folder, key)
@@ -33,7 +33,8 @@ def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels]])
     try:
         with unfinished.open("wb") as file:
             for pair in photos:
-                images = pair[:1] if pair[0] is pair[1] else pair
+                images = pair or ()
+                images = images[:1] if pair and pair[0] is pair[1] else images
                 for image in images:
                     file.write(np.ascontiguousarray(image).data)
                 shapes.append([image.shape for image in images])
@@ -47,7 +48,7 @@ def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels]])
     listing.replace(index)
 
 
-def open_cache(folder: Path, key: str) -> list[tuple[Pixels, Pixels]] | None:
+def open_cache(folder: Path, key: str) -> list[tuple[Pixels, Pixels] | None] | None:
     """Map the pairs of a cache without reading them; None where there is no complete one."""
     pixels, index = _files(folder, key)
     if not index.exists() or not pixels.exists():
@@ -64,7 +65,7 @@ def open_cache(folder: Path, key: str) -> list[tuple[Pixels, Pixels]] | None:
             size = int(np.prod(shape))
             views.append(np.asarray(flat[offset : offset + size]).reshape(shape))
             offset += size
-        pairs.append((views[0], views[-1]))
+        pairs.append((views[0], views[-1]) if views else None)
     return pairs
 
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,7 +18,11 @@ from torch import Tensor
 
 from hfmoe.data.cache import cache_key, open_cache, write_cache
 from hfmoe.data.sources import DataError, ImageAt, Place, Source, find_sources
+from hfmoe.image.files import ImageError
 from hfmoe.image.resize import resize
+
+NAMED = 5
+"""Broken photos that an error names, where there are more."""
 
 
 class Photo(NamedTuple):
@@ -33,7 +37,8 @@ class PhotoSet:
     """Photos that share a scale, with the sizes of their degraded sides (height, width) in one array.
 
     `identity` tells sets apart by the names and sizes of their files; "" where it is unknown. `given` and
-    `names` say of each photo whether its degraded side came with it, and what it is called.
+    `names` say of each photo whether its degraded side came with it, and what it is called; `unreadable` says
+    which were left out and why.
     """
 
     photos: tuple[Photo, ...]
@@ -42,16 +47,23 @@ class PhotoSet:
     identity: str = ""
     given: tuple[bool, ...] = ()
     names: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
 
     @classmethod
     def of(
-        cls, photos: Sequence[Photo], *, scale: int, identity: str = "", sources: Sequence[Source] = ()
+        cls,
+        photos: Sequence[Photo],
+        *,
+        scale: int,
+        identity: str = "",
+        sources: Sequence[Source] = (),
+        unreadable: Sequence[str] = (),
     ) -> "PhotoSet":
         """Collect photos of one scale, read from `sources`; without these they count as clean."""
         sizes = np.array([photo.degraded.shape[:2] for photo in photos], dtype=np.int64).reshape(-1, 2)
         given = tuple(source.degraded is not None for source in sources) or (False,) * len(photos)
         names = tuple(source.target.name for source in sources) or tuple(map(str, range(len(photos))))
-        return cls(tuple(photos), scale, sizes, identity, given, names)
+        return cls(tuple(photos), scale, sizes, identity, given, names, tuple(unreadable))
 
     def smaller_than(self, patch: int) -> int:
         """How many photos have no room for a patch of `patch` x `patch` degraded pixels."""
@@ -98,27 +110,60 @@ def read_photos(
     channels: int = 3,
     cache: Path | None = None,
     threads: int | None = None,
+    unreadable: float = 0.0,
 ) -> PhotoSet:
     """Read every image of folders, paired folders and tar shards once, in threads.
 
     With `cache` the decoded pixels lie in one memory-mapped file there, found again by the names, sizes and
-    times of the images; without it they lie in RAM. Raises DataError for a folder without images or pairs
-    that do not fit, and ImageError, naming it, for a folder that is missing or an image that cannot be read.
+    times of the images; without it they lie in RAM. Images that cannot be read are left out up to the share
+    `unreadable` of all; more of them are an ImageError or DataError that names them, as are a folder that is
+    missing, one without images, and pairs that do not fit.
     """
     sources = find_sources(places)
-    identity = identity_of(sources)
-    prepared = _prepared(sources, scale=scale, channels=channels, threads=threads)
+    errors: list[ImageError] = []
+    most = int(unreadable * len(sources))
+
+    def prepared(sources: Sequence[Source]) -> Iterator[Photo | None]:
+        outcomes = _prepared(sources, scale=scale, channels=channels, threads=threads)
+        return _without_broken(outcomes, errors, most=most)
+
     if cache is None:
-        return PhotoSet.of(list(prepared), scale=scale, identity=identity, sources=sources)
-    key = cache_key([_file_facts(source) for source in sources], scale=scale, channels=channels)
-    arrays = open_cache(cache, key)
-    if arrays is None:
-        write_cache(cache, key, prepared)
-        arrays = open_cache(cache, key)
-    if arrays is None:
-        raise DataError(f"the cache in {cache} changed while it was written")
-    photos = [Photo(*pair) for pair in arrays]
-    return PhotoSet.of(photos, scale=scale, identity=identity, sources=sources)
+        found = list(prepared(sources))
+    else:
+        key = cache_key([_file_facts(source) for source in sources], scale=scale, channels=channels)
+        found = open_cache(cache, key)
+        lacking = [source for source, photo in zip(sources, found or (), strict=bool(found)) if photo is None]
+        if found is None or any(prepared(lacking)):
+            errors.clear()
+            write_cache(cache, key, prepared(sources))
+            found = open_cache(cache, key)
+        if found is None:
+            raise DataError(f"the cache in {cache} changed while it was written")
+    read = [source for source, photo in zip(sources, found, strict=True) if photo]
+    return PhotoSet.of(
+        [Photo(*photo) for photo in found if photo],
+        scale=scale,
+        identity=identity_of(read),
+        sources=read,
+        unreadable=list(map(str, errors)),
+    )
+
+
+def _without_broken(
+    outcomes: Iterable[Photo | ImageError], errors: list[ImageError], *, most: int
+) -> Iterator[Photo | None]:
+    """Give None in place of images that could not be read, and note why; an error for more than `most`."""
+    for outcome in outcomes:
+        if isinstance(outcome, Photo):
+            yield outcome
+            continue
+        errors.append(outcome)
+        if len(errors) > most:
+            if most == 0:
+                raise outcome
+            reasons = "; ".join(map(str, errors[:NAMED]))
+            raise DataError(f"more than {most} photos cannot be read, which is all that may be: {reasons}")
+        yield None
 
 
 def identity_of(sources: Sequence[Source]) -> str:
@@ -140,16 +185,23 @@ def _file_facts(source: Source) -> list[str | int]:
     return facts
 
 
+def _tried(source: Source, *, scale: int, channels: int) -> Photo | ImageError:
+    try:
+        return prepare(source, scale=scale, channels=channels)
+    except ImageError as error:
+        return error
+
+
 def _prepared(
     sources: Sequence[Source], *, scale: int, channels: int, threads: int | None
-) -> Iterator[Photo]:
-    """Photos in the order of their sources, with no more than a few decoded ahead of the reader."""
+) -> Iterator[Photo | ImageError]:
+    """Photos, or why there is none, in the order of their sources, with a few decoded ahead of the reader."""
     threads = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[Photo]] = deque()
+        ahead: deque[Future[Photo | ImageError]] = deque()
         try:
             for source in sources:
-                ahead.append(pool.submit(prepare, source, scale=scale, channels=channels))
+                ahead.append(pool.submit(_tried, source, scale=scale, channels=channels))
                 if len(ahead) > 2 * threads:
                     yield ahead.popleft().result()
             while ahead:

@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from hfmoe.train.recipe import Recipe
 
-FREE = frozenset({"run", "cache", "log", "notes", "checkpoint_minutes", "time_limit_minutes"})
+FREE = frozenset({"run", "cache", "log", "faults", "notes", "checkpoint_minutes", "time_limit_minutes"})
 """Recipe fields that do not touch the weights and may differ silently when a run goes on."""
 
 FIXED = frozenset({"preset", "network"})

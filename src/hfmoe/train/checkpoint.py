@@ -1,6 +1,7 @@
 """The state of a run in one file that is always whole: written beside, synced, then renamed over the last."""
 
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,11 +10,23 @@ import torch
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be read."""
+    """A checkpoint that cannot be read or written."""
 
 
 def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
-    """Write tensors and plain values; until the new file is safely on disk the previous one stays."""
+    """Write tensors and plain values; until the new file is safely on disk the previous one stays.
+
+    Raises CheckpointError where it cannot be written, for a full disk such as any other reason.
+    """
+    try:
+        _write(path, state)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__ or error
+        reason = (isinstance(cause, OSError) and cause.strerror) or str(cause).strip().partition("\n")[0]
+        raise CheckpointError(f"{path} could not be written: {reason}") from error
+
+
+def _write(path: Path, state: Mapping[str, Any]) -> None:
     unfinished = path.with_suffix(".part")
     try:
         with unfinished.open("wb") as file:
@@ -28,6 +41,17 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
         os.fsync(directory)
     finally:
         os.close(directory)
+
+
+def mark_good(path: Path, good: Path) -> None:
+    """Keep a checkpoint under a second name, which stays when the first is written anew."""
+    unfinished = good.with_suffix(".good")
+    unfinished.unlink(missing_ok=True)
+    try:
+        os.link(path, unfinished)
+    except OSError:
+        shutil.copyfile(path, unfinished)
+    unfinished.replace(good)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

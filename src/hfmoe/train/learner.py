@@ -14,6 +14,7 @@ from torch.distributed.tensor import DTensor
 from hfmoe.losses import UNetDiscriminator
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import find_weights, load_weights
+from hfmoe.nn.routing import cost_prior
 from hfmoe.train.activations import checkpoint_activations
 from hfmoe.train.adversary import Adversary
 from hfmoe.train.compiling import compiled
@@ -71,6 +72,11 @@ class Learner:
         whole = HFMoE(average.config).eval().requires_grad_(False)
         whole.load_state_dict(gathered(average.state_dict()))
         return whole.to(weight.device)
+
+
+def priors(network: HFMoE) -> list[list[float]]:
+    """Give the target load of every expert, by layer."""
+    return [cost_prior(layer.costs).tolist() for layer in network.low.mixtures()]
 
 
 class WarmStart(NamedTuple):

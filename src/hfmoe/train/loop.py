@@ -8,13 +8,17 @@ from pathlib import Path
 
 from lightning_fabric import Fabric
 
-from hfmoe.data import Pair, PhotoSet, batch, draw, prefetch, read_photos
+from hfmoe.data import DataError, Pair, PhotoSet, batch, draw, prefetch, read_photos
 from hfmoe.train.adversary import opponent_step
+from hfmoe.train.alarm import RoutingAlarm
 from hfmoe.train.curriculum import check_given, mixture_at
+from hfmoe.train.diagnosis import Symptom, symptom_of
 from hfmoe.train.examples import Example, read_examples
+from hfmoe.train.faults import keep, survive
 from hfmoe.train.interrupt import StopWish, TrainingInterrupted
 from hfmoe.train.journal import Journal
-from hfmoe.train.learner import Learner, build_learner
+from hfmoe.train.keeping import announce, begin_keeping
+from hfmoe.train.learner import Learner, build_learner, priors
 from hfmoe.train.meter import Meter
 from hfmoe.train.numerics import numerics
 from hfmoe.train.objective import build_losses, objective_at
@@ -28,7 +32,7 @@ from hfmoe.train.screen import Screen
 from hfmoe.train.session import session_record
 from hfmoe.train.standing import Standing
 from hfmoe.train.step import accumulate, balance_experts, descend, perturbation
-from hfmoe.train.watch import Trainer, announce, announce_tasks, judge, look, save
+from hfmoe.train.watch import Trainer, announce_tasks, judge, look
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,8 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
         wish = stack.enter_context(StopWish())
         journal = None
         if first:
-            journal = stack.enter_context(Journal(folder.metrics, folder.board, step=standing.step))
+            journal = Journal(folder.metrics, folder.board, step=standing.step, complain=screen.say)
+            stack.enter_context(journal)
             forget_samples_after(folder.samples, standing.step)
             journal.write(session_record(recipe, fabric, photos, step=standing.step, resumed=resume))
         trainer = Trainer(
@@ -84,11 +89,13 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
             journal,
             screen,
             Meter(average=averaging(fabric)),
+            RoutingAlarm(priors(learner.network), recipe.faults.load_bounds),
             photos.identity,
             (*past.changes, *past.news),
         )
         if past.news:
             announce(trainer, standing, past.news)
+        begin_keeping(trainer, standing)
         return run(trainer, photos, standing, wish)
 
 
@@ -112,8 +119,10 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
     while standing.step < recipe.steps:
         announce_tasks(trainer, standing.step, resumed=standing.step == first)
         pair = meter.wait_for(lambda: next(pairs))
-        train_step(trainer, standing.step, pair)
+        symptom = train_step(trainer, standing.step, pair)
         standing = replace(standing, step=standing.step + 1)
+        if symptom:
+            standing = survive(trainer, photos, standing, pair, symptom)
         trainer.screen.tick(standing.step)
         now = time.monotonic()
         late = now - begin >= 60 * (recipe.time_limit_minutes or float("inf"))
@@ -125,8 +134,8 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
             look(trainer, standing.step)
         if standing.step % recipe.validation.every == 0 or standing.step == recipe.steps:
             standing = judge(trainer, standing)
-        if last or wishes.save:
-            save(trainer, standing)
+        if last or wishes.save or standing.step % recipe.faults.keep_every == 0:
+            standing = keep(trainer, standing, last=last)
             saved = time.monotonic()
         if wishes.signal is not None and fabric.is_global_zero:
             raise TrainingInterrupted(wishes.signal, step=standing.step)
@@ -146,8 +155,8 @@ def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
     return TrainingResult(recipe.run, standing.step, finished, standing.best)
 
 
-def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
-    """Do one step and note what happened."""
+def train_step(trainer: Trainer, step: int, pair: Pair) -> Symptom | None:
+    """Do one step and note what happened; where that is not finite, leave all as it was and say what."""
     recipe, learner, fabric = trainer.recipe, trainer.learner, trainer.fabric
     begin = time.perf_counter()
     pair = Pair(*(side.to(fabric.device, non_blocking=True) for side in pair))
@@ -160,7 +169,10 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
         parts=recipe.hardware.accumulate,
     )
     lr = learning_rate(step, steps=recipe.steps, optimizer=recipe.optimizer)
-    norm = descend(fabric, learner.model, learner.optimizer, lr=lr, clip=recipe.optimizer.clip)
+    clip = recipe.optimizer.clip
+    norm, finite = descend(fabric, learner.model, learner.optimizer, losses=losses, lr=lr, clip=clip)
+    if not finite:
+        return symptom_of(fabric, losses)
     balance_experts(learner.network, restored.routing, rate=recipe.balance_rate)
     learner.average.update(average_decay(step, decay=recipe.ema))
     losses |= opponent_step(learner.adversary, recipe, step, restored.image, pair.target)
@@ -172,8 +184,7 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> None:
         images=recipe.batch,
         seconds=time.perf_counter() - begin,
     )
-    if fabric.device.type == "cpu":
-        trainer.meter.check()
+    return None
 
 
 def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:
@@ -185,7 +196,13 @@ def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet,
     begin = time.perf_counter()
 
     def read() -> PhotoSet:
-        photos = read_photos(recipe.train, scale=config.scale, channels=config.channels, cache=recipe.cache)
+        photos = read_photos(
+            recipe.train,
+            scale=config.scale,
+            channels=config.channels,
+            cache=recipe.cache,
+            unreadable=recipe.faults.unreadable,
+        )
         check_given(recipe.tasks, photos)
         for _, size in recipe.patch:
             draw(photos, seed=recipe.seed, step=0, size=1, patch=size)
@@ -199,23 +216,35 @@ def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet,
         f"{len(photos.photos)} photos in {time.perf_counter() - begin:.0f} s; "
         f"{photos.smaller_than(largest)} are too small for a patch of {largest} and left out there"
     )
+    for name in photos.unreadable:
+        screen.say(f"left out: {name}")
     return photos, together(fabric, lambda: read_examples(recipe))
 
 
 def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, steps: range) -> Iterator[Pair]:
     """Give this process's share of the batch of every step, made one ahead."""
 
+    def patch_at(step: int) -> int:
+        return patch_size(step, steps=recipe.steps, sizes=recipe.patch)
+
     def make(step: int) -> Pair:
-        patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)
         return batch(
             photos,
             seed=recipe.seed,
             step=step,
             size=recipe.batch,
-            patch=patch,
+            patch=patch_at(step),
             mixture=mixture_at(recipe.tasks, step / recipe.steps),
             part=fabric.global_rank,
             parts=fabric.world_size,
         )
 
-    return prefetch(make, steps)
+    def named(step: int) -> Pair:
+        try:
+            return make(step)
+        except (OSError, ValueError, MemoryError) as error:
+            crops = draw(photos, seed=recipe.seed, step=step, size=recipe.batch, patch=patch_at(step))
+            names = ", ".join(sorted({photos.names[crop.photo] for crop in crops}))
+            raise DataError(f"step {step + 1}: no batch could be made of {names}: {error}") from error
+
+    return prefetch(named, steps)

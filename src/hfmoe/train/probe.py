@@ -177,8 +177,9 @@ def _step(recipe: Recipe, fabric: Fabric, learner: Learner, losses: Sequence[Los
     step = min(math.ceil(fullest_share(recipe.loss) * recipe.steps), recipe.steps - 1)
     perturb = perturbation(step, recipe, fabric=fabric)
     objective = objective_at(step, recipe, losses)
-    _, restored = accumulate(fabric, learner.model, pair, objective=objective, perturb=perturb, parts=1)
-    descend(fabric, learner.model, learner.optimizer, lr=0.0, clip=recipe.optimizer.clip)
+    values, restored = accumulate(fabric, learner.model, pair, objective=objective, perturb=perturb, parts=1)
+    clip = recipe.optimizer.clip
+    descend(fabric, learner.model, learner.optimizer, losses=values, lr=0.0, clip=clip)
     learner.average.update(recipe.ema)
     opponent_step(learner.adversary, recipe, step, restored.image, pair.target)
 

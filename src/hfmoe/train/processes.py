@@ -1,8 +1,8 @@
 """What the processes of a run agree on: means of numbers, when to stop and save, what the first one found."""
 
 import os
-from collections.abc import Callable
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -30,6 +30,23 @@ def averaging(fabric: Fabric) -> Callable[[Tensor], Tensor] | None:
     if fabric.world_size == 1:
         return None
     return lambda value: fabric.all_reduce(value.detach().clone(), reduce_op="mean")  # type: ignore[return-value]
+
+
+def all_finite(fabric: Fabric, values: Iterable[Tensor]) -> bool:
+    """Tell whether single numbers are finite in every process: one value that is waited for."""
+    finite = torch.stack([value.detach().float() for value in values]).isfinite().all()
+    if fabric.world_size > 1:
+        finite = fabric.all_reduce(finite.int(), reduce_op="min")
+    return bool(finite)
+
+
+def of_all(fabric: Fabric, found: Found) -> list[Found]:
+    """Give what every process found, in their order."""
+    if fabric.world_size == 1:
+        return [found]
+    everything: list[Any] = [None] * fabric.world_size
+    all_gather_object(everything, found)
+    return everything
 
 
 def agreed(fabric: Fabric, wishes: Wishes, *, step: int) -> Wishes:
@@ -67,10 +84,8 @@ def together(fabric: Fabric, find: Callable[[], Found]) -> Found:
         found = find()
     except Exception as error:
         problem = error
-    problems: list[Exception | None] = [None] * fabric.world_size
-    all_gather_object(problems, problem)
-    for problem in filter(None, problems):
-        raise problem if fabric.is_global_zero else SystemExit(1)
+    for fault in filter(None, of_all(fabric, problem)):
+        raise fault if fabric.is_global_zero else SystemExit(1)
     return found  # type: ignore[return-value]
 
 

@@ -1,5 +1,7 @@
 """What a training run is: typed, frozen, complete; unknown fields are refused."""
 
+import hashlib
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -84,6 +86,24 @@ class Log(Section):
     samples: Positive = 3
 
 
+class Faults(Section):
+    """What a run bears before it ends.
+
+    skips: steps left out in any `window` of them because a loss or gradient was not finite. rollbacks:
+    returns to the state that is kept every `keep_every` steps. saved_batches: faulty batches kept on disk.
+    unreadable: share of the photos that may be left out. load_bounds: an expert's load alarms below the first
+    times its prior, and above the prior plus the second times the rest.
+    """
+
+    skips: Annotated[int, Field(ge=0)] = 10
+    window: Positive = 1000
+    rollbacks: Annotated[int, Field(ge=0)] = 3
+    keep_every: Positive = 1000
+    saved_batches: Annotated[int, Field(ge=0)] = 3
+    unreadable: Share = 0.01
+    load_bounds: tuple[Share, Share] = (0.1, 0.9)
+
+
 class Hardware(Section):
     """Where and how precisely it runs, in the terms of Lightning Fabric.
 
@@ -134,6 +154,7 @@ class Recipe(Section):
     perturb: Perturb = Perturb()
     validation: Validation = Validation()
     log: Log = Log()
+    faults: Faults = Faults()
     checkpoint_minutes: NotNegative = 5.0
     time_limit_minutes: Annotated[float, Field(gt=0)] | None = None
     hardware: Hardware = Hardware()
@@ -194,6 +215,10 @@ class Recipe(Section):
         if not degrades(self.tasks):
             return "sr" if self.config().scale > 1 else "photo"
         return kinds.pop() if kinds in ({"denoise"}, {"jpeg"}) else "photo"
+
+    def digest(self) -> str:
+        """Tell recipes apart in a few letters."""
+        return hashlib.sha256(json.dumps(self.as_data(), sort_keys=True).encode()).hexdigest()[:12]
 
     def as_data(self) -> dict[str, Any]:
         """Give the recipe as plain values, as YAML, JSON and checkpoints keep it."""

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,10 @@ class Past:
         """How far the run is; scores that the changes make incomparable are left out."""
         if self.state is None:
             return Standing()
+        known = {field.name: self.state[field.name] for field in fields(Standing) if field.name in self.state}
         if any(change.field in SCORING for change in self.news):
-            return Standing(self.state["step"])
-        return Standing(self.state["step"], self.state["best"], self.state["latest"])
+            known |= {"best": None, "latest": None}
+        return Standing(**known)
 
 
 class RunFolder:
@@ -43,6 +44,8 @@ class RunFolder:
         self.path = path
         self.recipe = path / "recipe.yaml"
         self.checkpoint = path / "last.ckpt"
+        self.good = path / "good.ckpt"
+        self.faults = path / "faults"
         self.changes = path / "changes.jsonl"
         self.metrics = path / "metrics.jsonl"
         self.board = path / "tensorboard"

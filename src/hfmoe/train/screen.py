@@ -86,6 +86,15 @@ def described(record: Mapping[str, Any]) -> dict[str, str]:
     return facts
 
 
+def in_words(record: Mapping[str, Any]) -> str:
+    """Put a record of a fault or an alarm into one line."""
+    term = f"{record['term']} is not finite: " if record.get("term") else ""
+    action = f"; {record['action']}" if record.get("action") else ""
+    target = f" to step {record['to']}" if "to" in record else ""
+    batch = f"; batch in {record['batch']}" if record.get("batch") else ""
+    return f"{record['kind']} at step {record['step']}: {term}{record['what']}{action}{target}{batch}"
+
+
 def duration(seconds: float) -> str:
     """Give hours and minutes, or seconds below two minutes."""
     if seconds < 120:

@@ -26,6 +26,7 @@ def session_record(
         "resumed": resumed,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "photos": len(photos.photos),
+        **({"unreadable": list(photos.unreadable)} if photos.unreadable else {}),
         "device": fabric.device.type,
         "processes": fabric.world_size,
         "precision": recipe.hardware.precision,

@@ -5,8 +5,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Standing:
-    """Steps done, and the best and the latest validation PSNR so far."""
+    """Steps done, the best and the latest validation PSNR so far, and the faults that still count.
+
+    `skipped` are the steps left out in the present window, counted from 1; `rollbacks` counts returns to a
+    state kept before.
+    """
 
     step: int = 0
     best: float | None = None
     latest: float | None = None
+    skipped: tuple[int, ...] = ()
+    rollbacks: int = 0

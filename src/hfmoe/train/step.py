@@ -1,6 +1,6 @@
 """One training step: a pure loss, then the optimiser."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -12,10 +12,17 @@ from torch import Tensor, nn
 from hfmoe.data import Pair
 from hfmoe.models.network import HFMoE, LayerRouting, Perturbation, Restored
 from hfmoe.train.objective import Objective
-from hfmoe.train.processes import averaging
+from hfmoe.train.processes import all_finite, averaging
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import router_temperature
 from hfmoe.train.sharding import gathered
+
+
+class Descent(NamedTuple):
+    """The norm of the gradients before clipping, and whether losses and gradients were finite."""
+
+    norm: Float[Tensor, ""]
+    finite: bool
 
 
 class Forward(NamedTuple):
@@ -69,22 +76,31 @@ def descend(
     network: nn.Module,
     optimizer: torch.optim.Optimizer,
     *,
+    losses: Mapping[str, Tensor],
     lr: float,
     clip: float | None,
-) -> Float[Tensor, ""]:
-    """Follow the gradients by one optimiser step; give their norm before clipping.
+) -> Descent:
+    """Follow the gradients by one optimiser step, in no process where a loss or their norm is not finite.
 
-    Under float16 a step whose scaled gradients overflow is left out, as loss scaling means it, and its norm
-    is given as 0.
+    Such a step changes nothing. To know it costs the wait for one number, where mixtures wait for the device
+    in every layer. Under float16 gradients that overflow by the loss scale are no fault: their step is left
+    out, the scale is halved, and their norm is given as 0; at a scale of 1 or less they are one.
     """
-    for group in optimizer.param_groups:
-        group["lr"] = lr
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    if scaler is not None and not all_finite(fabric, losses.values()):
+        optimizer.zero_grad(set_to_none=True)
+        return Descent(torch.zeros((), device=fabric.device), finite=False)
     norm = fabric.clip_gradients(network, optimizer, max_norm=clip or float("inf"), error_if_nonfinite=False)
-    optimizer.step()
-    optimizer.zero_grad(set_to_none=True)
     norm = torch.zeros((), device=fabric.device) if norm is None else gathered(norm.detach())
-    scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
-    return torch.where(norm.isfinite(), norm, 0) if scaled else norm
+    finite = all_finite(fabric, [*losses.values(), norm])
+    if finite or scaler is not None:
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        finite = finite or scaler.get_scale() > 1  # type: ignore[union-attr]
+        optimizer.step()
+        norm = torch.where(norm.isfinite(), norm, 0)
+    optimizer.zero_grad(set_to_none=True)
+    return Descent(norm, finite)
 
 
 def balance_experts(network: HFMoE, routing: tuple[LayerRouting, ...], *, rate: float) -> None:

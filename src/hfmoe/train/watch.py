@@ -1,16 +1,17 @@
-"""A run's parts, and what the loop does beside stepping: look, judge, save."""
+"""A run's parts, and what the loop does beside stepping: look and judge."""
 
-import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 from lightning_fabric import Fabric
 from torch import Tensor
 
 from hfmoe.image.files import ImageError
 from hfmoe.models.network import HFMoE
-from hfmoe.train.changes import Change, listed
-from hfmoe.train.checkpoint import save_checkpoint
+from hfmoe.train.alarm import RoutingAlarm
+from hfmoe.train.changes import Change
 from hfmoe.train.curriculum import degrades, described, phase_at, phase_begins, task_facts
 from hfmoe.train.examples import Example
 from hfmoe.train.journal import Journal
@@ -22,7 +23,7 @@ from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import RunFolder
 from hfmoe.train.samples import keep_samples, samples_due
 from hfmoe.train.schedule import learning_rate, patch_size, router_temperature
-from hfmoe.train.screen import Screen
+from hfmoe.train.screen import Screen, in_words
 from hfmoe.train.standing import Standing
 from hfmoe.train.validate import side_by_side, validate
 
@@ -40,6 +41,7 @@ class Trainer:
     journal: Journal | None
     screen: Screen
     meter: Meter
+    alarm: RoutingAlarm
     photos: str
     changes: tuple[Change, ...] = ()
 
@@ -47,10 +49,13 @@ class Trainer:
 def look(trainer: Trainer, step: int) -> None:
     """Write and show what happened since the last look; raises NonFiniteError."""
     recipe = trainer.recipe
+    seen = trainer.meter.read()
+    if not seen["loss"]:
+        return
     record = {
         "kind": "train",
         "step": step,
-        **trainer.meter.read(),
+        **seen,
         "lr": learning_rate(step - 1, steps=recipe.steps, optimizer=recipe.optimizer),
         "patch": patch_size(step - 1, steps=recipe.steps, sizes=recipe.patch),
         "temperature": router_temperature(step - 1, steps=recipe.steps, perturb=recipe.perturb),
@@ -61,6 +66,8 @@ def look(trainer: Trainer, step: int) -> None:
         if degrades(recipe.tasks):
             facts = task_facts(recipe.tasks, (step - 1) / recipe.steps)
             trainer.journal.write({"kind": "tasks", "step": step, **facts})
+    for news in trainer.alarm.look(seen["load"], step=step):
+        tell(trainer, news)
 
 
 def announce_tasks(trainer: Trainer, step: int, *, resumed: bool) -> None:
@@ -77,33 +84,51 @@ def announce_tasks(trainer: Trainer, step: int, *, resumed: bool) -> None:
         trainer.journal.write({"kind": "tasks", "step": step + 1, **facts, "changing": list(moving)})
 
 
+def tell(trainer: Trainer, record: Mapping[str, Any]) -> None:
+    """Write a record of kind "fault" or "alarm" and say it, in the first process."""
+    if trainer.journal is None:
+        return
+    trainer.journal.write(record)
+    trainer.screen.say(in_words(record))
+
+
 def judge(trainer: Trainer, standing: Standing) -> Standing:
     """Score the averaged weights in the first process and keep them if they are the best so far."""
     trainer.meter.check()
     if not trainer.examples:
         return standing
     network = trainer.learner.averaged()
-    psnr = score(trainer, standing, network) if trainer.journal is not None else 0.0
-    psnr = trainer.fabric.broadcast(psnr)
-    better = standing.best is None or psnr > standing.best
-    return replace(standing, best=psnr if better else standing.best, latest=psnr)
+    standing = score(trainer, standing, network) if trainer.journal is not None else standing
+    return trainer.fabric.broadcast(standing)
 
 
-def score(trainer: Trainer, standing: Standing, network: HFMoE) -> float:
-    """Score the averaged weights, write them if they are the best so far, and show a few pictures."""
+def score(trainer: Trainer, standing: Standing, network: HFMoE) -> Standing:
+    """Score the averaged weights, write them if they are the best so far, and show a few pictures.
+
+    A best that cannot be written does not count as one, so that the next one is tried.
+    """
     recipe, step, journal = trainer.recipe, standing.step, trainer.journal
     assert journal is not None
     result = validate(network, trainer.examples, keep=recipe.log.samples)
+    if not math.isfinite(result.psnr):
+        trainer.screen.say(f"step {step}: the averaged weights score {result.psnr}, which is left out")
+        return standing
     best = result.psnr if standing.best is None else max(standing.best, result.psnr)
     record = {"kind": "validation", "step": step, **result.facts(), "best": best}
     journal.write(record)
     trainer.screen.show(record)
+    standing = replace(standing, latest=result.psnr)
     if standing.best is None or result.psnr > standing.best:
         facts = {"psnr": result.psnr, "tasks": result.tasks, "changes": trainer.changes}
-        save_outcome(trainer.folder.best, network, recipe, step=step, **facts)
+        try:
+            save_outcome(trainer.folder.best, network, recipe, step=step, **facts)
+            standing = replace(standing, best=result.psnr)
+        except OSError as error:
+            what = f"{trainer.folder.best} could not be written: {error.strerror or error}"
+            tell(trainer, {"kind": "fault", "step": step, "what": what, "action": "went on"})
     if samples_due(step, recipe):
         show_samples(trainer, journal, result.restored, step=step)
-    return result.psnr
+    return standing
 
 
 def show_samples(trainer: Trainer, journal: Journal, restored: Sequence[Tensor], *, step: int) -> None:
@@ -115,25 +140,3 @@ def show_samples(trainer: Trainer, journal: Journal, restored: Sequence[Tensor],
         keep_samples(trainer.folder.samples, trainer.examples, restored, step=step, scale=scale)
     except (ImageError, OSError) as error:
         trainer.screen.say(f"no sample pictures of step {step}: {error}")
-
-
-def save(trainer: Trainer, standing: Standing) -> None:
-    """Write the checkpoint of a state that is known to be finite."""
-    trainer.meter.check()
-    learned = trainer.learner.state()
-    if trainer.fabric.is_global_zero:
-        recipe = json.dumps(trainer.recipe.as_data())
-        changes = json.dumps([change._asdict() for change in trainer.changes])
-        facts = {**asdict(standing), "recipe": recipe, "changes": changes, "photos": trainer.photos}
-        save_checkpoint(trainer.folder.checkpoint, {**facts, **learned})
-
-
-def announce(trainer: Trainer, standing: Standing, news: Sequence[Change]) -> None:
-    """Keep what changes about a run as it goes on: in its checkpoint, its folder and its log."""
-    save(trainer, standing)
-    if trainer.journal is None:
-        return
-    trainer.folder.record(trainer.recipe, trainer.changes)
-    fields = {change.field: {"before": change.before, "after": change.after} for change in news}
-    trainer.journal.write({"kind": "change", "step": standing.step, "fields": fields})
-    trainer.screen.say(f"changed from step {standing.step} on: {listed(news)}")

@@ -1,0 +1,147 @@
+"""Where a loss or gradient that is not finite came from: the state, the batch, a module, or a gradient."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, NamedTuple
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+from hfmoe.data import Pair
+from hfmoe.train.learner import Learner
+from hfmoe.train.processes import of_all
+
+
+class Symptom(NamedTuple):
+    """What was seen not to be finite in a step: names of losses, or "gradient norm"."""
+
+    terms: tuple[str, ...]
+
+
+class Cause(NamedTuple):
+    """What a fault came from, in words, and the module if it was one.
+
+    `lasting` says that the state itself is damaged, so that leaving out steps would not help.
+    """
+
+    what: str
+    module: str | None = None
+    lasting: bool = False
+
+
+def symptom_of(fabric: Fabric, losses: Mapping[str, Tensor]) -> Symptom:
+    """Name what is not finite in any process: the gradient norm where no loss is."""
+    values = {name: loss for name, loss in losses.items() if name != "total"}
+    named = [name for name, value in values.items() if not value.isfinite()]
+    seen = list(dict.fromkeys(name for names in of_all(fabric, named) for name in names))
+    if not seen and not all(of_all(fabric, bool(losses["total"].isfinite()))):
+        seen = ["total"]
+    return Symptom(tuple(seen) or ("gradient norm",))
+
+
+def diagnose(
+    fabric: Fabric, learner: Learner, pair: Pair, *, again: Callable[[], object], compiled: bool
+) -> Cause:
+    """Find the cause of a fault; all processes must ask.
+
+    `again` computes the losses and gradients of the same step once more, leaving the gradients in place.
+    """
+    damage = fabric.broadcast(damaged(learner, learner.state()))
+    if damage:
+        return Cause(damage, lasting=True)
+    cause = first_known(of_all(fabric, in_batch(pair)))
+    if cause:
+        return cause
+    stance = "force_eager" if compiled else "default"
+    with torch.compiler.set_stance(stance), observed(learner.network) as trace:
+        again()
+    cause = trace.cause or in_gradients(learner.network, trace.order)
+    learner.optimizer.zero_grad(set_to_none=True)
+    unknown = Cause("it was not seen again when the step was computed once more: an error of the moment")
+    return first_known(of_all(fabric, cause)) or unknown
+
+
+def first_known(causes: Iterable[Cause | None]) -> Cause | None:
+    """Give the cause that the first process found which found any."""
+    return next((cause for cause in causes if cause), None)
+
+
+def damaged(learner: Learner, state: Mapping[str, Any]) -> str | None:
+    """Name the first tensor that is not finite in the state of all that learns.
+
+    Optimisers come first: they take no gradient that is not finite, and spoil the weights of the next step.
+    """
+    names = [name for name, weight in learner.network.named_parameters() if weight.requires_grad]
+    for place, means in state["optimizer"]["state"].items():
+        for name, value in means.items():
+            if not finite(value):
+                return f"{name} of {names[place]} in the optimiser is not finite"
+    owners = {"average": "the weight average of ", "network": "the weight "}
+    for owner, words in sorted(owners.items(), reverse=True):
+        for name, value in state[owner].items():
+            if not finite(value):
+                return f"{words}{name} is not finite"
+    return None
+
+
+def in_batch(pair: Pair) -> Cause | None:
+    """Name the images of a batch that are not finite."""
+    for side, images in pair._asdict().items():
+        bad = [number for number, image in enumerate(images, 1) if not image.isfinite().all()]
+        if bad:
+            return Cause(f"the batch: {side} image {', '.join(map(str, bad))} of {len(images)} is not finite")
+    return None
+
+
+def in_gradients(network: nn.Module, order: Iterable[str]) -> Cause | None:
+    """Name the module whose gradient is the first not to be finite, going backward."""
+    modules = dict(network.named_modules())
+    for module in reversed(list(order)):
+        for name, weight in modules[module].named_parameters(recurse=False):
+            if weight.grad is not None and not finite(weight.grad):
+                return Cause(f"the gradient of {module}.{name} is not finite", module)
+    return None
+
+
+class Trace:
+    """The modules of a forward pass in the order in which they ended, and the first that broke."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.cause: Cause | None = None
+
+    def see(self, name: str, module: nn.Module, args: Any, named: Any, output: Any) -> None:
+        """Look at what a module was given and what it gave."""
+        self.order.append(name)
+        if self.cause is None and not finite(output) and finite(args) and finite(named):
+            self.cause = Cause(f"{name} gave values that are not finite for values that are", name)
+
+
+@contextmanager
+def observed(network: nn.Module) -> Iterator[Trace]:
+    """Trace the modules of a network while the block runs."""
+    trace = Trace()
+    handles = [
+        module.register_forward_hook(partial(trace.see, name), with_kwargs=True)
+        for name, module in network.named_modules()
+        if name
+    ]
+    try:
+        yield trace
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def finite(value: Any) -> bool:
+    """Tell whether all numbers of the tensors inside nested containers are finite."""
+    if isinstance(value, DTensor):
+        value = value.to_local()
+    if isinstance(value, Tensor):
+        return not value.is_floating_point() or bool(value.isfinite().all())
+    if isinstance(value, Mapping):
+        return all(map(finite, value.values()))
+    return all(map(finite, value)) if isinstance(value, list | tuple) else True
