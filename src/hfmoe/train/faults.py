@@ -118,7 +118,8 @@ def whole_batch(trainer: Trainer, share: Tensor) -> Tensor:
     """Put the processes' shares of a batch together, in the order in which they were drawn."""
     if trainer.fabric.world_size == 1:
         return share
-    return rearrange(trainer.fabric.all_gather(share), "p b ... -> (b p) ...")
+    shares: Tensor = trainer.fabric.all_gather(share)  # type: ignore[assignment]
+    return rearrange(shares, "p b ... -> (b p) ...")
 
 
 def samples_of(photos: PhotoSet, recipe: Recipe, *, step: int) -> list[dict[str, Any]]:
