@@ -76,3 +76,21 @@ def test_a_missing_or_empty_folder_is_named(tmp_path: Path):
 def test_photos_without_room_for_the_patch_are_counted(folder: Path):
     photos = read_photos([folder], scale=2)
     assert [photos.smaller_than(patch) for patch in (32, 33, 41, 100)] == [0, 2, 3, 3]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_a_few_broken_photos_are_named_and_left_out_and_more_of_them_refuse(
+    folder: Path, tmp_path: Path, cached: bool
+):
+    whole = read_photos([folder], scale=2)
+    (folder / "0b.png").write_bytes((folder / "0.png").read_bytes()[:300])
+    cache = tmp_path / "cache" if cached else None
+    for _ in range(2):
+        photos = read_photos([folder], scale=2, cache=cache, unreadable=0.3)
+        assert same(photos, whole)
+        assert (photos.identity, photos.names) == (whole.identity, whole.names)
+        assert len(photos.unreadable) == 1
+        assert "0b.png" in photos.unreadable[0]
+    (folder / "0c.png").write_bytes(b"nothing")
+    with pytest.raises(DataError, match=r"more than 1 photos cannot be read.*0b\.png.*0c\.png"):
+        read_photos([folder], scale=2, cache=cache, unreadable=0.3)
