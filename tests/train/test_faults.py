@@ -15,7 +15,7 @@ from safetensors import safe_open
 
 import hfmoe
 from hfmoe.cli.app import run as command
-from hfmoe.data import Pair, PhotoSet
+from hfmoe.data import DataError, Pair, PhotoSet
 from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, train
 from hfmoe.train import loop as training_loop
 from hfmoe.train.faults import decided
@@ -130,7 +130,7 @@ def test_a_step_left_out_changes_no_bit_of_what_learns(make: Make, tmp_path: Pat
 def test_a_layer_that_breaks_is_named_with_the_terms_it_spoils(make: Make):
     def spoil(trainer: Trainer) -> Callable[[], None]:
         layer = trainer.learner.network.get_submodule("texture.0")
-        return layer.register_forward_hook(lambda module, given, output: output * NAN).remove
+        return layer.register_forward_hook(lambda *seen: NAN * seen[-1]).remove
 
     recipe = make()
     with before_step(6, spoil):
@@ -215,6 +215,18 @@ def test_a_used_up_budget_ends_the_run_and_says_where_and_why(make: Make):
     ]
     assert len(list((recipe.run / "faults").iterdir())) == 3
     assert train(recipe, resume=True).finished
+
+
+def test_a_run_that_could_keep_no_state_ends_where_it_would_return(make: Make):
+    def lose(trainer: Trainer) -> None:
+        trainer.folder.good.unlink()
+
+    with (
+        bad_batches(6),
+        before_step(6, lose),
+        pytest.raises(NonFiniteError, match="step 6: l1 .* no good state was kept"),
+    ):
+        train(make(faults={"skips": 0}))
 
 
 def test_a_run_ended_by_faults_has_an_exit_status_of_its_own(
@@ -316,3 +328,18 @@ train(load_recipe(sys.argv[1]))
     assert fault["what"].startswith("the batch: target image 1 of 2")
     with safe_open(recipe.run / fault["batch"], framework="pt") as file:
         assert file.get_tensor("target")[:, 0, 0, 0].isnan().tolist() == [False, True, False, False]
+
+
+def test_a_batch_that_cannot_be_made_names_its_step_and_photos(make: Make, monkeypatch: pytest.MonkeyPatch):
+    batch_of = training_loop.batch
+
+    def batch(photos: PhotoSet, *, step: int, **rest: Any) -> Pair:
+        if step == 4:
+            raise OSError(5, "Input/output error")
+        return batch_of(photos, step=step, **rest)
+
+    monkeypatch.setattr(training_loop, "batch", batch)
+    recipe = make(checkpoint_minutes=0)
+    with pytest.raises(DataError, match=r"step 5: no batch could be made of .*\.png: .*Input/output error"):
+        train(recipe)
+    assert state(recipe.run)["step"] in (3, 4)

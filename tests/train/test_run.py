@@ -183,7 +183,7 @@ def test_another_scale_starts_from_the_weights_of_a_finished_run(make: Make, tmp
     assert train(make(steps=1, preset="nano-x4", patch=16, init=start, run=str(tmp_path / "x4"))).finished
 
 
-def terminating_at(last: int, step_of: Callable[..., None]) -> Callable[..., None]:
+def terminating_at(last: int, step_of: Callable[..., object]) -> Callable[..., None]:
     """Wrap a step so that the process gets SIGTERM during step `last`."""
 
     def step_and_signal(trainer: object, step: int, pair: object) -> None:

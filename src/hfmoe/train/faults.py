@@ -16,6 +16,7 @@ from hfmoe.train.diagnosis import Cause, Symptom, diagnose
 from hfmoe.train.keeping import return_to_good, save
 from hfmoe.train.meter import NonFiniteError
 from hfmoe.train.objective import objective_at
+from hfmoe.train.processes import from_first
 from hfmoe.train.recipe import Faults, Recipe
 from hfmoe.train.schedule import patch_size
 from hfmoe.train.standing import Standing
@@ -73,7 +74,9 @@ def resolve(
 
     After a return the steps go on counting, so that other batches follow than those that led to the fault.
     """
-    action, standing = decided(standing, trainer.recipe.faults, lasting=cause.lasting)
+    action, after = decided(standing, trainer.recipe.faults, lasting=cause.lasting)
+    lost = action == RETURNED and not from_first(trainer.fabric, trainer.folder.good.exists)
+    action, standing = (STOPPED, standing) if lost else (action, after)
     record = {
         "kind": "fault",
         "step": standing.step,
@@ -108,10 +111,10 @@ def ending(trainer: Trainer, record: dict[str, object]) -> str:
     """Say why a run cannot go on, and what is left of it."""
     term = f"{record['term']} is not finite; " if record["term"] else ""
     batch = f"; its batch is {trainer.folder.path / str(record['batch'])}" if record["batch"] else ""
-    return (
-        f"step {record['step']}: {term}{record['what']}{batch}; the budget of faults is used up, "
-        f"{trainer.folder.checkpoint} holds the last good state"
-    )
+    left = "no good state was kept to return to"
+    if trainer.folder.good.exists():
+        left = f"the budget of faults is used up, {trainer.folder.checkpoint} holds the last good state"
+    return f"step {record['step']}: {term}{record['what']}{batch}; {left}"
 
 
 def whole_batch(trainer: Trainer, share: Tensor) -> Tensor:
