@@ -16,7 +16,7 @@ import hfmoe
 from hfmoe.cli.app import run as command
 from hfmoe.train import Recipe, train
 from hfmoe.train import checkpoint as checkpoints
-from hfmoe.train.checkpoint import CheckpointError
+from hfmoe.train.checkpoint import CheckpointError, load_checkpoint, mark_good, save_checkpoint
 from hfmoe.train.journal import Journal
 from hfmoe.train.records import read_records
 
@@ -114,7 +114,7 @@ def test_records_that_found_no_room_follow_with_the_next_one(tmp_path: Path, mon
         assert [record["step"] for record in read_records(metrics).records] == [1]
         journal.write({"kind": "train", "step": 4, "lr": 0.1})
     assert [record["step"] for record in read_records(metrics).records] == [1, 2, 3, 4]
-    assert told == [f"{metrics} takes no records: No space left on device; tried again with the next one"]
+    assert told == [f"{metrics} takes no records: No space left on device; tried again later"]
 
 
 def no_room(opened: Callable[..., Any], path: Path) -> Callable[..., Any]:
@@ -126,3 +126,31 @@ def no_room(opened: Callable[..., Any], path: Path) -> Callable[..., Any]:
         return opened(self, mode, *rest, **named)
 
     return opening
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_tensorboard_that_cannot_begin_is_told_once_and_begun_when_it_can(tmp_path: Path):
+    told: list[str] = []
+    board = tmp_path / "board"
+    board.write_text("a file where a folder should be")
+    with Journal(tmp_path / "metrics.jsonl", board, step=0, complain=told.append) as journal:
+        journal.write({"kind": "train", "step": 1, "lr": 0.1})
+        journal.write({"kind": "train", "step": 2, "lr": 0.1})
+        board.unlink()
+        for step in (3, 4):
+            journal.write({"kind": "train", "step": step, "lr": 0.1})
+    assert len(told) == 1
+    assert str(board) in told[0]
+    assert len(list(board.iterdir())) == 1
+    assert len(read_records(tmp_path / "metrics.jsonl").records) == 4
+
+
+def test_a_state_marked_as_good_stays_when_the_last_is_written_anew(tmp_path: Path):
+    last, good = tmp_path / "last.ckpt", tmp_path / "good.ckpt"
+    for step in (1, 2):
+        save_checkpoint(last, {"step": step})
+        for _ in range(2):
+            mark_good(last, good)
+    save_checkpoint(last, {"step": 3})
+    assert [load_checkpoint(path)["step"] for path in (last, good)] == [3, 2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["good.ckpt", "last.ckpt"]

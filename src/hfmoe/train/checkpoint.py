@@ -45,6 +45,8 @@ def _write(path: Path, state: Mapping[str, Any]) -> None:
 
 def mark_good(path: Path, good: Path) -> None:
     """Keep a checkpoint under a second name, which stays when the first is written anew."""
+    if good.exists() and good.samefile(path):
+        return
     unfinished = good.with_suffix(".good")
     unfinished.unlink(missing_ok=True)
     try:

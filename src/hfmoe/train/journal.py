@@ -4,7 +4,6 @@ import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,7 +28,7 @@ WAITING = 1000
 class Journal:
     """Writes records such as {"kind": "train", "step": 100, "loss": {"l1": .03}} to both logs.
 
-    What a full disk does not take is told once by `complain` and tried again with the next record.
+    What a full disk does not take is told once by `complain` and tried again.
     """
 
     def __init__(
@@ -41,6 +40,7 @@ class Journal:
         self._lost: set[Path] = set()
         self._board: SummaryWriter | None = None
         self._purge: int | None = step + 1
+        self._rest, self._pause = 0, 0
 
     def __enter__(self) -> "Journal":
         self._hook = threading.excepthook
@@ -59,16 +59,11 @@ class Journal:
         """Append a record with its time in seconds since 1970; its numbers become TensorBoard curves."""
         self._lines.append(json.dumps({**record, "time": round(time.time(), 1)}) + "\n")
         self._append()
-        with self._drawing() as board:
-            for name, value in curves(record):
-                board.add_scalar(name, value, record["step"])
-            if record["kind"] in TOLD:
-                board.add_text(record["kind"], in_words(record), record["step"])
+        self._draw(lambda board: draw(board, record))
 
     def picture(self, name: str, image: Float[Tensor, "3 h w"], *, step: int) -> None:
         """Show a picture in TensorBoard."""
-        with self._drawing() as board:
-            board.add_image(name, image.clamp(0, 1), step)
+        self._draw(lambda board: board.add_image(name, image.clamp(0, 1), step))
 
     def _append(self) -> None:
         try:
@@ -80,16 +75,23 @@ class Journal:
             self._lines.clear()
             self._lost.discard(self._metrics)
 
-    @contextmanager
-    def _drawing(self) -> Iterator[SummaryWriter]:
-        """Give TensorBoard's writer, a new one where the last one broke: it does not recover by itself."""
+    def _draw(self, show: Callable[[SummaryWriter], None]) -> None:
+        """Give TensorBoard's writer something, a new one where the last broke, for it does not recover.
+
+        Each leaves a file, so that they are tried after ever more records.
+        """
+        if self._rest:
+            self._rest -= 1
+            return
         try:
             if self._board is None:
                 self._board = SummaryWriter(str(self._folder), purge_step=self._purge)
                 self._purge = None
-            yield self._board
+            show(self._board)
+            self._pause = 0
             self._lost.discard(self._folder)
         except OSError as error:
+            self._rest, self._pause = self._pause, min(2 * self._pause + 1, WAITING)
             self._lose(self._folder, error)
             self._close_board()
 
@@ -103,15 +105,21 @@ class Journal:
 
     def _lose(self, path: Path, error: OSError) -> None:
         if path not in self._lost:
-            self._complain(
-                f"{path} takes no records: {error.strerror or error}; tried again with the next one"
-            )
+            self._complain(f"{path} takes no records: {error.strerror or error}; tried again later")
         self._lost.add(path)
 
     def _heard(self, failed: threading.ExceptHookArgs) -> None:
         """Leave out the trace of TensorBoard's thread where the disk fails, which is told already."""
         if not (isinstance(failed.exc_value, OSError) and "AsyncWriter" in type(failed.thread).__name__):
             self._hook(failed)
+
+
+def draw(board: SummaryWriter, record: Mapping[str, Any]) -> None:
+    """Give TensorBoard a record: its numbers as curves, faults and alarms as words."""
+    for name, value in curves(record):
+        board.add_scalar(name, value, record["step"])
+    if record["kind"] in TOLD:
+        board.add_text(record["kind"], in_words(record), record["step"])
 
 
 def append(path: Path, content: bytes) -> None:
