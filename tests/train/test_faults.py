@@ -343,3 +343,51 @@ def test_a_batch_that_cannot_be_made_names_its_step_and_photos(make: Make, monke
     with pytest.raises(DataError, match=r"step 5: no batch could be made of .*\.png: .*Input/output error"):
         train(recipe)
     assert state(recipe.run)["step"] in (3, 4)
+
+
+GAN: dict[str, Any] = {"loss": [{"kind": "l1"}, {"kind": "adversarial"}], "discriminator": {"width": 4}}
+
+
+def test_a_discriminator_that_breaks_in_its_step_is_named_and_stays_as_it_was(make: Make, tmp_path: Path):
+    def spoil(trainer: Trainer) -> Callable[[], None]:
+        assert trainer.learner.adversary
+        layer = trainer.learner.adversary.network.get_submodule("leave")
+        weight = next(layer.parameters())
+        return layer.register_forward_hook(
+            lambda *seen: NAN * seen[-1] if weight.requires_grad else None
+        ).remove
+
+    recipe = make(**EVERY_STEP, **GAN)
+    with stopped_after(4):
+        train(recipe)
+    before = state(recipe.run)["adversary"]
+    with before_step(5, spoil), stopped_after(5):
+        train(recipe, resume=True)
+    (fault,) = faults(recipe.run)
+    assert fault["module"] == "discriminator.leave"
+    assert fault["term"] == "discriminator, logit_restored, logit_target"
+    assert equal(state(recipe.run)["adversary"], before)
+    assert train(recipe, resume=True).finished
+
+
+def test_a_damaged_optimiser_of_the_discriminator_is_named(make: Make):
+    def spoil(trainer: Trainer) -> None:
+        assert trainer.learner.adversary
+        next(iter(trainer.learner.adversary.optimizer.state.values()))["exp_avg_sq"].fill_(NAN)
+
+    recipe = make(**GAN, faults={"keep_every": 4})
+    with before_step(6, spoil):
+        assert train(recipe).finished
+    (fault,) = faults(recipe.run)
+    assert "exp_avg_sq of discriminator." in fault["what"]
+    assert (fault["step"], fault["action"], fault["to"]) == (7, "rolled back", 4)
+
+
+def test_a_batch_that_is_not_finite_touches_no_discriminator(make: Make, tmp_path: Path):
+    four, five = (make(**EVERY_STEP, **GAN, run=str(tmp_path / name)) for name in ("four", "five"))
+    with stopped_after(4):
+        train(four)
+    with bad_batches(5), stopped_after(5):
+        train(five)
+    assert equal(state(four.run)["adversary"], state(five.run)["adversary"])
+    assert equal(learned(four.run), learned(five.run))

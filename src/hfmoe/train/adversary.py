@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -42,13 +42,20 @@ class Adversary:
         self.optimizer.load_state_dict(state["optimizer"])
 
 
+class Opposed(NamedTuple):
+    """What to log of a discriminator's step, and whether its losses and gradients were finite."""
+
+    losses: dict[str, Tensor]
+    finite: bool
+
+
 def opponent_step(
     adversary: Adversary | None, recipe: Recipe, step: int, restored: Tensor, target: Tensor
-) -> dict[str, Tensor]:
+) -> Opposed:
     """While a loss is adversarial, train the discriminator on what the generator made in this step."""
     form = opposing_form(recipe.loss, step / recipe.steps)
     if adversary is None or form is None:
-        return {}
+        return Opposed({}, finite=True)
     fields = recipe.discriminator.optimizer
     return oppose(
         adversary,
@@ -70,14 +77,36 @@ def oppose(
     lr: float,
     clip: float | None,
     parts: int,
+) -> Opposed:
+    """Do one step of the discriminator, as if restored images had come from nowhere.
+
+    Where a loss or gradient is not finite, it stays as it was.
+    """
+    network, fabric = adversary.network, adversary.fabric
+    before = [buffer.clone() for buffer in network.buffers()]
+    network.advance()
+    losses = tell_apart(adversary, restored, target, form=form, parts=parts)
+    norm, finite = descend(fabric, network, adversary.optimizer, losses=losses, lr=lr, clip=clip)
+    if not finite:
+        for buffer, value in zip(network.buffers(), before, strict=True):
+            buffer.copy_(value)
+    return Opposed({**losses, "discriminator_gradient_norm": norm}, finite)
+
+
+def tell_apart(
+    adversary: Adversary,
+    restored: Float[Tensor, "b c h w"],
+    target: Float[Tensor, "b c h w"],
+    *,
+    form: Form,
+    parts: int,
 ) -> dict[str, Tensor]:
-    """Do one step of the discriminator, as if restored images had come from nowhere; give what to log.
+    """Compute the gradients of the discriminator's loss; give it and the mean logits.
 
     Both kinds of images go through it together, in `parts` equal parts one after another. The means of the
     relativistic form run over a part of a process.
     """
     network, fabric = adversary.network, adversary.fabric
-    network.advance()
     sums: dict[str, Tensor] = {}
     for ours, theirs in zip(restored.detach().chunk(parts), target.chunk(parts), strict=True):
         with fabric.autocast():
@@ -88,8 +117,7 @@ def oppose(
         news = {"discriminator": loss, "logit_restored": fake.mean(), "logit_target": real.mean()}
         sums = {name: sums.get(name, 0) + value.detach() / parts for name, value in news.items()}
     share_gradients(fabric, network)
-    norm = descend(fabric, network, adversary.optimizer, lr=lr, clip=clip)
-    return {**sums, "discriminator_gradient_norm": norm}
+    return sums
 
 
 def share_gradients(fabric: Fabric, network: nn.Module) -> None:

@@ -14,11 +14,18 @@ from hfmoe.data import Pair
 from hfmoe.train.learner import Learner
 from hfmoe.train.processes import of_all
 
+OPPONENT = "discriminator."
+"""What the names of the discriminator's modules and weights begin with."""
+
 
 class Symptom(NamedTuple):
-    """What was seen not to be finite in a step: names of losses, or "gradient norm"."""
+    """What was seen not to be finite in a step: names of losses, or "gradient norm".
+
+    Where that was in the step of the discriminator, `restored` is the image that it was given.
+    """
 
     terms: tuple[str, ...]
+    restored: Tensor | None = None
 
 
 class Cause(NamedTuple):
@@ -32,14 +39,12 @@ class Cause(NamedTuple):
     lasting: bool = False
 
 
-def symptom_of(fabric: Fabric, losses: Mapping[str, Tensor]) -> Symptom:
+def symptom_of(fabric: Fabric, losses: Mapping[str, Tensor], *, restored: Tensor | None = None) -> Symptom:
     """Name what is not finite in any process: the gradient norm where no loss is."""
-    values = {name: loss for name, loss in losses.items() if name != "total"}
-    named = [name for name, value in values.items() if not value.isfinite()]
-    seen = list(dict.fromkeys(name for names in of_all(fabric, named) for name in names))
-    if not seen and not all(of_all(fabric, bool(losses["total"].isfinite()))):
-        seen = ["total"]
-    return Symptom(tuple(seen) or ("gradient norm",))
+    named = [name for name, value in losses.items() if not value.isfinite()]
+    seen = dict.fromkeys(name for names in of_all(fabric, named) for name in names)
+    own = [name for name in seen if name != "total" and not name.endswith("gradient_norm")]
+    return Symptom(tuple(own or seen) or ("gradient norm",), restored)
 
 
 def diagnose(
@@ -56,10 +61,12 @@ def diagnose(
     if cause:
         return cause
     stance = "force_eager" if compiled else "default"
-    with torch.compiler.set_stance(stance), observed(learner.network) as trace:
+    modules = modules_of(learner)
+    with torch.compiler.set_stance(stance), observed(modules) as trace:
         again()
-    cause = trace.cause or in_gradients(learner.network, trace.order)
-    learner.optimizer.zero_grad(set_to_none=True)
+    cause = trace.cause or in_gradients(modules, trace.order)
+    for module in modules.values():
+        module.zero_grad(set_to_none=True)
     unknown = Cause("it was not seen again when the step was computed once more: an error of the moment")
     return first_known(of_all(fabric, cause)) or unknown
 
@@ -74,17 +81,33 @@ def damaged(learner: Learner, state: Mapping[str, Any]) -> str | None:
 
     Optimisers come first: they take no gradient that is not finite, and spoil the weights of the next step.
     """
-    names = [name for name, weight in learner.network.named_parameters() if weight.requires_grad]
-    for place, means in state["optimizer"]["state"].items():
-        for name, value in means.items():
-            if not finite(value):
-                return f"{name} of {names[place]} in the optimiser is not finite"
-    owners = {"average": "the weight average of ", "network": "the weight "}
-    for owner, words in sorted(owners.items(), reverse=True):
-        for name, value in state[owner].items():
-            if not finite(value):
-                return f"{words}{name} is not finite"
-    return None
+    owners: list[tuple[str, nn.Module, Mapping[str, Any]]] = [("", learner.network, state)]
+    if learner.adversary:
+        owners.append((OPPONENT, learner.adversary.network, state["adversary"]))
+    for prefix, network, own in owners:
+        names = [name for name, weight in network.named_parameters() if weight.requires_grad]
+        for place, means in own["optimizer"]["state"].items():
+            if broken := first_broken(means):
+                return f"{broken} of {prefix}{names[place]} in the optimiser is not finite"
+    for prefix, _, own in owners:
+        if broken := first_broken(own["network"]):
+            return f"the weight {prefix}{broken} is not finite"
+    broken = first_broken(state["average"])
+    return f"the weight average of {broken} is not finite" if broken else None
+
+
+def first_broken(tensors: Mapping[str, Any]) -> str | None:
+    """Name the first tensor that is not finite."""
+    return next((name for name, value in tensors.items() if not finite(value)), None)
+
+
+def modules_of(learner: Learner) -> dict[str, nn.Module]:
+    """Name the modules of the network, and those of the discriminator with its prefix."""
+    modules = dict(learner.network.named_modules())
+    if learner.adversary:
+        inner = learner.adversary.network.named_modules(prefix=OPPONENT.rstrip("."))
+        modules |= dict(inner)
+    return {name: module for name, module in modules.items() if name}
 
 
 def in_batch(pair: Pair) -> Cause | None:
@@ -96,9 +119,8 @@ def in_batch(pair: Pair) -> Cause | None:
     return None
 
 
-def in_gradients(network: nn.Module, order: Iterable[str]) -> Cause | None:
+def in_gradients(modules: Mapping[str, nn.Module], order: Iterable[str]) -> Cause | None:
     """Name the module whose gradient is the first not to be finite, going backward."""
-    modules = dict(network.named_modules())
     for module in reversed(list(order)):
         for name, weight in modules[module].named_parameters(recurse=False):
             if weight.grad is not None and not finite(weight.grad):
@@ -121,13 +143,12 @@ class Trace:
 
 
 @contextmanager
-def observed(network: nn.Module) -> Iterator[Trace]:
-    """Trace the modules of a network while the block runs."""
+def observed(modules: Mapping[str, nn.Module]) -> Iterator[Trace]:
+    """Trace modules while the block runs."""
     trace = Trace()
     handles = [
         module.register_forward_hook(partial(trace.see, name), with_kwargs=True)
-        for name, module in network.named_modules()
-        if name
+        for name, module in modules.items()
     ]
     try:
         yield trace

@@ -11,6 +11,7 @@ from safetensors.torch import save as as_safetensors
 from torch import Tensor
 
 from hfmoe.data import Pair, PhotoSet, draw, draw_samples
+from hfmoe.train.adversary import tell_apart
 from hfmoe.train.curriculum import mixture_at
 from hfmoe.train.diagnosis import Cause, Symptom, diagnose
 from hfmoe.train.keeping import return_to_good, save
@@ -21,6 +22,7 @@ from hfmoe.train.recipe import Faults, Recipe
 from hfmoe.train.schedule import patch_size
 from hfmoe.train.standing import Standing
 from hfmoe.train.step import accumulate, perturbation
+from hfmoe.train.terms import opposing_form
 from hfmoe.train.watch import Trainer, tell
 
 SKIPPED, RETURNED, STOPPED = "skipped", "rolled back", "stopped"
@@ -37,11 +39,16 @@ def survive(trainer: Trainer, photos: PhotoSet, standing: Standing, pair: Pair, 
     pair = Pair(*(side.to(fabric.device) for side in pair))
 
     def again() -> None:
+        form = opposing_form(recipe.loss, step / recipe.steps)
+        if symptom.restored is not None and learner.adversary and form:
+            parts = recipe.hardware.accumulate
+            tell_apart(learner.adversary, symptom.restored, pair.target, form=form, parts=parts)
+            return
         accumulate(
             fabric,
             learner.model,
             pair,
-            objective=objective_at(step, recipe),
+            objective=objective_at(step, recipe, trainer.losses),
             perturb=perturbation(step, recipe, fabric=fabric),
             parts=recipe.hardware.accumulate,
         )

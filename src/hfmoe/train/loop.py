@@ -156,7 +156,10 @@ def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
 
 
 def train_step(trainer: Trainer, step: int, pair: Pair) -> Symptom | None:
-    """Do one step and note what happened; where that is not finite, leave all as it was and say what."""
+    """Do one step and note what happened; where that is not finite, say what.
+
+    A network whose loss or gradient is not finite stays as it was: all that learns, or the discriminator.
+    """
     recipe, learner, fabric = trainer.recipe, trainer.learner, trainer.fabric
     begin = time.perf_counter()
     pair = Pair(*(side.to(fabric.device, non_blocking=True) for side in pair))
@@ -175,7 +178,9 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> Symptom | None:
         return symptom_of(fabric, losses)
     balance_experts(learner.network, restored.routing, rate=recipe.balance_rate)
     learner.average.update(average_decay(step, decay=recipe.ema))
-    losses |= opponent_step(learner.adversary, recipe, step, restored.image, pair.target)
+    opposed = opponent_step(learner.adversary, recipe, step, restored.image, pair.target)
+    if opposed.finite:
+        losses |= opposed.losses
     trainer.meter.note(
         step,
         losses,
@@ -184,7 +189,7 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> Symptom | None:
         images=recipe.batch,
         seconds=time.perf_counter() - begin,
     )
-    return None
+    return None if opposed.finite else symptom_of(fabric, opposed.losses, restored=restored.image)
 
 
 def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:
