@@ -104,7 +104,9 @@ def test_the_discriminators_step_gives_the_restored_images_no_gradient(form: For
     opponent = adversary()
     before = {name: value.clone() for name, value in opponent.network.state_dict().items()}
     restored = image(2, 3, 16, 16).requires_grad_()
-    found = oppose(opponent, restored, image(2, 3, 16, 16, seed=1), form=form, lr=1e-2, clip=None, parts=1)
+    target = image(2, 3, 16, 16, seed=1)
+    found, finite = oppose(opponent, restored, target, form=form, lr=1e-2, clip=None, parts=1)
+    assert finite
     assert restored.grad is None
     after = opponent.network.state_dict()
     assert all(not torch.equal(after[name], before[name]) for name in before)
@@ -119,7 +121,7 @@ def test_a_discriminator_learns_to_tell_smooth_from_noisy(form: Form):
     for step in range(40):
         noisy = image(2, 3, 16, 16, seed=step)
         smooth = noisy.mean((2, 3), keepdim=True).expand_as(noisy)
-        found = oppose(opponent, smooth, noisy, form=form, lr=3e-4, clip=None, parts=1)
+        found, _ = oppose(opponent, smooth, noisy, form=form, lr=3e-4, clip=None, parts=1)
     assert found["discriminator"] < 0.3 * math.log(2)
     assert found["logit_target"] > found["logit_restored"] + 1
 
@@ -128,8 +130,8 @@ def test_steps_in_parts_equal_steps_on_the_whole():
     whole, parts = adversary(), adversary()
     for step in range(3):
         pair = image(4, 3, 16, 16, seed=step), image(4, 3, 16, 16, seed=step + 9)
-        one = oppose(whole, *pair, form="vanilla", lr=1e-3, clip=None, parts=1)
-        other = oppose(parts, *pair, form="vanilla", lr=1e-3, clip=None, parts=4)
+        one, _ = oppose(whole, *pair, form="vanilla", lr=1e-3, clip=None, parts=1)
+        other, _ = oppose(parts, *pair, form="vanilla", lr=1e-3, clip=None, parts=4)
         assert one["discriminator"].item() == pytest.approx(other["discriminator"].item(), abs=1e-5)
     for name, value in whole.network.state_dict().items():
         torch.testing.assert_close(parts.network.state_dict()[name], value, rtol=0, atol=1e-4)
