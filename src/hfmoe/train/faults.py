@@ -17,7 +17,7 @@ from hfmoe.train.diagnosis import Cause, Symptom, diagnose
 from hfmoe.train.keeping import return_to_good, save
 from hfmoe.train.meter import NonFiniteError
 from hfmoe.train.objective import objective_at
-from hfmoe.train.processes import from_first
+from hfmoe.train.processes import from_first, of_all
 from hfmoe.train.recipe import Faults, Recipe
 from hfmoe.train.schedule import patch_size
 from hfmoe.train.standing import Standing
@@ -126,10 +126,7 @@ def ending(trainer: Trainer, record: dict[str, object]) -> str:
 
 def whole_batch(trainer: Trainer, share: Tensor) -> Tensor:
     """Put the processes' shares of a batch together, in the order in which they were drawn."""
-    if trainer.fabric.world_size == 1:
-        return share
-    shares: Tensor = trainer.fabric.all_gather(share)  # type: ignore[assignment]
-    return rearrange(shares, "p b ... -> (b p) ...")
+    return rearrange(of_all(trainer.fabric, share.cpu()), "p b c h w -> (b p) c h w")
 
 
 def samples_of(photos: PhotoSet, recipe: Recipe, *, step: int) -> list[dict[str, Any]]:
