@@ -54,19 +54,18 @@ def columns(sets: list[str]) -> list[str]:
 
 
 def portable(recipe: dict[str, Any]) -> dict[str, Any]:
-    """The recipe with its folders shortened to their last two names."""
+    """The recipe with every absolute path in it shortened to its last two names, and no cache."""
+    return {**shortened(recipe), "cache": None}
 
-    def short(path: str) -> str:
-        return "/".join(Path(path).parts[-2:])
 
-    validation = recipe["validation"]
-    return {
-        **recipe,
-        "run": f"runs/{recipe['name']}",
-        "cache": None,
-        "train": [short(path) for path in recipe["train"]],
-        "validation": {**validation, "folder": validation["folder"] and short(validation["folder"])},
-    }
+def shortened(value: Any) -> Any:
+    """Values as they are, but absolute paths, however deep, by their last two names."""
+    if isinstance(value, dict):
+        return {name: shortened(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [shortened(item) for item in value]
+    absolute = isinstance(value, str) and Path(value).is_absolute()
+    return "/".join(Path(value).parts[-2:]) if absolute else value
 
 
 if __name__ == "__main__":
