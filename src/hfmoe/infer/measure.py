@@ -87,7 +87,15 @@ def _resident_mib() -> float:
 
 
 def peak_mib() -> float:
-    """Give the largest resident memory that this process has had, in MiB."""
+    """Give the largest resident memory that this process has had, in MiB.
+
+    Linux counts into ru_maxrss what a process was before it became this program, which is its parent's size.
+    """
+    status = Path("/proc/self/status")
+    lines = status.read_text().splitlines() if status.exists() else []
+    for line in lines:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 2**10
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
