@@ -11,6 +11,7 @@ import torch
 
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, read_picture, write_picture
+from hfmoe.models.weights import file_sha256
 
 
 def photo(height: int = 40, width: int = 60) -> torch.Tensor:
@@ -113,6 +114,8 @@ def test_wrong_models_and_settings_are_one_line_and_no_output(
 ):
     torch.save({"a": 1}, tmp_path / "old.pth")
     (tmp_path / "broken.safetensors").write_bytes(tiny_weights.read_bytes()[:-7])
+    photo_beside = tmp_path / "beside.png"
+    photo_beside.write_bytes(source.read_bytes())
     before = set(tmp_path.iterdir())
     restore = ["restore", source, "--model"]
     assert "scale 2" in fails([*restore, tiny_weights, "--scale", 4], 2, capsys)
@@ -121,7 +124,9 @@ def test_wrong_models_and_settings_are_one_line_and_no_output(
     assert "broken.safetensors" in fails([*restore, tmp_path / "broken.safetensors"], 1, capsys)
     assert "photo.png" in fails([*restore, source], 1, capsys)
     assert "'nanno-x9'" in fails([*restore, "nanno-x9"], 1, capsys)
-    assert "effort 3.0" in fails([*restore, tiny_weights, "--effort", 3], 1, capsys)
+    assert "--scale 3: no model" in fails(["restore", source, "--scale", 3], 2, capsys)
+    effort = ["restore", source, photo_beside, "--model", tiny_weights, "--effort", 3]
+    assert "--effort 3.0" in fails(effort, 2, capsys)
     assert "--tile 'some'" in fails([*restore, tiny_weights, "--tile", "some"], 2, capsys)
     assert "tile 3 must" in fails([*restore, tiny_weights, "--tile", 3], 1, capsys)
     assert "device 'abacus'" in fails([*restore, tiny_weights, "--device", "abacus"], 1, capsys)
@@ -180,10 +185,10 @@ def test_models_lists_what_ships(tiny_weights: Path, tmp_path: Path, monkeypatch
     damaged.write_bytes(b"")
     shipped = {"tiny": tiny_weights, "damaged": damaged}
     monkeypatch.setattr("hfmoe.cli.describing.shipped", lambda: shipped)
-    monkeypatch.setenv("COLUMNS", "300")
     assert run(["models"]) == 0
     listed = capsys.readouterr().out
-    assert all(word in listed for word in ("tiny", "x2", "Set5 psnr_y 30.5", "is empty"))
+    sha256 = file_sha256(tiny_weights)[:12]
+    assert all(word in listed for word in ("tiny", "x2", "Set5 psnr_y 30.5", "empty", sha256))
 
 
 def test_an_interrupt_ends_with_130(monkeypatch, source: Path, tiny_weights: Path, capsys):

@@ -71,7 +71,7 @@ def test_strength_and_ensemble_change_the_result(source: Path, tiny_weights: Pat
     [
         (("--format", "gif"), 2, "--format 'gif' must be one of png, jpg"),
         (("--quality", 0), 2, "--quality 0 must be in [1, 100]"),
-        (("--strength", 1.5), 1, "strength 1.5 must be in [0, 1]"),
+        (("--strength", 1.5), 2, "--strength 1.5 must be in [0, 1]"),
     ],
 )
 def test_wrong_options_are_one_line_and_no_output(

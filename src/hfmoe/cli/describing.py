@@ -6,11 +6,10 @@ from dataclasses import asdict
 from pathlib import Path
 
 import torch
-from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.cli.reports import check_report, write_report
+from hfmoe.cli.reports import check_report, tables, write_report
 from hfmoe.infer.measure import Measurement, describe, measure
 from hfmoe.models.cost import MultiplyAdds, Parameters, count_parameters, multiply_adds
 from hfmoe.models.weights import WeightsError, file_sha256, read_header, shipped
@@ -36,26 +35,26 @@ def show_info(model: str, *, size: str, file: Path | None) -> None:
         "multiply_adds_expected": work.expected,
         **asdict(found),
     }
-    Console().print(_info_table(model, parameters, work, found, size=f"{height} x {width}"))
+    tables().print(_info_table(model, parameters, work, found, size=f"{height} x {width}"))
     if file is not None:
         write_report(file, json.dumps(facts, indent=2))
 
 
 def show_models() -> None:
     """Print a row for each model that ships."""
-    table = Table("model", "scale", "task", "parameters", "scores", "sha256")
+    table = Table("model", "scale", "task", "parameters", "scores", Column("sha256", no_wrap=True))
     table.add_column("file", overflow="fold")
     for name, path in shipped().items():
         try:
             config, facts = read_header(path)
-            scores = ", ".join(f"{key} {value:.4g}" for key, value in facts.scores.items())
+            scores = "\n".join(f"{key} {value:.4g}" for key, value in facts.scores.items())
             total = f"{count_parameters(config).total:,}"
             table.add_row(
                 name, f"x{config.scale}", facts.task, total, scores, file_sha256(path)[:12], str(path)
             )
         except WeightsError as error:
             table.add_row(name, "", "", "", str(error), "", str(path))
-    Console().print(table)
+    tables().print(table)
 
 
 def _info_table(

@@ -17,6 +17,7 @@ from hfmoe.image.files import IMAGE_SUFFIXES, check_writable, read_picture, stri
 from hfmoe.infer.api import DEFAULT_MODEL, load
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.restorer import Restorer
+from hfmoe.models.weights import shipped
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 
@@ -40,6 +41,7 @@ class Settings:
 
 def restore_files(inputs: Sequence[Path], output: str | None, settings: Settings) -> int:
     """Restore every input. Each failure is one line on stderr; returns the exit status."""
+    _check_amounts(settings)
     options = {
         "tile": _tile(settings.tile),
         "effort": settings.effort,
@@ -80,7 +82,7 @@ def open_model(model: str | None, *, scale: int | None, device: str, backend: st
     if scale is not None and scale not in (1, 2, 3, 4):
         raise UsageError(f"--scale {scale} must be 1, 2, 3 or 4")
     if model is None:
-        model = DEFAULT_MODEL if scale is None else f"nano-x{scale}"
+        model = DEFAULT_MODEL if scale is None else _shipped_of(scale)
     if backend == "torch" and is_exported(model):
         raise UsageError(f"--backend torch: {model} is an exported file")
     if backend in ("onnx", "openvino"):
@@ -91,6 +93,23 @@ def open_model(model: str | None, *, scale: int | None, device: str, backend: st
     if scale not in (None, restorer.scale):
         raise UsageError(f"--scale {scale}: {model} is a model of scale {restorer.scale}")
     return restorer
+
+
+def _shipped_of(scale: int) -> str:
+    name, known = f"nano-x{scale}", shipped()
+    if name not in known:
+        raise UsageError(
+            f"--scale {scale}: no model of that scale ships ({', '.join(known)} do); give a --model"
+        )
+    return name
+
+
+def _check_amounts(settings: Settings) -> None:
+    """UsageError, once and before any image is read, for an amount that no image could be restored with."""
+    for name in ("effort", "strength"):
+        value = getattr(settings, name)
+        if not 0 <= value <= 1:
+            raise UsageError(f"--{name} {value} must be in [0, 1]")
 
 
 def _restore_file(
