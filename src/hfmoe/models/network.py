@@ -14,7 +14,7 @@ from hfmoe.nn.experts import DenseFFN, LayerRouting, MoEFFN
 from hfmoe.nn.frequency import FrequencySplit, NoSplit, inject_noise, window_energy
 from hfmoe.nn.fusion import CrossAttention, Fusion
 from hfmoe.nn.multiscale import MultiScale
-from hfmoe.nn.pointwise import pointwise_conv
+from hfmoe.nn.pointwise import pointwise_conv, summed
 from hfmoe.nn.repconv import RepConv
 from hfmoe.nn.routing import Perturbation
 from hfmoe.nn.stem import Stem
@@ -77,7 +77,7 @@ class HFMoE(nn.Module):
         energy = window_energy(high.detach(), window=2 * self.config.window)
         encoded = self.low(self.enter_low(low), energy, effort=effort, perturb=perturb)
         detail = self.filter(self.texture(high))
-        fused = self.fusion(encoded.x, detail).add_(features)
+        fused = summed(self.fusion(encoded.x, detail), features)
         restored = self.upsampler(self.head(fused), image)
         scale = self.config.scale
         restored = restored[:, :, : height * scale, : width * scale]

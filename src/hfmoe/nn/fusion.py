@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.nn.attention import RelativeBias, attend
-from hfmoe.nn.pointwise import add_pointwise_, pointwise_conv
+from hfmoe.nn.pointwise import pointwise_conv, summed
 from hfmoe.nn.upsampler import shuffle
 from hfmoe.nn.windows import merge, partition
 
@@ -98,4 +98,4 @@ class Fusion(nn.Module):
     ) -> Float[Tensor, "b c h2 w2"]:
         """Join the bands at full resolution."""
         known = low if self.cross is None else torch.cat((low, *self.cross(low, high)), 1)
-        return add_pointwise_(shuffle(self.from_low(known), by=2), high, self.from_high.weight)
+        return summed(shuffle(self.from_low(known), by=2), self.from_high(high))

@@ -28,3 +28,11 @@ def add_pointwise_(
 ) -> Float[Tensor, "b o h w"]:
     """x + 1x1 convolution of y, in the type of x; x is overwritten, so it must be the caller's own."""
     return x.add_(pointwise(y.to(x.dtype), weight))
+
+
+def summed(x: Float[Tensor, "b c h w"], y: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """x + y, written into x where no gradient is recorded, so x must be the caller's own.
+
+    For an x that is a view, such as a shuffled map: its gradient after a sum in place costs three copies.
+    """
+    return x + y if torch.is_grad_enabled() else x.add_(y)
