@@ -1,0 +1,77 @@
+"""What a run is fed: its photos and validation examples, and the batch of every step."""
+
+import time
+from collections.abc import Iterator
+
+from lightning_fabric import Fabric
+
+from hfmoe.data import DataError, Pair, PhotoSet, batch, draw, prefetch, read_photos
+from hfmoe.train.curriculum import check_given, mixture_at
+from hfmoe.train.examples import Example, read_examples
+from hfmoe.train.processes import from_first, together
+from hfmoe.train.recipe import Recipe
+from hfmoe.train.schedule import patch_size
+from hfmoe.train.screen import Screen
+
+
+def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:
+    """Read the photos to train on, which have room for every patch of the run, and those to validate on.
+
+    Every process reads them; where they are cached, the first one fills the cache before the others look.
+    """
+    config = recipe.config()
+    begin = time.perf_counter()
+
+    def read() -> PhotoSet:
+        photos = read_photos(
+            recipe.train,
+            scale=config.scale,
+            channels=config.channels,
+            cache=recipe.cache,
+            unreadable=recipe.faults.unreadable,
+        )
+        check_given(recipe.tasks, photos)
+        for _, size in recipe.patch:
+            draw(photos, seed=recipe.seed, step=0, size=1, patch=size)
+        return photos
+
+    if recipe.cache and fabric.world_size > 1:
+        from_first(fabric, lambda: len(read().photos))
+    photos = together(fabric, read)
+    largest = max(size for _, size in recipe.patch)
+    screen.say(
+        f"{len(photos.photos)} photos in {time.perf_counter() - begin:.0f} s; "
+        f"{photos.smaller_than(largest)} are too small for a patch of {largest} and left out there"
+    )
+    for name in photos.unreadable:
+        screen.say(f"left out: {name}")
+    return photos, together(fabric, lambda: read_examples(recipe))
+
+
+def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, steps: range) -> Iterator[Pair]:
+    """Give this process's share of the batch of every step, made one ahead."""
+
+    def patch_at(step: int) -> int:
+        return patch_size(step, steps=recipe.steps, sizes=recipe.patch)
+
+    def make(step: int) -> Pair:
+        return batch(
+            photos,
+            seed=recipe.seed,
+            step=step,
+            size=recipe.batch,
+            patch=patch_at(step),
+            mixture=mixture_at(recipe.tasks, step / recipe.steps),
+            part=fabric.global_rank,
+            parts=fabric.world_size,
+        )
+
+    def named(step: int) -> Pair:
+        try:
+            return make(step)
+        except (OSError, ValueError, MemoryError) as error:
+            crops = draw(photos, seed=recipe.seed, step=step, size=recipe.batch, patch=patch_at(step))
+            names = ", ".join(sorted({photos.names[crop.photo] for crop in crops}))
+            raise DataError(f"step {step + 1}: no batch could be made of {names}: {error}") from error
+
+    return prefetch(named, steps)
