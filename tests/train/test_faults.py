@@ -16,7 +16,7 @@ from safetensors import safe_open
 import hfmoe
 from hfmoe.cli.app import run as command
 from hfmoe.data import DataError, Pair, PhotoSet
-from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, train
+from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, feeding, train
 from hfmoe.train import loop as training_loop
 from hfmoe.train.faults import decided
 from hfmoe.train.recipe import Faults
@@ -58,7 +58,7 @@ def equal(one: Any, other: Any) -> bool:
 @contextmanager
 def bad_batches(*steps: int, side: str = "target") -> Iterator[None]:
     """Put one number that is none into the batches of steps, counted from 1."""
-    batch_of = training_loop.batch
+    batch_of = feeding.batch
 
     def batch(photos: PhotoSet, *, step: int, **rest: Any) -> Pair:
         pair = batch_of(photos, step=step, **rest)
@@ -67,7 +67,7 @@ def bad_batches(*steps: int, side: str = "target") -> Iterator[None]:
         return pair
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(training_loop, "batch", batch)
+        patch.setattr(feeding, "batch", batch)
         yield
 
 
@@ -331,14 +331,14 @@ train(load_recipe(sys.argv[1]))
 
 
 def test_a_batch_that_cannot_be_made_names_its_step_and_photos(make: Make, monkeypatch: pytest.MonkeyPatch):
-    batch_of = training_loop.batch
+    batch_of = feeding.batch
 
     def batch(photos: PhotoSet, *, step: int, **rest: Any) -> Pair:
         if step == 4:
             raise OSError(5, "Input/output error")
         return batch_of(photos, step=step, **rest)
 
-    monkeypatch.setattr(training_loop, "batch", batch)
+    monkeypatch.setattr(feeding, "batch", batch)
     recipe = make(checkpoint_minutes=0)
     with pytest.raises(DataError, match=r"step 5: no batch could be made of .*\.png: .*Input/output error"):
         train(recipe)
