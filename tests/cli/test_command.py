@@ -128,7 +128,7 @@ def test_wrong_models_and_settings_are_one_line_and_no_output(
     effort = ["restore", source, photo_beside, "--model", tiny_weights, "--effort", 3]
     assert "--effort 3.0" in fails(effort, 2, capsys)
     assert "--tile 'some'" in fails([*restore, tiny_weights, "--tile", "some"], 2, capsys)
-    assert "tile 3 must" in fails([*restore, tiny_weights, "--tile", 3], 1, capsys)
+    assert "--tile 3 must" in fails([*restore, tiny_weights, "--tile", 3], 2, capsys)
     assert "device 'abacus'" in fails([*restore, tiny_weights, "--device", "abacus"], 1, capsys)
     assert "is an input" in fails([*restore, tiny_weights, "--output", source], 2, capsys)
     assert set(tmp_path.iterdir()) == before

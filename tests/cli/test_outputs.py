@@ -33,6 +33,11 @@ def test_an_output_without_an_image_suffix_is_a_folder(tmp_path: Path):
     assert plan_jobs([source], f"{tmp_path}/v1.2/", suffix="-x4")[0].target == tmp_path / "v1.2/photo-x4.png"
 
 
+def test_several_inputs_are_not_written_into_a_folder_named_like_a_file(tmp_path: Path):
+    with pytest.raises(UsageError, match=r"both\.png is named like a file"):
+        plan_jobs(files(tmp_path, "a.png", "b.png"), str(tmp_path / "both.png"), suffix="-x2")
+
+
 def test_a_folder_goes_to_a_folder_of_its_own(tmp_path: Path):
     a, b, _ = files(tmp_path / "in", "a.jpg", "b.png", "notes.txt")
     jobs = plan_jobs([tmp_path / "in"], None, suffix="-x2")

@@ -50,6 +50,8 @@ def _expand(inputs: Sequence[Path], output: str | None, suffix: str) -> dict[Pat
     """The folder that each source's result goes to."""
     if output is not None and Path(output).is_file():
         raise UsageError(f"--output {output} is a file; several inputs need a folder")
+    if output is not None and not Path(output).exists() and Path(output).suffix.lower() in IMAGE_SUFFIXES:
+        raise UsageError(f"--output {output} is named like a file; several inputs need a folder")
     folders: dict[Path, Path] = {}
     for place in inputs:
         if not place.is_dir():

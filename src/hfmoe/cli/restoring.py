@@ -51,6 +51,7 @@ def restore_files(inputs: Sequence[Path], output: str | None, settings: Settings
     restorer = open_model(
         settings.model, scale=settings.scale, device=settings.device, backend=settings.backend
     )
+    _check_tile(options["tile"], restorer)
     mark = f"-x{restorer.scale}" if restorer.scale > 1 else "-restored"
     jobs = plan_jobs(inputs, output, suffix=mark, form=_form(settings))
     failures = []
@@ -148,6 +149,13 @@ def _form(settings: Settings) -> str:
     if not 1 <= settings.quality <= 100:
         raise UsageError(f"--quality {settings.quality} must be in [1, 100]")
     return suffix
+
+
+def _check_tile(tile: int | str, restorer: Restorer) -> None:
+    """UsageError before the first image for a tile that no image could be cut into."""
+    if isinstance(tile, int) and tile < restorer.smallest_tile():
+        least = restorer.smallest_tile()
+        raise UsageError(f"--tile {tile} must be at least {least} for {restorer.facts.name}")
 
 
 def _tile(text: str) -> int | str:

@@ -150,7 +150,16 @@ def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
     if finished and trainer.fabric.is_global_zero:
         facts = {"step": standing.step, "psnr": standing.latest, "changes": trainer.changes}
         save_outcome(trainer.folder.last, network, recipe, **facts)
+    trainer.screen.say(outcome_line(recipe, standing))
     return TrainingResult(recipe.run, standing.step, finished, standing.best)
+
+
+def outcome_line(recipe: Recipe, standing: Standing) -> str:
+    """Say how a run ended and what it leaves."""
+    best = "" if standing.best is None else f", best validation {standing.best:.2f} dB"
+    if standing.step < recipe.steps:
+        return f"{recipe.run}: step {standing.step} of {recipe.steps}{best}; --resume goes on"
+    return f"{recipe.run}: all {recipe.steps} steps are done{best}"
 
 
 def train_step(trainer: Trainer, step: int, pair: Pair) -> Symptom | None:
