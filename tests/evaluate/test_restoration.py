@@ -15,8 +15,8 @@ from hfmoe.evaluate.paired import Paired
 from hfmoe.evaluate.protocol import EvaluationProtocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.restoration import Deblock, Denoise, as_given
+from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import ImageError, Picture, write_picture
-from hfmoe.image.jpeg import through_jpeg
 
 
 @pytest.fixture

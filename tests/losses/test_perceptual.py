@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from hfmoe.losses import VGGFeatures, perceptual
-from hfmoe.losses.perceptual import LAYERS, Depth, layer_names
+from hfmoe.losses.perceptual import LAYERS, layer_names
+from hfmoe.nn.features import Depth
 
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
 

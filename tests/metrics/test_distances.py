@@ -81,7 +81,7 @@ def test_lpips_scales_as_the_authors_do():
     shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
     distance = LPIPS("alex")
     x = torch.rand(3, 4, 4)
-    ours = (x - distance.mean) / distance.deviation
+    ours = (x - distance.scale.mean) / distance.scale.deviation
     theirs = (2 * x - 1 - shift[:, None, None]) / scale[:, None, None]
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
 

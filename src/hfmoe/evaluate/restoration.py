@@ -10,8 +10,8 @@ from torch import Tensor
 from hfmoe.evaluate.noise import noise_for
 from hfmoe.evaluate.protocol import Pair, originals
 from hfmoe.evaluate.scores import Scores, score_image
+from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import ImageError, read_gray8, read_rgb8
-from hfmoe.image.jpeg import through_jpeg
 from hfmoe.metrics.ssim import WINDOW
 
 CHANNELS = (1, 3)

@@ -6,11 +6,16 @@ from tempfile import NamedTemporaryFile
 
 import numpy as np
 import pyvips
+import torch
+from einops import rearrange
 from jaxtyping import UInt8
 from torch import Tensor
 
 from hfmoe.image.picture import ImageError
 from hfmoe.image.reading import read_gray8, read_rgb8
+
+SUBSAMPLED_UP_TO = 89
+"""Up to this quality colours are stored at half the resolution (4:2:0), as libvips and most programs do."""
 
 
 def decode_rgb8(data: bytes, name: str) -> UInt8[Tensor, "3 h w"]:
@@ -34,31 +39,39 @@ def _read(data: bytes, name: str, read: Callable[[Path], Tensor]) -> Tensor:
             raise ImageError(str(error).replace(file.name, name)) from error
 
 
-def through_webp(levels: UInt8[np.ndarray, "h w c"], *, quality: int) -> UInt8[np.ndarray, "h w c"]:
+def through_webp(levels: UInt8[Tensor, "c h w"], *, quality: int) -> UInt8[Tensor, "c h w"]:
     """Encode as lossy WebP of quality 1 to 100 and decode again; gray stays gray."""
     data: bytes = _image(levels).webpsave_buffer(Q=quality, effort=0)
-    return _levels(data, channels=levels.shape[-1])
+    return _levels(data, channels=len(levels))
 
 
 def through_jpeg(
-    levels: UInt8[np.ndarray, "h w c"], *, quality: int, subsampling: bool
-) -> UInt8[np.ndarray, "h w c"]:
-    """Encode as baseline JPEG of quality 1 to 100 and decode again."""
-    return _levels(jpeg_file(levels, quality=quality, subsampling=subsampling), channels=levels.shape[-1])
+    levels: UInt8[Tensor, "c h w"], *, quality: int, subsampling: bool | None = None
+) -> UInt8[Tensor, "c h w"]:
+    """Encode as baseline JPEG and decode again by libjpeg, as `jpeg_file` does; gray stays gray."""
+    return _levels(jpeg_file(levels, quality=quality, subsampling=subsampling), channels=len(levels))
 
 
-def jpeg_file(levels: UInt8[np.ndarray, "h w c"], *, quality: int, subsampling: bool) -> bytes:
-    """Give the bytes of a JPEG file; subsampling: 4:2:0 at any quality, else 4:4:4."""
-    return _image(levels).jpegsave_buffer(Q=quality, subsample_mode="on" if subsampling else "off")
+def jpeg_file(levels: UInt8[Tensor, "c h w"], *, quality: int, subsampling: bool | None = None) -> bytes:
+    """Give the bytes of a JPEG file: gray, or YCbCr with the standard tables.
+
+    subsampling: 4:2:0 at any quality, or 4:4:4; None takes the former up to `SUBSAMPLED_UP_TO`. Raises
+    ValueError when quality is not in [1, 100].
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality {quality} must be in [1, 100]")
+    halved = quality <= SUBSAMPLED_UP_TO if subsampling is None else subsampling
+    return _image(levels).jpegsave_buffer(Q=quality, subsample_mode="on" if halved else "off")
 
 
-def _image(levels: UInt8[np.ndarray, "h w c"]) -> pyvips.Image:
-    height, width, channels = levels.shape
-    image = pyvips.Image.new_from_memory(np.ascontiguousarray(levels).data, width, height, channels, "uchar")
+def _image(levels: UInt8[Tensor, "c h w"]) -> pyvips.Image:
+    channels, height, width = levels.shape
+    samples = np.ascontiguousarray(rearrange(levels, "c h w -> h w c").numpy())
+    image = pyvips.Image.new_from_memory(samples.data, width, height, channels, "uchar")
     return image.copy(interpretation="b-w" if channels == 1 else "srgb")
 
 
-def _levels(data: bytes, *, channels: int) -> UInt8[np.ndarray, "h w c"]:
+def _levels(data: bytes, *, channels: int) -> UInt8[Tensor, "c h w"]:
     image = pyvips.Image.new_from_buffer(data, "")
-    values = image.numpy().reshape(image.height, image.width, image.bands)
-    return values[..., :1] if channels == 1 else values[..., :3]
+    values = image.numpy().reshape(image.height, image.width, image.bands)[..., :channels]
+    return rearrange(torch.from_numpy(values.copy()), "h w c -> c h w").contiguous()

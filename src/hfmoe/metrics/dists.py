@@ -6,12 +6,10 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.features import VGG16_ENDS, taps, vgg16
+from hfmoe.nn.features import VGG, VGG16_ENDS, ImageNetScale, taps, vgg
 
 WIDTHS = (3, 64, 128, 256, 512, 512)
 SMALLEST = 16
-_MEAN = (0.485, 0.456, 0.406)
-_DEVIATION = (0.229, 0.224, 0.225)
 _EPSILON = 1e-6
 
 
@@ -40,16 +38,12 @@ class DISTS(nn.Module):
     image and of five depths are compared over the whole image. Weights: see `hfmoe.metrics.weights`.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        self.features = vgg16(HannPool)
+        self.scale = ImageNetScale()
+        self.features = vgg(VGG["vgg16"], HannPool)
         self.alpha = nn.Parameter(torch.full((sum(WIDTHS),), 0.1))
         self.beta = nn.Parameter(torch.full((sum(WIDTHS),), 0.1))
-        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(_DEVIATION)[:, None, None], persistent=False)
 
     def forward(
         self, image: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"]
@@ -64,7 +58,7 @@ class DISTS(nn.Module):
         return 1 - ((texture * self.alpha).sum(1) + (structure * self.beta).sum(1)) / weight
 
     def _seen(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
-        return [image, *taps(self.features, (image - self.mean) / self.deviation, places=VGG16_ENDS)]
+        return [image, *taps(self.features, self.scale(image), places=VGG16_ENDS)]
 
 
 def likeness(

@@ -5,7 +5,7 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.features import ALEXNET_ENDS, VGG16_ENDS, alexnet, taps, vgg16
+from hfmoe.nn.features import ALEXNET_ENDS, VGG, VGG16_ENDS, ImageNetScale, alexnet, taps, vgg
 
 WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
 """Channels of the compared features, by backbone."""
@@ -13,8 +13,6 @@ WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
 SMALLEST = {"alex": 31, "vgg": 16}
 """Least side of an image that reaches the last features."""
 
-_MEAN = (0.485, 0.456, 0.406)
-_DEVIATION = (0.229, 0.224, 0.225)
 _EPSILON = 1e-10
 
 
@@ -25,19 +23,15 @@ class LPIPS(nn.Module):
     channel (`heads`), summed, and averaged over pixels. Weights: see `hfmoe.metrics.weights`.
     """
 
-    mean: Tensor
-    deviation: Tensor
-
     def __init__(self, backbone: str) -> None:
         super().__init__()
         if backbone not in WIDTHS:
             raise ValueError(f"backbone {backbone!r} must be one of {', '.join(WIDTHS)}")
         self.backbone = backbone
-        self.features = alexnet() if backbone == "alex" else vgg16()
+        self.scale = ImageNetScale()
+        self.features = alexnet() if backbone == "alex" else vgg(VGG["vgg16"])
         self.places = ALEXNET_ENDS if backbone == "alex" else VGG16_ENDS
         self.heads = nn.ParameterList(torch.ones(width) for width in WIDTHS[backbone])
-        self.register_buffer("mean", torch.tensor(_MEAN)[:, None, None], persistent=False)
-        self.register_buffer("deviation", torch.tensor(_DEVIATION)[:, None, None], persistent=False)
 
     def forward(
         self, image: Float[Tensor, "b 3 h w"], target: Float[Tensor, "b 3 h w"]
@@ -55,5 +49,5 @@ class LPIPS(nn.Module):
 
     def _seen(self, image: Float[Tensor, "b 3 h w"]) -> list[Tensor]:
         """Features of unit length at each pixel."""
-        found = taps(self.features, (image - self.mean) / self.deviation, places=self.places)
+        found = taps(self.features, self.scale(image), places=self.places)
         return [x / (torch.linalg.vector_norm(x, dim=1, keepdim=True) + _EPSILON) for x in found]

@@ -1,29 +1,61 @@
-"""The convolutions of networks that learned to name what photos show, for metrics that look through them."""
+"""The convolutions of networks that learned to name what photos show, for losses and metrics that look
+through them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from types import MappingProxyType
+from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-VGG16 = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+Depth = Literal["vgg16", "vgg19"]
+
+VGG: Mapping[Depth, tuple[tuple[int, ...], ...]] = MappingProxyType(
+    {
+        "vgg16": ((64, 64), (128, 128), (256,) * 3, (512,) * 3, (512,) * 3),
+        "vgg19": ((64, 64), (128, 128), (256,) * 4, (512,) * 4, (512,) * 4),
+    }
+)
 """Widths of the convolutions between two poolings."""
 
 VGG16_ENDS = (3, 8, 15, 22, 29)
-"""Places of each stage's last ReLU (relu1_2, 2_2, 3_3, 4_3, 5_3) in `vgg16`."""
+"""Places of each stage's last ReLU (relu1_2, 2_2, 3_3, 4_3, 5_3) in the `vgg` of "vgg16"."""
 
 ALEXNET_ENDS = (1, 4, 7, 9, 11)
 """Places of the ReLUs in `alexnet`."""
 
 
-def vgg16(pool: Callable[[int], nn.Module] = lambda _: nn.MaxPool2d(2)) -> nn.Sequential:
-    """The convolutions of VGG16 (arXiv 1409.1556), numbered as torchvision's `features`.
+class ImageNetScale(nn.Module):
+    """Images in [0, 1] as these networks expect them: less ImageNet's mean, over its deviation."""
 
-    `pool` makes the layer between stages from its number of channels.
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406])[:, None, None], persistent=False)
+        self.register_buffer(
+            "deviation", torch.tensor([0.229, 0.224, 0.225])[:, None, None], persistent=False
+        )
+
+    def forward(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 3 h w"]:
+        """Scale, in the precision of the network; one channel stands for three."""
+        return (image.to(self.mean.dtype) - self.mean) / self.deviation
+
+
+def vgg(
+    stages: Sequence[Sequence[int]], pool: Callable[[int], nn.Module] = lambda _: nn.MaxPool2d(2)
+) -> nn.Sequential:
+    """Convolutions and ReLUs of VGG (arXiv 1409.1556), numbered as torchvision's `features`.
+
+    `stages` are widths as in `VGG`, or the first of them; `pool` makes the layer between stages from its
+    number of channels.
     """
     layers: list[nn.Module] = []
     before = 3
-    for stage, widths in enumerate(VGG16):
+    for stage, widths in enumerate(stages):
         if stage:
             layers.append(pool(before))
         for width in widths:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from hfmoe.losses import VGGFeatures
-from hfmoe.losses.perceptual import Depth
 from hfmoe.models.weights import WeightsError
+from hfmoe.nn.features import Depth
 
 
 def read_features(path: Path, depth: Depth, layers: Collection[str]) -> VGGFeatures:

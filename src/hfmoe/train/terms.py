@@ -8,7 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from hfmoe.losses.adversarial import Form
-from hfmoe.losses.perceptual import LAYERS, Depth, layer_names
+from hfmoe.losses.perceptual import LAYERS, layer_names
+from hfmoe.nn.features import Depth
 from hfmoe.train.section import NotNegative, Section, Share
 
 

@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,5 +23,4 @@ class WebP:
     def __call__(self, image: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
         """Round to 8 bits, encode, decode."""
         levels = (image * 255).round().clamp(0, 255).byte().cpu()
-        stored = through_webp(rearrange(levels, "c h w -> h w c").numpy(), quality=self.quality)
-        return rearrange(torch.from_numpy(stored).to(image) / 255, "h w c -> c h w").contiguous()
+        return through_webp(levels, quality=self.quality).to(image) / 255
