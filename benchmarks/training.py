@@ -1,11 +1,15 @@
 """Training speed: our trainer beside a plain PyTorch loop, and where a training step's time goes.
 
-    python benchmarks/training.py [--preset tiny-x2] [--steps 40] [--rounds 5] [--profile]
+    python benchmarks/training.py [--preset tiny-x2] [--steps 100] [--rounds 5]
+    python benchmarks/training.py --profile nano-x2 tiny-x2 [--steps 20]
 
 Both train the same network with the same batch, patch, loss and optimiser on one thread, float32. The plain
 loop has its pairs decoded in memory and does nothing but draw crops and step; ours does all that
-`hfmoe train` does: averaging, clipping, checks, checkpoint, log and TensorBoard. Rounds alternate between the
-two; the ratio of images per second is formed inside a round and its median printed with the quartiles.
+`hfmoe train` does: averaging, clipping, checks, checkpoint, records and TensorBoard, validation and sample
+pictures. Ours is timed from the validation in the middle of the run to the one at its end; what such a
+validation takes, which the plain loop has none of, is added as often as recipes validate by default.
+Rounds alternate between the two; ratios are formed inside a round and their medians printed with the
+quartiles.
 """
 
 import argparse
@@ -14,6 +18,8 @@ import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import Any, NamedTuple
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -23,35 +29,64 @@ from einops import rearrange
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.models.network import HFMoE, Perturbation
 from hfmoe.models.presets import PRESETS
-from hfmoe.train import Recipe, train
+from hfmoe.train import Recipe, loop, train
+from hfmoe.train.recipe import Validation
+from hfmoe.train.watch import judge
 
 BATCH, PATCH, PHOTOS, SIDE = 16, 32, 24, 384
+VALIDATED, CROP = 16, 256
+"""Photos that are validated on, and the side of their centres, as in the recipes."""
+
+
+class Speed(NamedTuple):
+    """Seconds of a training step of ours with its logging, of a validation with its pictures, and of the
+    plain loop's step; and the share of our time that waits for data."""
+
+    ours: float
+    validation: float
+    plain: float
+    waiting: float
+
+    def ratio(self) -> float:
+        """Images per second of ours over those of the plain loop, validations at their usual distance."""
+        return self.plain / (self.ours + self.validation / Validation().every)
 
 
 def main() -> None:
-    """Print the ratio of both speeds, or a profile of the step."""
+    """Print the ratio of both speeds, or profiles of the step."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--preset", default="tiny-x2")
-    parser.add_argument("--steps", type=int, default=40)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--profile", action="store_true")
+    parser.add_argument("--profile", nargs="+", metavar="PRESET")
     options = parser.parse_args()
     torch.set_num_threads(1)
     if options.profile:
-        return profile(options.preset, options.steps)
+        for preset in options.profile:
+            profile(preset, options.steps)
+        return None
+    return compare(options.preset, options.steps, rounds=options.rounds)
+
+
+def compare(preset: str, steps: int, *, rounds: int) -> None:
+    """Print how fast ours and the plain loop are."""
+    speeds = []
     with tempfile.TemporaryDirectory() as folder:
         photos = draw_photos(Path(folder) / "photos")
-        pairs = []
-        for number in range(options.rounds):
-            ours, waiting = train_ours(options.preset, options.steps, photos, Path(folder) / f"run{number}")
-            pairs.append((ours, train_plainly(options.preset, options.steps), waiting))
-    low, middle, high = statistics.quantiles([ours / plain for ours, plain, _ in pairs], n=4)
-    ours, plain, waiting = (statistics.median(column) for column in zip(*pairs, strict=True))
-    report(f"{options.preset}, batch {BATCH}, patch {PATCH}, one thread, torch {torch.__version__}")
-    report(f"ours {ours:.1f} images/s (data {waiting:.2%} of the time), plain loop {plain:.1f} images/s")
-    return report(f"ratio {middle:.3f} [{low:.3f}, {high:.3f}]")
+        for number in range(rounds):
+            ours = train_ours(preset, steps, photos, Path(folder) / f"run{number}")
+            speeds.append(ours._replace(plain=train_plainly(preset, steps)))
+    ratios = [speed.ratio() for speed in speeds]
+    low, middle, high = statistics.quantiles(ratios, n=4) if rounds > 1 else 3 * ratios
+    ours, validation, plain, waiting = map(statistics.median, zip(*speeds, strict=True))
+    share = validation / Validation().every / ours
+    report(f"{preset}, batch {BATCH}, patch {PATCH}, one thread, torch {torch.__version__}")
+    report(f"ours {BATCH / ours:.1f} images/s with logs, plain loop {BATCH / plain:.1f} images/s")
+    report(f"waiting for data {waiting:.2%}")
+    report(f"a validation with pictures {validation:.2f} s, {share:.2%} every {Validation().every} steps")
+    report(f"ratio {middle:.3f} [{low:.3f}, {high:.3f}]")
 
 
 def draw_photos(folder: Path) -> Path:
@@ -64,29 +99,41 @@ def draw_photos(folder: Path) -> Path:
     return folder
 
 
-def train_ours(preset: str, steps: int, photos: Path, run: Path) -> tuple[float, float]:
-    """Images per second of `hfmoe train` after its first steps, and its share of waiting for data."""
+def train_ours(preset: str, steps: int, photos: Path, run: Path) -> Speed:
+    """Times of `hfmoe train` after its first steps, by its own records; the plain loop's is left at 0."""
+    half = steps // 2
     recipe = Recipe.model_validate(
         {
             "name": preset,
             "preset": preset,
             "train": photos,
             "run": run,
-            "steps": steps,
+            "steps": 2 * half,
             "batch": BATCH,
             "patch": PATCH,
-            "log": {"every": steps // 2},
+            "validation": {"folder": photos, "every": half, "images": VALIDATED, "crop": CROP},
+            "log": {"every": max(1, half // 4), "samples_every": half},
             "hardware": {"threads": 1, "accelerator": "cpu"},
         }
     )
-    train(recipe)
+    moments: list[float] = []
+
+    def timed(*given: Any) -> Any:
+        moments.append(time.perf_counter())
+        after = judge(*given)
+        moments.append(time.perf_counter())
+        return after
+
+    with patch.object(loop, "judge", timed):
+        train(recipe)
+    _, begin, end, validated = moments
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    last = [record for record in records if record["kind"] == "train"][-1]
-    return last["images_per_second"], last["waiting"]
+    waits = [record["waiting"] for record in records if record["kind"] == "train" and record["step"] > half]
+    return Speed((end - begin) / half, validated - end, 0.0, statistics.fmean(waits))
 
 
 def train_plainly(preset: str, steps: int) -> float:
-    """Images per second of the plain loop, after its first steps."""
+    """Seconds of a step of the plain loop, after its first steps."""
     config = PRESETS[preset]
     network = HFMoE(config).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
@@ -105,7 +152,7 @@ def train_plainly(preset: str, steps: int) -> float:
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-    return BATCH * (steps - steps // 2) / (time.perf_counter() - begin)
+    return (time.perf_counter() - begin) / (steps - steps // 2)
 
 
 def crops(
@@ -132,15 +179,21 @@ def profile(preset: str, steps: int) -> None:
         torch.rand(BATCH, 3, k * PATCH, k * PATCH).to(memory_format=torch.channels_last) for k in (1, scale)
     )
 
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+
     def step() -> None:
         restored = network(degraded, perturb=Perturbation())
         (F.l1_loss(restored.image, target) + 0.01 * restored.balance).backward()
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
 
     step()
     begin = time.perf_counter()
     for _ in range(steps):
         step()
-    report(f"{preset}: {1e3 * (time.perf_counter() - begin) / steps:.0f} ms a step, forward and backward")
+    report(
+        f"{preset}: {1e3 * (time.perf_counter() - begin) / steps:.0f} ms a step: forward, backward, optimiser"
+    )
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as recorded:
         for _ in range(5):
             step()

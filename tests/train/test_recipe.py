@@ -181,6 +181,8 @@ def test_an_override_into_a_single_value_or_beyond_a_list_is_refused():
         apply({"steps": 3}, {"steps.lr": "1"})
     with pytest.raises(RecipeError, match=r"'4' must be a position in \[0, 1\)"):
         apply({"loss": [{"kind": "l1"}]}, {"loss.4.weight": "1"})
+    with pytest.raises(RecipeError, match="lists no tasks; give the whole list: --tasks"):
+        apply({"steps": 3}, {"tasks.0.weight": "1"})
 
 
 @pytest.mark.parametrize(

@@ -128,10 +128,14 @@ def test_sigterm_saves_the_state_and_says_so_and_resuming_ends_in_the_same_bits(
     assert equal(weights(whole.run), weights(stopped.run))
 
 
-def test_a_time_limit_ends_a_run_that_can_go_on(make: Make):
+def test_a_time_limit_ends_a_run_that_can_go_on_and_each_end_is_said(
+    make: Make, capsys: pytest.CaptureFixture[str]
+):
     result = train(make(time_limit_minutes=1e-9))
     assert (result.step, result.finished) == (1, False)
+    assert capsys.readouterr().err.endswith("out of time after step 1; --resume goes on\n")
     assert train(make(), resume=True).finished
+    assert capsys.readouterr().err.endswith(f"done: {result.run / 'last.safetensors'}\n")
 
 
 def test_a_folder_that_holds_a_run_is_not_written_over(make: Make):

@@ -150,7 +150,8 @@ def keep_batch(trainer: Trainer, pair: Pair, *, step: int, samples: str) -> str 
     try:
         folder.mkdir(exist_ok=True)
         write_whole(path, as_safetensors(tensors, metadata=facts))
-        for old in sorted(folder.glob("step-*.safetensors"))[: -trainer.recipe.faults.saved_batches]:
+        written = sorted(folder.glob("step-*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
+        for old in written[: -trainer.recipe.faults.saved_batches]:
             old.unlink()
     except OSError as error:
         trainer.screen.say(f"the batch of step {step} could not be written: {error}")

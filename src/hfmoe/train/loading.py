@@ -4,6 +4,7 @@ import dataclasses
 import difflib
 import typing
 from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ def apply(data: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, An
     for field, text in overrides.items():
         *parents, last = field.split(".")
         place = result
-        for name in parents:
+        for name, inner in pairwise((*parents, last)):
+            if inner.isdigit() and isinstance(place, dict) and place.get(name) is None:
+                raise RecipeError(f"field {field}: the recipe lists no {name}; give the whole list: --{name}")
             place = _inside(place, name, field)
         value = _parsed(field, text)
         if isinstance(place, list):

@@ -143,23 +143,18 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
 
 
 def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
-    """Write the averaged weights of a run that has done all its steps."""
+    """Write the averaged weights of a run that has done all its steps, and say how it ends."""
     recipe = trainer.recipe
     finished = standing.step == recipe.steps
     network = trainer.learner.averaged()
     if finished and trainer.fabric.is_global_zero:
         facts = {"step": standing.step, "psnr": standing.latest, "changes": trainer.changes}
         save_outcome(trainer.folder.last, network, recipe, **facts)
-    trainer.screen.say(outcome_line(recipe, standing))
+    screen, step = trainer.screen, standing.step
+    screen.say(
+        f"done: {trainer.folder.last}" if finished else f"out of time after step {step}; --resume goes on"
+    )
     return TrainingResult(recipe.run, standing.step, finished, standing.best)
-
-
-def outcome_line(recipe: Recipe, standing: Standing) -> str:
-    """Say how a run ended and what it leaves."""
-    best = "" if standing.best is None else f", best validation {standing.best:.2f} dB"
-    if standing.step < recipe.steps:
-        return f"{recipe.run}: step {standing.step} of {recipe.steps}{best}; --resume goes on"
-    return f"{recipe.run}: all {recipe.steps} steps are done{best}"
 
 
 def train_step(trainer: Trainer, step: int, pair: Pair) -> Symptom | None:
