@@ -14,7 +14,8 @@ import torch
 
 import hfmoe
 from hfmoe.cli.app import run as command
-from hfmoe.train import Recipe, train
+from hfmoe.models.weights import load_weights
+from hfmoe.train import Recipe, keeping, train
 from hfmoe.train import checkpoint as checkpoints
 from hfmoe.train.checkpoint import CheckpointError, load_checkpoint, mark_good, save_checkpoint
 from hfmoe.train.journal import Journal
@@ -70,6 +71,19 @@ def test_a_disk_full_to_the_end_fails_the_run_and_spares_the_last_state(
     assert train(recipe, resume=True).finished
 
 
+def test_a_finished_run_whose_state_finds_no_room_still_leaves_its_weights(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+):
+    def refuse(path: Path, state: object) -> None:
+        raise CheckpointError(f"{path} could not be written: No space left on device")
+
+    recipe = make()
+    monkeypatch.setattr(keeping, "save_checkpoint", refuse)
+    with pytest.raises(CheckpointError, match="the state after step 12 could not be saved.*; there is none"):
+        train(recipe)
+    assert load_weights(recipe.run / "last.safetensors").facts.name == recipe.name
+
+
 def test_a_run_that_stops_for_its_time_says_that_its_state_is_lost(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ):
@@ -96,6 +110,8 @@ def test_no_file_may_grow_and_the_run_ends_with_one_clear_line(make: Make, tmp_p
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
     assert "last.ckpt could not be written: File too large" in done.stderr
+    assert "last.safetensors could not be written: File too large" in done.stderr
+    assert done.stderr.endswith("File too large; there is none\n")
     assert done.stderr.splitlines()[-1].startswith("hfmoe: the state after step 12 could not be saved")
     assert not (recipe.run / "last.ckpt").exists()
     assert read_records(recipe.run / "metrics.jsonl").damaged == 0

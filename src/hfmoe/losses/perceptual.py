@@ -63,7 +63,8 @@ def up_to(layer: str, depth: Depth) -> nn.Sequential:
     """Build the network up to a convolution such as conv3_4, without the ReLU that follows it."""
     stage, place = map(int, layer.removeprefix("conv").split("_"))
     stages = VGG[depth][:stage]
-    return vgg((*stages[:-1], stages[-1][:place]))[:-1]
+    *layers, _ = vgg((*stages[:-1], stages[-1][:place]))
+    return nn.Sequential(*layers)
 
 
 def perceptual(

@@ -20,6 +20,7 @@ from hfmoe.train.objective import objective_at
 from hfmoe.train.processes import from_first, of_all
 from hfmoe.train.recipe import Faults, Recipe
 from hfmoe.train.schedule import patch_size
+from hfmoe.train.screen import not_finite
 from hfmoe.train.standing import Standing
 from hfmoe.train.step import accumulate, perturbation
 from hfmoe.train.terms import opposing_form
@@ -116,7 +117,7 @@ def decided(standing: Standing, budget: Faults, *, lasting: bool) -> tuple[str, 
 
 def ending(trainer: Trainer, record: dict[str, object]) -> str:
     """Say why a run cannot go on, and what is left of it."""
-    term = f"{record['term']} is not finite; " if record["term"] else ""
+    term = f"{not_finite(str(record['term']))}; " if record["term"] else ""
     batch = f"; its batch is {trainer.folder.path / str(record['batch'])}" if record["batch"] else ""
     left = "no good state was kept to return to"
     if trainer.folder.good.exists():

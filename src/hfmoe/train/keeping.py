@@ -34,7 +34,8 @@ def save(trainer: Trainer, standing: Standing, *, last: bool = False) -> str | N
             problem = f"the state after step {standing.step} could not be saved: {error}"
             tell(trainer, {"kind": "fault", "step": standing.step, "what": problem, "action": "went on"})
             if last:
-                raise CheckpointError(f"{problem}; an earlier one stays") from error
+                earlier = "an earlier one stays" if trainer.folder.checkpoint.exists() else "there is none"
+                raise CheckpointError(f"{problem}; {earlier}") from error
     return None
 
 

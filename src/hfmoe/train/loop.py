@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from hfmoe.data import Pair, PhotoSet
 from hfmoe.train.adversary import opponent_step
 from hfmoe.train.alarm import RoutingAlarm
+from hfmoe.train.checkpoint import CheckpointError
 from hfmoe.train.diagnosis import Symptom, symptom_of
 from hfmoe.train.faults import keep, survive
 from hfmoe.train.feeding import feed, read_data
@@ -133,13 +134,26 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
         if standing.step % recipe.validation.every == 0 or standing.step == recipe.steps:
             standing = judge(trainer, standing)
         if last or wishes.save or standing.step % recipe.faults.keep_every == 0:
-            standing = keep(trainer, standing, last=last)
+            standing = keep_last(trainer, standing) if last else keep(trainer, standing)
             saved = time.monotonic()
         if wishes.signal is not None and fabric.is_global_zero:
             raise TrainingInterrupted(wishes.signal, step=standing.step)
         if stop:
             break
     return conclude(trainer, standing)
+
+
+def keep_last(trainer: Trainer, standing: Standing) -> Standing:
+    """Save the state of a run that ends; where a finished one finds no room, its weights may still do so."""
+    try:
+        return keep(trainer, standing, last=True)
+    except CheckpointError:
+        try:
+            if standing.step == trainer.recipe.steps:
+                conclude(trainer, standing)
+        except OSError as error:
+            trainer.screen.say(f"{trainer.folder.last} could not be written: {error.strerror or error}")
+        raise
 
 
 def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:

@@ -88,11 +88,16 @@ def described(record: Mapping[str, Any]) -> dict[str, str]:
 
 def in_words(record: Mapping[str, Any]) -> str:
     """Put a record of a fault or an alarm into one line."""
-    term = f"{record['term']} is not finite: " if record.get("term") else ""
+    term = f"{not_finite(record['term'])}: " if record.get("term") else ""
     action = f"; {record['action']}" if record.get("action") else ""
     target = f" to step {record['to']}" if "to" in record else ""
     batch = f"; batch in {record['batch']}" if record.get("batch") else ""
     return f"{record['kind']} at step {record['step']}: {term}{record['what']}{action}{target}{batch}"
+
+
+def not_finite(terms: str) -> str:
+    """Say of one term, or of several with commas between them, that they are not finite."""
+    return f"{terms} {'are' if ',' in terms else 'is'} not finite"
 
 
 def duration(seconds: float) -> str:
