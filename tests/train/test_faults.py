@@ -302,14 +302,14 @@ def test_two_processes_leave_out_the_same_step(make: Make, tmp_path: Path):
     plain.write_text(json.dumps(recipe.as_data()))
     code = """
 import sys
-from hfmoe.train import load_recipe, loop, train
-batch_of = loop.batch
+from hfmoe.train import feeding, load_recipe, train
+batch_of = feeding.batch
 def batch(photos, *, step, part, **rest):
     pair = batch_of(photos, step=step, part=part, **rest)
     if step == 4 and part == 1:
         pair.target[0, 0, 0, 0] = float("nan")
     return pair
-loop.batch = batch
+feeding.batch = batch
 train(load_recipe(sys.argv[1]))
 """
     script = tmp_path / "script.py"
