@@ -245,6 +245,6 @@ def test_a_run_with_every_kind_of_loss_logs_each_by_its_name(make: Make, tmp_pat
 
 def test_features_that_are_missing_leave_no_run_behind(make: Make, tmp_path: Path):
     recipe = make(loss=[{"kind": "perceptual", "weights": str(tmp_path / "none.pth")}])
-    with pytest.raises(WeightsError, match=r"none\.pth cannot be read"):
+    with pytest.raises(WeightsError, match=r"none\.pth is no file"):
         train(recipe)
     assert not recipe.run.exists()

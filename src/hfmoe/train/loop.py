@@ -20,7 +20,7 @@ from hfmoe.train.keeping import announce, begin_keeping
 from hfmoe.train.learner import Learner, build_learner, priors
 from hfmoe.train.meter import Meter
 from hfmoe.train.numerics import numerics
-from hfmoe.train.objective import build_losses, objective_at
+from hfmoe.train.objective import build_losses, check_losses, objective_at
 from hfmoe.train.outcome import save_outcome
 from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first, together
 from hfmoe.train.recipe import Recipe
@@ -65,6 +65,7 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
         standing = past.standing()
         screen = Screen(name=recipe.name, steps=recipe.steps, start=standing.step, quiet=not first)
         stack.enter_context(screen)
+        together(fabric, lambda: check_losses(recipe))
         photos, examples = read_data(recipe, fabric, screen)
         past = together(fabric, lambda: with_photos(past, photos, run=recipe.run, change=change))
         learner = ready(recipe, fabric, past, screen)

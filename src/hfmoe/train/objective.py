@@ -21,6 +21,7 @@ from hfmoe.losses import (
 )
 from hfmoe.losses.adversarial import Form
 from hfmoe.models.network import Restored
+from hfmoe.models.weights import WeightsError
 from hfmoe.train.features import read_features
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.terms import (
@@ -68,6 +69,13 @@ class Objective:
                 values[name] = loss(image, target)
             total = total + weight * values[name] if weight else total
         return {"total": total, **values}
+
+
+def check_losses(recipe: Recipe) -> None:
+    """Raise WeightsError for features whose file is not there: asked before the photos are read."""
+    for term in recipe.loss:
+        if isinstance(term, PerceptualTerm) and not term.weights.is_file():
+            raise WeightsError(f"{term.weights} is no file; `hfmoe download {term.network}` fetches it")
 
 
 def build_losses(recipe: Recipe, *, device: torch.device, judge: Judge | None) -> tuple[Loss, ...]:

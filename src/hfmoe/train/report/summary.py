@@ -77,10 +77,11 @@ def session_seconds(run: RunData) -> float | None:
 
 
 def seconds_left(run: RunData) -> float | None:
-    """Time that the steps to come take at the speed of the latest tenth of the records."""
+    """Time that the steps to come take at the speed of the latest tenth of the records; None if none come."""
     batch, latest = number(run.recipe.get("batch")), run.training[-max(1, len(run.training) // 10) :]
     speeds = [speed for record in latest if (speed := number(record.get("images_per_second")))]
-    if run.steps is None or not batch or not speeds or run.step >= run.steps:
+    ended = bool(run.records) and run.records[-1].get("action") == "stopped"
+    if run.steps is None or not batch or not speeds or run.step >= run.steps or ended:
         return None
     return (run.steps - run.step) * batch / (sum(speeds) / len(speeds))
 
