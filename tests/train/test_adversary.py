@@ -18,7 +18,7 @@ from hfmoe.models.weights import WeightsError, load_weights
 from hfmoe.train import NonFiniteError, Recipe, train
 from hfmoe.train.adversary import Adversary, oppose
 from hfmoe.train.checkpoint import load_checkpoint
-from hfmoe.train.learner import make_adam
+from hfmoe.train.learner import make_optimizer
 from hfmoe.train.objective import build_losses, objective_at
 from hfmoe.train.recipe import Optimizer
 
@@ -37,7 +37,7 @@ def adversary(*, width: int = 4) -> Adversary:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = UNetDiscriminator(width=width)
-    optimizer = make_adam(network.parameters(), Optimizer())
+    optimizer = make_optimizer(network, Optimizer())
     return Adversary(network, fabric.setup_optimizers(optimizer), fabric)  # type: ignore[arg-type]
 
 

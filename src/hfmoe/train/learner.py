@@ -1,6 +1,5 @@
 """All that learns in a run, built from its recipe: network, weight average, optimiser."""
 
-from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from hfmoe.train.activations import checkpoint_activations
 from hfmoe.train.adversary import Adversary
 from hfmoe.train.compiling import compiled
 from hfmoe.train.ema import WeightAverage
+from hfmoe.train.muon import Muon, matrices_of
 from hfmoe.train.objective import Judge
 from hfmoe.train.recipe import Optimizer, Recipe
 from hfmoe.train.sharding import gathered, shard, shared_out, shared_out_optimizer
@@ -58,7 +58,8 @@ class Learner:
         """Put the state of all that learns back in place, as shards where it is kept in shards."""
         for name, network in (("network", self.network), ("average", self.average.network)):
             network.load_state_dict(shared_out(state[name], network.state_dict()))
-        self.optimizer.load_state_dict(shared_out_optimizer(state["optimizer"], self.optimizer))
+        rule = usable(state["optimizer"], second_moments=not isinstance(self.optimizer.optimizer, Muon))  # type: ignore[attr-defined]
+        self.optimizer.load_state_dict(shared_out_optimizer(rule, self.optimizer))
         self.precision.load_state_dict(state.get("precision", {}))
         if self.adversary and state.get("adversary"):
             self.adversary.restore(state["adversary"])
@@ -72,6 +73,14 @@ class Learner:
         whole = HFMoE(average.config).eval().requires_grad_(False)
         whole.load_state_dict(gathered(average.state_dict()))
         return whole.to(weight.device)
+
+
+def usable(state: dict[str, Any], *, second_moments: bool) -> dict[str, Any]:
+    """The state of an optimiser without what AdamW cannot go on from: means of which Muon kept the first."""
+    if not second_moments:
+        return state
+    kept = {place: means for place, means in state["state"].items() if "exp_avg_sq" in means}
+    return {**state, "state": kept}
 
 
 def priors(network: HFMoE) -> list[list[float]]:
@@ -109,8 +118,8 @@ def build_learner(
     model = fabric.setup_module(compiled(network) if hardware.compile else network)
     if hardware.strategy == "fsdp":
         copy = shard(copy, fabric.strategy.device_mesh)  # type: ignore[attr-defined]
-    adam = make_adam(network.parameters(), recipe.optimizer, fused=hardware.precision != "16-mixed")
-    optimizer = fabric.setup_optimizers(adam)
+    rule = make_optimizer(network, recipe.optimizer, fused=hardware.precision != "16-mixed")
+    optimizer = fabric.setup_optimizers(rule)
     average = WeightAverage(network, copy=copy)
     adversary = build_adversary(recipe, fabric)
     return Learner(network, model, average, optimizer, fabric.strategy.precision, adversary), start  # type: ignore[arg-type]
@@ -125,21 +134,20 @@ def build_adversary(recipe: Recipe, fabric: Fabric) -> Adversary | None:
         network = UNetDiscriminator(recipe.config().channels, width=recipe.discriminator.width)
     network = network.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     fused = recipe.hardware.precision != "16-mixed"
-    optimizer = make_adam(network.parameters(), recipe.discriminator.optimizer, fused=fused)
+    optimizer = make_optimizer(network, recipe.discriminator.optimizer, fused=fused)
     return Adversary(network, fabric.setup_optimizers(optimizer), fabric)  # type: ignore[arg-type]
 
 
-def make_adam(
-    parameters: Iterable[nn.Parameter], fields: Optimizer, *, fused: bool = True
-) -> torch.optim.Optimizer:
-    """Adam with decoupled weight decay over the parameters that train.
+def make_optimizer(network: nn.Module, fields: Optimizer, *, fused: bool = True) -> torch.optim.Optimizer:
+    """AdamW or Muon over the parameters that train; weight decay is decoupled from the gradient.
 
     `fused` excludes clipping the gradients of float16: they are then unscaled inside the step.
     """
-    trained = [parameter for parameter in parameters if parameter.requires_grad]
-    return torch.optim.AdamW(
-        trained, lr=fields.lr, betas=fields.betas, weight_decay=fields.weight_decay, fused=fused
-    )
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    rule: dict[str, Any] = {"lr": fields.lr, "betas": fields.betas, "weight_decay": fields.weight_decay}
+    if fields.kind == "muon":
+        return Muon(trained, matrices=matrices_of(network), **rule, fused=fused)
+    return torch.optim.AdamW(trained, **rule, fused=fused)
 
 
 def warm_start(network: nn.Module, source: nn.Module) -> WarmStart:

@@ -26,8 +26,13 @@ def _growing(value: Any) -> Any:
 
 
 class Optimizer(Section):
-    """AdamW, its rate (warm-up, hold, cosine over the last share `decay`), the norm gradients are cut to."""
+    """How weights move: by AdamW, or by Muon where they are matrices (hfmoe.train.muon).
 
+    The rate warms up, holds, and falls by a cosine over the last share `decay`; gradients are cut to the norm
+    `clip`.
+    """
+
+    kind: Literal["adam", "muon"] = "adam"
     lr: Annotated[float, Field(gt=0)] = 1e-3
     final_lr: NotNegative = 1e-6
     warmup: Share = 0.01
