@@ -120,6 +120,7 @@ def test_sharded_weights_train_like_whole_ones_and_resume_in_any_number_of_proce
 ):
     fields = {
         **STEADY,
+        "optimizer": {"lr": 5e-3, "kind": "muon"},
         "network": {**data["network"], "top_k": 2},
         "validation": {"folder": str(photos), "every": 6, "images": 1},
     }
