@@ -1,9 +1,13 @@
 """Put trained weights into the package, with their scores in their metadata.
 
     python scripts/ship.py runs/nano-x4/best.safetensors Set5=bench/Set5 Set14=bench/Set14 B100=bench/B100
+    python scripts/ship.py runs/nano-denoise/best.safetensors CBSD68:25=bench/CBSD68
+    python scripts/ship.py runs/nano-jpeg/best.safetensors classic5@gray-jpeg:10=bench/classic5
 
-Writes src/hfmoe/models/shipped/<name>.safetensors and prints a row for docs/models.md. Folders in the recipe
-are shortened to their last two names, so that the file tells of no machine.
+A set is NAME[@PROTOCOL][:STRENGTH]=FOLDER; the strength is a sigma or a JPEG quality. Writes
+src/hfmoe/models/shipped/<name>.safetensors and prints a row for docs/models.md: the score that the papers of
+each protocol report, and SSIM beside PSNR on Y. Folders in the recipe are shortened to their last two names,
+so that the file tells of no machine.
 """
 
 import argparse
@@ -13,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from sets import read_set
 
-from hfmoe.evaluate.protocol import ClassicalSR
+from hfmoe.evaluate.protocol import Restore
 from hfmoe.evaluate.report import evaluate
 from hfmoe.infer.restorer import make_restorer
-from hfmoe.models.weights import load_weights, save_weights
+from hfmoe.models.weights import Loaded, load_weights, save_weights
 
 SHIPPED = Path(__file__).parents[1] / "src/hfmoe/models/shipped"
 
@@ -33,24 +38,25 @@ def main() -> None:
     torch.set_num_threads(1)
     loaded = load_weights(options.weights)
     restore = make_restorer(loaded)
-    scores = dict(loaded.facts.scores)
+    scores, cells = dict(loaded.facts.scores), []
+    if "validation psnr" in scores:
+        cells.append(f"{scores['validation psnr']:.2f}")
     for entry in options.sets:
-        name, _, folder = entry.partition("=")
-        mean = evaluate(restore, Path(folder), protocol=ClassicalSR(loaded.config.scale)).mean()
-        scores |= {f"{name} psnr_y": round(mean.psnr_y, 3), f"{name} ssim_y": round(mean.ssim_y, 4)}
+        for name, value in score(loaded, restore, entry).items():
+            scores[name] = value
+            cells.append(f"{value:.4f}" if "ssim" in name else f"{value:.2f}")
     facts = replace(loaded.facts, scores=scores, recipe=portable(loaded.facts.recipe))
     SHIPPED.mkdir(exist_ok=True)
     save_weights(SHIPPED / f"{facts.name}.safetensors", loaded.network, facts)
-    cells = [
-        f"{scores[f'{s}_y']:.2f}" if "psnr" in s else f"{scores[f'{s}_y']:.4f}" for s in columns(options.sets)
-    ]
     sys.stdout.write(f"| {facts.date} | {facts.name} | {' | '.join(cells)} |\n")
 
 
-def columns(sets: list[str]) -> list[str]:
-    """Names of the scores of each set, without their `_y`."""
-    names = [entry.partition("=")[0] for entry in sets]
-    return ["validation psnr", *(f"{name} {metric}" for name in names for metric in ("psnr", "ssim"))]
+def score(loaded: Loaded, restore: Restore, entry: str) -> dict[str, float]:
+    """Scores of one set, named as in the metadata."""
+    title, folder, protocol = read_set(entry, loaded)
+    mean = evaluate(restore, folder, protocol=protocol).mean()
+    scores = {f"{title} {protocol.headline}": round(getattr(mean, protocol.headline), 3)}
+    return scores | ({f"{title} ssim_y": round(mean.ssim_y, 4)} if protocol.headline == "psnr_y" else {})
 
 
 def portable(recipe: dict[str, Any]) -> dict[str, Any]:
