@@ -46,8 +46,8 @@ TASKS = {
 LIMITS = {
     "sr": "It expects a clean input: noise and JPEG artefacts are enlarged with the rest. Texture finer than "
     "the input's pixels comes out smooth, and repeated fine structure can come out in a wrong direction.",
-    "denoise": "It expects independent noise in each pixel: the noise of a phone or of a JPEG file has a grain "
-    "that it leaves in part. Weak texture under strong noise is smoothed away.",
+    "denoise": "It expects independent noise in each pixel: the noise of a phone or of a JPEG file has a "
+    "grain that it leaves in part. Weak texture under strong noise is smoothed away.",
     "jpeg": "Detail that quantisation removed is not invented; files that were enlarged after saving have "
     "larger blocks than those it knows.",
     "photo": "It takes weak texture for noise in part, and does not invent detail.",
@@ -127,8 +127,8 @@ def cost_section(loaded: Loaded, restore: Restorer) -> str:
     image = torch.rand(1, loaded.config.channels, SIDE, SIDE)
     where = f"{machine().to_dict()['processor']}, torch {torch.__version__}"
     lines = [
-        f"{SIDE} x {SIDE} input, whole, one thread, {where}: {taken.latency_ms:.0f} ms (median of {taken.runs}), "
-        f"{taken.peak_mib:.0f} MiB over the process at rest, {work:.2f} G multiply-adds."
+        f"{SIDE} x {SIDE} input, whole, one thread, {where}: {taken.latency_ms:.0f} ms (median of "
+        f"{taken.runs}), {taken.peak_mib:.0f} MiB over the process at rest, {work:.2f} G multiply-adds."
     ]
     if restore.scale > 1:
         plain = bicubic(restore.scale)
@@ -155,9 +155,9 @@ def paths_section(restore: Restorer) -> str:
         unfolded = load_weights(find_weights(restore.facts.name)).network(image).image.clamp(0, 1)
     return (
         "## The same result on every path\n\n"
-        f"On a photo of 384 x 288: tiles of 192 against whole {psnr(tiled, whole).item():.0f} dB, folded against "
-        f"as trained {psnr(whole, unfolded).item():.0f} dB. Exported files: `hfmoe export {restore.facts.name} "
-        "--format onnx --verify`."
+        f"On a photo of 384 x 288: tiles of 192 against whole {psnr(tiled, whole).item():.0f} dB, folded "
+        f"against as trained {psnr(whole, unfolded).item():.0f} dB. Exported files: `hfmoe export "
+        f"{restore.facts.name} --format onnx --verify`."
     )
 
 
