@@ -1,6 +1,6 @@
 """A routing that collapses: an expert that gets next to nothing, or next to all, look after look."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 LOOKS = 3
@@ -29,6 +29,16 @@ class RoutingAlarm:
                 if self._turned((layer, expert), out=not bounds[0] <= share <= bounds[1]):
                     records.append(self._record(layer, expert, share, prior, bounds, step))
         return records
+
+    def state(self) -> dict[str, list[list[int]]]:
+        """Give what was told and what is being counted as plain values, for a checkpoint."""
+        against = [[*place, looks] for place, looks in sorted(self._against.items())]
+        return {"out": [list(place) for place in sorted(self._out)], "against": against}
+
+    def restore(self, state: Mapping[str, Sequence[Sequence[int]]]) -> None:
+        """Go on from a state: what was told is not told again, and looks in a row go on counting."""
+        self._out = {(layer, expert) for layer, expert in state["out"]}
+        self._against = {(layer, expert): looks for layer, expert, looks in state["against"]}
 
     def _turned(self, place: tuple[int, int], *, out: bool) -> bool:
         """Count looks that contradict what was told last of an expert; true when they are enough."""

@@ -25,7 +25,13 @@ def save(trainer: Trainer, standing: Standing, *, last: bool = False) -> str | N
     if trainer.fabric.is_global_zero:
         recipe = json.dumps(trainer.recipe.as_data())
         changes = json.dumps([change._asdict() for change in trainer.changes])
-        facts = {**asdict(standing), "recipe": recipe, "changes": changes, "photos": trainer.photos}
+        facts = {
+            **asdict(standing),
+            "recipe": recipe,
+            "changes": changes,
+            "photos": trainer.photos,
+            "alarm": trainer.alarm.state(),
+        }
         try:
             save_checkpoint(trainer.folder.checkpoint, {**facts, **learned})
             if not standing.step % trainer.recipe.faults.keep_every:

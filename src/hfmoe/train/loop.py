@@ -89,7 +89,7 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
             journal,
             screen,
             Meter(average=averaging(fabric)),
-            RoutingAlarm(priors(learner.network), recipe.faults.load_bounds),
+            watchful(learner, recipe, past),
             photos.identity,
             (*past.changes, *past.news),
         )
@@ -108,6 +108,14 @@ def ready(recipe: Recipe, fabric: Fabric, past: Past, screen: Screen) -> Learner
         fresh = ", ".join(start.fresh) or "none"
         screen.say(f"{len(start.taken)} tensors from {recipe.init}; fresh: {fresh}")
     return learner
+
+
+def watchful(learner: Learner, recipe: Recipe, past: Past) -> RoutingAlarm:
+    """The alarm of the routing, where the run left it; older checkpoints do not say where."""
+    alarm = RoutingAlarm(priors(learner.network), recipe.faults.load_bounds)
+    if past.state and "alarm" in past.state:
+        alarm.restore(past.state["alarm"])
+    return alarm
 
 
 def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) -> TrainingResult:
