@@ -236,12 +236,29 @@ def test_changes_faults_and_sessions_are_listed(folder: Path):
         {"kind": "session", "step": 0, "time": 0.0, "resumed": False, "cpu": "Abacus 3", "gpus": ["Loom"]},
         {"kind": "changes", "step": 4, "fields": {"optimizer.lr": [0.1, 0.2]}},
         {"kind": "fault", "step": 6, "term": "l1", "module": "low.encoders.0"},
+        {
+            **{"kind": "fault", "step": 7, "what": "stem.conv has inf in its output", "module": "stem.conv"},
+            **{
+                "term": "l1, total",
+                "action": "rolled back",
+                "to": 4,
+                "batch": "faults/step-000007.safetensors",
+            },
+        },
+        {"kind": "alarm", "step": 8, "what": "the load of expert 1 in layer 1 is out of bounds", "layer": 1},
+        {"kind": "change", "step": 9, "fields": {"steps": {"before": 10, "after": 20}}},
         {"kind": "session", "step": 6, "time": 60.0, "resumed": True, "cpu": "Abacus 4", "gpus": ["Loom"]},
     ]
     with (folder / "metrics.jsonl").open("a") as file:
         file.writelines(json.dumps(record) + "\n" for record in events)
     sections = parsed(write_page(folder)).sections
-    for expected in ("began", "went on", "changes", "fields.optimizer.lr 0.1, 0.2", "module low.encoders.0"):
+    for expected in (
+        *("began", "went on", "changes", "fields.optimizer.lr 0.1, 0.2", "module low.encoders.0"),
+        "L1, total are not finite: stem.conv has inf in its output; rolled back to step 4; "
+        "batch in faults/step-000007.safetensors.",
+        "The load of expert 1 in layer 1 is out of bounds.",
+        "steps changed from 10 to 20.",
+    ):
         assert expected in sections["events"], expected
     for expected in ("Abacus 4", "Loom", "differ in processor"):
         assert expected in sections["hardware"], expected

@@ -88,11 +88,16 @@ def described(record: Mapping[str, Any]) -> dict[str, str]:
 
 def in_words(record: Mapping[str, Any]) -> str:
     """Put a record of a fault or an alarm into one line."""
+    return f"{record['kind']} at step {record['step']}: {outcome_of(record)}"
+
+
+def outcome_of(record: Mapping[str, Any]) -> str:
+    """Say what was at fault, what was done about it, and where its batch lies."""
     term = f"{not_finite(record['term'])}: " if record.get("term") else ""
     action = f"; {record['action']}" if record.get("action") else ""
-    target = f" to step {record['to']}" if "to" in record else ""
+    target = f" to step {record['to']}" if record.get("to") is not None else ""
     batch = f"; batch in {record['batch']}" if record.get("batch") else ""
-    return f"{record['kind']} at step {record['step']}: {term}{record['what']}{action}{target}{batch}"
+    return f"{term}{record['what']}{action}{target}{batch}"
 
 
 def not_finite(terms: str) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_parameters, multiply_adds
+from hfmoe.train.journal import TOLD
 from hfmoe.train.records import number
 from hfmoe.train.report.pictures import Sample, read_samples
 from hfmoe.train.report.reading import RunData
@@ -22,6 +23,7 @@ from hfmoe.train.report.words import (
     section,
     table,
 )
+from hfmoe.train.screen import outcome_of
 
 HARDWARE = {
     "cpu": "processor",
@@ -157,12 +159,30 @@ def moment_of(event: Mapping[str, Any]) -> str:
 
 
 def told(event: Mapping[str, Any]) -> str:
-    """Say what a record holds, a session in few words."""
-    if event.get("kind") == "session":
+    """Say what a record holds: a session in few words, faults, alarms and changes as sentences."""
+    kind = event.get("kind")
+    if kind in TOLD and isinstance(event.get("what"), str):
+        return as_sentence(outcome_of(event))
+    if kind == "change" and isinstance(event.get("fields"), Mapping):
+        return as_sentence("; ".join(map(changed, event["fields"], event["fields"].values())))
+    if kind == "session":
         begun = "went on" if event.get("resumed") else "began"
         names = ("device", "processes", "threads", "precision", "hfmoe", "torch")
         return ", ".join([begun, *(f"{name} {plain(event[name])}" for name in names if name in event)])
     return ", ".join(f"{name} {value}" for name, value in flat(without_place(event)))
+
+
+def changed(field: str, sides: Any) -> str:
+    """Say how a field of the recipe changed."""
+    if not isinstance(sides, Mapping):
+        return f"{field} became {plain(sides)}"
+    return f"{field} changed from {plain(sides.get('before'))} to {plain(sides.get('after'))}"
+
+
+def as_sentence(text: str) -> str:
+    """Begin with a capital, unless a name stands there that has none, and end with a full stop."""
+    first = text.partition(" ")[0]
+    return f"{text if '.' in first or '_' in first else text[:1].upper() + text[1:]}."
 
 
 def without_place(event: Mapping[str, Any]) -> dict[str, Any]:
