@@ -79,6 +79,16 @@ def test_a_recipe_gives_folders_patch_and_a_probe(recipe: Path, capsys: pytest.C
     assert f"batch {proposal['batch']}, patch {proposal['patch']}" in capsys.readouterr().out
 
 
+def test_a_proposal_from_one_trial_says_that_it_compares_with_nothing(
+    recipe: Path, capsys: pytest.CaptureFixture[str]
+):
+    file = recipe.parent / "report.json"
+    assert run(["doctor", "--recipe", str(recipe), "--json", str(file), "--seconds", "0.01"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert len(json.loads(file.read_text())["probe"]["trials"]) == 1
+    assert "the only trial, nothing to compare with" in said and "--seconds more" in said
+
+
 def test_a_run_that_passes_the_memory_is_an_error(recipe: Path):
     file = recipe.parent / "report.json"
     assert run(["doctor", "--recipe", str(recipe), "--memory", "5", "--json", str(file)]) == 1

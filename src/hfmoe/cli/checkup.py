@@ -11,9 +11,12 @@ from rich.text import Text
 
 from hfmoe.data.inspection import RULES, SEVERITIES, Finding, Inspection, Severity
 from hfmoe.train.probe import Probe
+from hfmoe.train.proposal import Trial
 
 EXAMPLES = 3
 """Findings of a kind that the screen shows; the JSON file has all."""
+
+MORE_TIME = "give --seconds more to try others"
 
 _COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "cyan"}
 
@@ -89,12 +92,20 @@ def _proposal(probe: Probe) -> str:
     if probe.proposal:
         chosen = probe.proposal
         lines.append(f"proposal: batch {chosen.batch}, patch {chosen.patch} (most pixels a second that fit)")
-        lines.append(f"memory would hold batch {probe.largest_batch} at patch {chosen.patch}, by a line fit")
+        lines.append(_reach(probe, chosen))
     else:
         lines.append("no proposal: not even the smallest step fits")
     if probe.stopped:
         lines.append(f"the probe ended early: {probe.stopped}")
     return "\n".join(lines)
+
+
+def _reach(probe: Probe, chosen: Trial) -> str:
+    """What memory would hold by the trials; one trial alone compares with nothing, and says so."""
+    batch = f"batch {probe.largest_batch} at patch {chosen.patch}"
+    if len(probe.trials) > 1:
+        return f"memory would hold {batch}, by a line fit"
+    return f"this is the only trial, nothing to compare with; memory would hold at least {batch}: {MORE_TIME}"
 
 
 def _sum(inspection: Inspection) -> str:
