@@ -6,6 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hfmoe.cli.application import app
+from hfmoe.infer.allocator import reuse_memory
 
 
 @app.command(usage="Usage: hfmoe train RECIPE [--field value ...] [--resume [--change]]")
@@ -29,6 +30,7 @@ def train(
     change
         With --resume: take over fields of the recipe, or photos, that differ from before, and record them.
     """
+    reuse_memory()
     from hfmoe.cli.training import run_recipe
 
     run_recipe(recipe, fields, resume=resume, change=change)

@@ -19,6 +19,7 @@ import torch
 from lightning_fabric import Fabric
 
 from hfmoe.data import Pair
+from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.devices import choose_device
 from hfmoe.infer.measure import peak_mib
 from hfmoe.infer.memory import free_bytes
@@ -192,6 +193,7 @@ def _alone(recipe: Recipe) -> Recipe:
 
 
 def _main() -> None:
+    reuse_memory()
     order = json.load(sys.stdin)
     recipe = _alone(make_recipe(order["recipe"]))
     for line in _trials(recipe, order):
