@@ -1,9 +1,11 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from einops import rearrange
 
 from hfmoe.nn.attention import WindowAttention
 from hfmoe.nn.deformable import DeformableGrid, sample
+from hfmoe.nn.dot_product import batched_products, dot_product_attention
 from hfmoe.nn.windows import edge_kinds, merge, partition, shift, shift_mask, wrapped_sides
 
 WINDOW = 4
@@ -22,6 +24,27 @@ def reach_of(layer: WindowAttention, row: int, column: int, size: int = 12) -> t
     layer(x)[0, row, column].sum().backward()
     assert x.grad is not None
     return x.grad[0].abs().sum(-1) > 0
+
+
+@pytest.mark.parametrize("windows", [1, 3])
+def test_attention_with_a_bias_that_learns_has_the_output_and_gradients_of_torchs(windows):
+    generator = torch.Generator().manual_seed(0)
+    shapes = (3, 2, 5, 4), (3, 2, 6, 4), (3, 2, 6, 4), (windows, 2, 5, 6)
+    parts = [
+        torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes
+    ]
+    query, key, value, bias = parts
+    masked = bias.masked_fill(torch.rand(5, 6, generator=generator) < 0.3, float("-inf"))
+    found = dot_product_attention(query, key, value, masked)
+    expected = F.scaled_dot_product_attention(query, key, value, attn_mask=masked)
+    assert torch.allclose(found, expected, rtol=1e-12)
+    weight = torch.randn(found.shape, generator=generator, dtype=torch.float64)
+    gradients = (
+        torch.autograd.grad((out * weight).sum(), parts, retain_graph=True) for out in (found, expected)
+    )
+    for ours, theirs in zip(*gradients, strict=True):
+        assert torch.allclose(ours, theirs, rtol=1e-10, atol=1e-12)
+    assert torch.autograd.gradcheck(batched_products, parts)
 
 
 def test_partition_and_merge_are_inverse():

@@ -1,11 +1,13 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 
 from hfmoe.nn.dynamic_filter import DepthwiseFilter, DynamicFilter, apply_filters
 from hfmoe.nn.fusion import CrossAttention, Fusion
 from hfmoe.nn.repconv import RepConv
 from hfmoe.nn.texture import TextureBlock
+from hfmoe.nn.upsampler import shuffle
 
 
 def test_repconv_equals_the_sum_of_its_branches():
@@ -67,6 +69,17 @@ def test_a_texture_block_looks_one_pixel_around(kind):
     assert x.grad is not None
     rows, columns = x.grad[0].abs().sum(0).nonzero().unbind(1)
     assert rows.min() >= 3 and rows.max() <= 5 and columns.min() >= 3 and columns.max() <= 5
+
+
+def test_a_shuffle_is_a_permutation_whose_gradient_comes_back_in_channels_last_memory():
+    x = torch.randn(2, 12, 3, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    shuffled = shuffle(x, by=2)
+    by_torch = F.pixel_shuffle(rearrange(x, "b (s c) h w -> b (c s) h w", c=3), 2)
+    assert torch.equal(shuffled, by_torch)
+    weight = torch.randn_like(shuffled)
+    (ours,), (theirs,) = (torch.autograd.grad((out * weight).sum(), x) for out in (shuffled, by_torch))
+    assert torch.equal(ours, theirs)
+    assert ours.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_an_unknown_texture_is_named():

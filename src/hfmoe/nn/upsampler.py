@@ -43,11 +43,13 @@ def shuffle(x: Float[Tensor, "b s h w"], *, by: int) -> Float[Tensor, "b c h2 w2
     """Pixel shuffle whose channels are ordered (row, column, channel), from and to channels-last memory.
 
     Each row of sub-pixels is then one run, which copies more than twice as fast as the order of
-    `torch.nn.PixelShuffle`. Lineage: ESPCN, arXiv 1609.05158.
+    `torch.nn.PixelShuffle`, and so does the gradient: it is cut in channels-last order too, in one copy.
+    Lineage: ESPCN, arXiv 1609.05158.
     """
     if by == 1:
         return x
-    rows = rearrange(x, "b (i j c) h w -> b (h i) (w j) c", i=by, j=by)
+    pixels = rearrange(x, "b s h w -> b h w s")
+    rows = rearrange(pixels, "b h w (i j c) -> b (h i) (w j) c", i=by, j=by)
     return rearrange(rows, "b h w c -> b c h w")
 
 
