@@ -85,6 +85,7 @@ class MoEFFN(nn.Module):
     """
 
     costs: Tensor
+    prior: Tensor
     balance: Tensor
 
     def __init__(self, dim: int, *, hidden: tuple[int, ...], window: int, top_k: int) -> None:
@@ -97,7 +98,9 @@ class MoEFFN(nn.Module):
             self.router.weight[:, -1] = torch.linspace(-1, 1, len(hidden))
         nn.init.zeros_(self.router.bias)
         self.experts = nn.ModuleList(GatedFFN(dim, width) for width in hidden)
-        self.register_buffer("costs", torch.tensor(hidden) / max(hidden), persistent=False)
+        costs = torch.tensor(hidden) / max(hidden)
+        self.register_buffer("costs", costs, persistent=False)
+        self.register_buffer("prior", cost_prior(costs), persistent=False)
         self.register_buffer("balance", torch.zeros(len(hidden)))
         self.window = window
         self.top_k = top_k
@@ -124,13 +127,13 @@ class MoEFFN(nn.Module):
             rearrange(choice.gate, "(b y x) k -> b y x k", **size),
             share,
         )
-        balance = balance_loss(share, choice.probability, cost_prior(self.costs))
+        balance = balance_loss(share, choice.probability, self.prior)
         return Mixed(out, balance, z_loss(scores), routing)
 
     @torch.no_grad()
     def rebalance(self, share: Float[Tensor, " e"], *, rate: float) -> None:
         """Move the balancing bias towards loads that follow 1 / cost; training calls it after a step."""
-        self.balance.copy_(rebalanced(self.balance, share, cost_prior(self.costs), rate=rate))
+        self.balance.copy_(rebalanced(self.balance, share, self.prior, rate=rate))
 
     def scores(
         self, windows: Float[Tensor, "n t c"], energy: Float[Tensor, "b y x"], perturb: Perturbation | None

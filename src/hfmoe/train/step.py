@@ -53,6 +53,11 @@ def accumulate(
 
     Gives the losses and the experts' loads averaged over the parts, and the whole image without gradient.
     """
+    if parts == 1:
+        losses, restored = forward(network, pair, objective=objective, perturb=perturb)
+        fabric.backward(losses["total"])
+        values = {name: loss.detach() for name, loss in losses.items()}
+        return Forward(values, restored._replace(image=restored.image.detach()))
     degraded, target = (side.chunk(parts) for side in pair)
     sums: dict[str, Tensor] = {}
     loads: list[list[Tensor]] = []
