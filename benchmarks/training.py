@@ -3,13 +3,14 @@
     python benchmarks/training.py [--preset tiny-x2] [--steps 100] [--rounds 5]
     python benchmarks/training.py --profile nano-x2 tiny-x2 [--steps 20]
 
-Both train the same network with the same batch, patch, loss and optimiser on one thread, float32. The plain
-loop has its pairs decoded in memory and does nothing but draw crops and step; ours does all that
-`hfmoe train` does: averaging, clipping, checks, checkpoint, records and TensorBoard, validation and sample
-pictures. Ours is timed from the validation in the middle of the run to the one at its end; what such a
-validation takes, which the plain loop has none of, is added as often as recipes validate by default.
-Rounds alternate between the two; ratios are formed inside a round and their medians printed with the
-quartiles.
+Both train the same network with the same batch, patch, loss, optimiser and memory format on one thread,
+float32, and keep freed memory as `hfmoe train` does (--fresh-memory: neither does). The plain loop is a
+minimal one: its pairs are decoded in memory, and it draws crops, runs forward, L1, backward and Adam; it
+neither clips nor averages weights. Ours does all that `hfmoe train` does: averaging, clipping, checks,
+checkpoint, records and TensorBoard, validation and sample pictures. Ours is timed from the validation in the
+middle of the run to the one at its end; what such a validation takes, which the plain loop has none of, is
+added as often as recipes validate by default. Rounds alternate between the two; ratios are formed inside a
+round and their medians printed with the quartiles.
 """
 
 import argparse
@@ -27,6 +28,7 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from hfmoe.image.files import Picture, write_picture
+from hfmoe.infer.allocator import reuse_memory
 from hfmoe.models.network import HFMoE, Perturbation
 from hfmoe.models.presets import PRESETS
 from hfmoe.train import Recipe, loop, train
@@ -60,9 +62,12 @@ def main() -> None:
     parser.add_argument("--preset", default="tiny-x2")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--fresh-memory", action="store_true")
     parser.add_argument("--profile", nargs="+", metavar="PRESET")
     options = parser.parse_args()
     torch.set_num_threads(1)
+    if not options.fresh_memory:
+        reuse_memory()
     if options.profile:
         for preset in options.profile:
             profile(preset, options.steps)
