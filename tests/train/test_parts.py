@@ -17,6 +17,7 @@ from hfmoe.train.meter import Meter, NonFiniteError
 from hfmoe.train.objective import Objective, WeightedLoss
 from hfmoe.train.recipe import Optimizer, Perturb
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size, router_temperature
+from hfmoe.train.step import clip_together
 
 
 def test_the_learning_rate_warms_up_to_its_top_and_falls_to_its_end():
@@ -85,6 +86,21 @@ def test_what_does_not_train_is_copied_into_the_average():
     average.update(0.9)
     assert average.network.state_dict()["bias"].tolist() == [4] * 3
     assert average.network.state_dict()["running_mean"].tolist() == [5] * 3
+
+
+@pytest.mark.parametrize("size", [1e-3, 0.2, 5.0, float("inf")])
+def test_gradients_clipped_together_are_those_that_torch_clips_one_by_one(size: float):
+    generator = torch.Generator().manual_seed(0)
+    shapes = [(4, 3, 3, 3), (4,), (1,), ()]
+    weights = [nn.Parameter(torch.zeros(shape)) for shape in shapes]
+    for weight in weights:
+        weight.grad = size * torch.randn(weight.shape, generator=generator)
+    together = [weight.grad.clone() for weight in weights if weight.grad is not None]
+    expected = nn.utils.clip_grad_norm_(weights, 1.0)
+    assert torch.equal(clip_together(together, most=1.0), expected)
+    for ours, weight in zip(together, weights, strict=True):
+        assert weight.grad is not None
+        assert torch.equal(ours.nan_to_num(7), weight.grad.nan_to_num(7))
 
 
 def test_the_objective_names_each_term_and_adds_them_weighted():

@@ -1,6 +1,6 @@
 """One training step: a pure loss, then the optimiser."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -95,8 +95,7 @@ def descend(
     if scaler is not None and not all_finite(fabric, losses.values()):
         optimizer.zero_grad(set_to_none=True)
         return Descent(torch.zeros((), device=fabric.device), finite=False)
-    norm = fabric.clip_gradients(network, optimizer, max_norm=clip or float("inf"), error_if_nonfinite=False)
-    norm = torch.zeros((), device=fabric.device) if norm is None else gathered(norm.detach())
+    norm = clip_gradients(fabric, network, optimizer, most=clip or float("inf"))
     finite = all_finite(fabric, [*losses.values(), norm])
     if finite or scaler is not None:
         for group in optimizer.param_groups:
@@ -106,6 +105,31 @@ def descend(
         norm = torch.where(norm.isfinite(), norm, 0)
     optimizer.zero_grad(set_to_none=True)
     return Descent(norm, finite)
+
+
+def clip_gradients(
+    fabric: Fabric, network: nn.Module, optimizer: torch.optim.Optimizer, *, most: float
+) -> Float[Tensor, ""]:
+    """Scale gradients whose norm exceeds `most` down to it, unscaled from float16; gives the norm before."""
+    weights = (weight for group in optimizer.param_groups for weight in group["params"])
+    gradients = [weight.grad for weight in weights if weight.grad is not None]
+    plain = getattr(fabric.strategy.precision, "scaler", None) is None
+    if gradients and plain and all(type(gradient) is Tensor and gradient.is_cpu for gradient in gradients):
+        return clip_together(gradients, most=most)
+    norm = fabric.clip_gradients(network, optimizer, max_norm=most, error_if_nonfinite=False)
+    return torch.zeros((), device=fabric.device) if norm is None else gathered(norm.detach())
+
+
+def clip_together(gradients: Sequence[Tensor], *, most: float) -> Float[Tensor, ""]:
+    """`torch.nn.utils.clip_grad_norm_` to the last bit, in one pass where nothing is to clip; gives the norm.
+
+    For a CPU, where torch's asks and scales tensor by tensor: some 100 of them took 2 % of a step of `nano`.
+    """
+    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # pyright: ignore[reportPrivateImportUsage]
+    scale = most / (norm + 1e-6)
+    if scale < 1:
+        torch._foreach_mul_(gradients, scale)  # pyright: ignore[reportPrivateImportUsage]
+    return norm
 
 
 def balance_experts(network: HFMoE, routing: tuple[LayerRouting, ...], *, rate: float) -> None:
