@@ -6,7 +6,7 @@ from einops import rearrange
 from hfmoe.nn.dynamic_filter import DepthwiseFilter, DynamicFilter, apply_filters
 from hfmoe.nn.fusion import CrossAttention, Fusion
 from hfmoe.nn.repconv import RepConv
-from hfmoe.nn.texture import TextureBlock
+from hfmoe.nn.texture import ConvGate, HalvesProduct, TextureBlock
 from hfmoe.nn.upsampler import shuffle
 
 
@@ -80,6 +80,17 @@ def test_a_shuffle_is_a_permutation_whose_gradient_comes_back_in_channels_last_m
     (ours,), (theirs,) = (torch.autograd.grad((out * weight).sum(), x) for out in (shuffled, by_torch))
     assert torch.equal(ours, theirs)
     assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_gate_has_the_gradients_of_the_product_of_its_halves():
+    x = torch.randn(2, 6, 3, 4, dtype=torch.float64).contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
+    a, b = x.chunk(2, 1)
+    assert torch.equal(ConvGate()(x), a * b)
+    weight = torch.randn(2, 3, 3, 4, dtype=torch.float64)
+    (ours,), (theirs,) = (torch.autograd.grad((out * weight).sum(), x) for out in (ConvGate()(x), a * b))
+    assert torch.equal(ours, theirs)
+    assert torch.autograd.gradcheck(HalvesProduct.apply, x)
 
 
 def test_an_unknown_texture_is_named():

@@ -1,8 +1,11 @@
 """Conv-gated texture block: local detail with a multiplicative gate, purely convolutional."""
 
+from typing import Any, cast
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from hfmoe.nn.normalisation import build_norm
 from hfmoe.nn.pointwise import pointwise, pointwise_conv
@@ -14,8 +17,32 @@ class ConvGate(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Multiply the halves."""
+        if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
+            return cast(Tensor, HalvesProduct.apply(x))
         a, b = x.chunk(2, 1)
         return a * b
+
+
+class HalvesProduct(torch.autograd.Function):
+    """The product of both halves of the channels; its gradient is written where it belongs, not joined."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Multiply, and keep the halves as they lie."""
+        ctx.save_for_backward(x)
+        a, b = x.chunk(2, 1)
+        return a * b
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        """Gradient of x: each half's is the other half times the gradient."""
+        (x,) = ctx.saved_tensors
+        (a, b), found = x.chunk(2, 1), torch.empty_like(x)
+        for_a, for_b = found.chunk(2, 1)
+        torch.mul(gradient, b, out=for_a)
+        torch.mul(gradient, a, out=for_b)
+        return found
 
 
 class ScaledConv(nn.Module):
