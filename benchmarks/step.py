@@ -1,7 +1,7 @@
 """A training step on a CPU: its time, beside that of another commit, and the share of each part.
 
     python benchmarks/step.py [nano-x2 nano-x4 tiny-x2] [--steps 30]
-    python benchmarks/step.py nano-x2 --against HEAD~5 [--rounds 5]
+    python benchmarks/step.py nano-x2 --against COMMIT [--rounds 5]
 
 Forward, L1, backward and Adam at batch 16 and patch 32 on one thread, in processor time of that thread, the
 least of all steps. With --against, processes of both versions take turns, each with the sources of its own
@@ -11,11 +11,13 @@ meets in the network.
 """
 
 import argparse
+import io
 import json
 import os
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -111,21 +113,16 @@ def compare(preset: str, commit: str, *, steps: int, rounds: int) -> None:
     """Let processes of a commit and of these sources take turns."""
     root = HERE.parents[1]
     with tempfile.TemporaryDirectory() as folder:
-        other = Path(folder) / "other"
-        git = ["git", "-C", str(root), "worktree"]
-        subprocess.run([*git, "add", "--detach", str(other), commit], check=True, capture_output=True)
-        try:
-            files = Path(folder) / "before.pt", Path(folder) / "after.pt"
-            pairs = [
-                [
-                    child(preset, steps, source / "src", file)
-                    for source, file in zip((other, root), files, strict=True)
-                ]
-                for _ in range(rounds)
-            ]
-        finally:
-            subprocess.run([*git, "remove", "--force", str(other)], check=True, capture_output=True)
-        before, after = (torch.load(file, weights_only=True) for file in files)
+        archive = subprocess.run(
+            ["git", "-C", str(root), "archive", commit, "src"], check=True, capture_output=True
+        )
+        with tarfile.open(fileobj=io.BytesIO(archive.stdout)) as sources:
+            sources.extractall(folder, filter="data")
+        versions = {Path(folder) / "before.pt": Path(folder) / "src", Path(folder) / "after.pt": root / "src"}
+        pairs = [
+            [child(preset, steps, source, file) for file, source in versions.items()] for _ in range(rounds)
+        ]
+        before, after = (torch.load(file, weights_only=True) for file in versions)
     old, new = map(min, zip(*pairs, strict=True))
     ratio = statistics.median(new / old for old, new in pairs)
     report(f"{preset}: {old:.1f} ms at {commit}, {new:.1f} ms here, median ratio {ratio:.3f}")
