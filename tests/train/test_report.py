@@ -257,7 +257,7 @@ def test_changes_faults_and_sessions_are_listed(folder: Path):
         "L1, total are not finite: stem.conv has inf in its output; rolled back to step 4; "
         "batch in faults/step-000007.safetensors.",
         "The load of expert 1 in layer 1 is out of bounds.",
-        "steps changed from 10 to 20.",
+        "Steps changed from 10 to 20.",
     ):
         assert expected in sections["events"], expected
     for expected in ("Abacus 4", "Loom", "differ in processor"):

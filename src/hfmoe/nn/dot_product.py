@@ -19,8 +19,8 @@ def dot_product_attention(
     with, so while exporting the products are written out.
     """
     if not torch.compiler.is_exporting():
-        learned = bias is not None and bias.requires_grad and torch.is_grad_enabled()
-        if learned and query.device.type == "cpu":
+        trains = torch.is_grad_enabled() and query.device.type == "cpu"
+        if trains and bias is not None and bias.requires_grad:
             return batched_products(query, key, value, bias)
         return F.scaled_dot_product_attention(query, key, value, attn_mask=bias)
     scores = (query * query.shape[-1] ** -0.5) @ key.transpose(-2, -1)

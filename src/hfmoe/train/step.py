@@ -1,6 +1,6 @@
 """One training step: a pure loss, then the optimiser."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -120,7 +120,7 @@ def clip_gradients(
     return torch.zeros((), device=fabric.device) if norm is None else gathered(norm.detach())
 
 
-def clip_together(gradients: Sequence[Tensor], *, most: float) -> Float[Tensor, ""]:
+def clip_together(gradients: list[Tensor], *, most: float) -> Float[Tensor, ""]:
     """`torch.nn.utils.clip_grad_norm_` to the last bit, in one pass where nothing is to clip; gives the norm.
 
     For a CPU, where torch's asks and scales tensor by tensor: some 100 of them took 2 % of a step of `nano`.
