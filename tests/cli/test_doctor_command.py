@@ -11,6 +11,8 @@ import yaml
 from hfmoe.cli import doctoring
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, write_picture
+from hfmoe.train.probe import Probe
+from hfmoe.train.proposal import MemoryFit, Trial
 
 NETWORK = {
     "dim": 8, "low_dims": [8], "head_dim": 8, "encoder_blocks": [1], "decoder_blocks": [],
@@ -79,14 +81,17 @@ def test_a_recipe_gives_folders_patch_and_a_probe(recipe: Path, capsys: pytest.C
     assert f"batch {proposal['batch']}, patch {proposal['patch']}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("count", [1, 2])
 def test_a_proposal_from_one_trial_says_that_it_compares_with_nothing(
-    recipe: Path, capsys: pytest.CaptureFixture[str]
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], count: int
 ):
-    file = recipe.parent / "report.json"
-    assert run(["doctor", "--recipe", str(recipe), "--json", str(file), "--seconds", "0.01"]) == 0
+    trials = tuple(Trial(batch, 32, seconds=0.1, peak=batch * 2**20) for batch in (1, 4)[:count])
+    found = Probe("cpu", 2**30, trials, trials[0], MemoryFit.of(trials), 64, "no time was left")
+    monkeypatch.setattr(doctoring, "probe", lambda *given, **named: found)
+    assert run(["doctor", "--recipe", str(recipe)]) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert len(json.loads(file.read_text())["probe"]["trials"]) == 1
-    assert "the only trial, nothing to compare with" in said and "--seconds more" in said
+    assert "batch 64 at patch 32" in said
+    assert ("only trial, nothing to compare with" in said and "--seconds more" in said) == (count == 1)
 
 
 def test_a_run_that_passes_the_memory_is_an_error(recipe: Path):
