@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, strip
-from hfmoe.image.reading import MAX_PIXELS, read_8bit, read_gray8, read_picture, read_rgb8
+from hfmoe.image.reading import MAX_PIXELS, read_8bit, read_arrays, read_gray8, read_picture, read_rgb8
 from hfmoe.image.writing import FORMATS, QUALITY, check_writable, write_picture
 
 IMAGE_SUFFIXES = tuple(FORMATS)
@@ -20,6 +20,7 @@ __all__ = [
     "flatten",
     "list_images",
     "read_8bit",
+    "read_arrays",
     "read_gray8",
     "read_picture",
     "read_rgb8",

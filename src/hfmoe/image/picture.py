@@ -5,7 +5,8 @@ from typing import Literal
 
 from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
+
+from hfmoe.image.arrays import Array
 
 Bits = Literal[8, 16, 32]
 """Depth of a file's samples: integers of 8 or 16 bits, or floats of 32."""
@@ -33,12 +34,12 @@ class Metadata:
 class Picture:
     """Colour in [0, 1] with straight alpha; `bits` is the depth of the file it came from or goes to.
 
-    Colours of 32 bits are floats that may lie outside [0, 1]. The colours are those of the ICC profile
+    Colour and alpha are both tensors or both numpy arrays. Colours of 32 bits are floats that may lie outside [0, 1]. The colours are those of the ICC profile
     `icc` (sRGB where there is none), never converted.
     """
 
-    colour: Float[Tensor, "c h w"]
-    alpha: Float[Tensor, "1 h w"] | None = None
+    colour: Float[Array, "c h w"]
+    alpha: Float[Array, "1 h w"] | None = None
     bits: Bits = 8
     icc: bytes | None = None
     metadata: Metadata = field(default=Metadata())
@@ -66,7 +67,7 @@ def strip(picture: Picture) -> Picture:
     return replace(picture, metadata=Metadata())
 
 
-def hwc(picture: Picture) -> Float[Tensor, "h w bands"]:
+def hwc(picture: Picture) -> Float[Array, "h w bands"]:
     """Colour and, where there is one, alpha as the last band, in the order that files store."""
     bands = [picture.colour] if picture.alpha is None else [picture.colour, picture.alpha]
     return rearrange([band for part in bands for band in part], "bands h w -> h w bands")

@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyvips
-import torch
 from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
-from torch import Tensor
 
+from hfmoe.image.arrays import Tensor, as_tensor
 from hfmoe.image.exif import exif_of_tiff
 from hfmoe.image.metadata import profile_fault, read_metadata, read_profile
 from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, hwc
@@ -42,7 +41,7 @@ class _Samples(NamedTuple):
 
 
 def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The picture in an image file, upright: the EXIF orientation is applied.
+    """The picture in an image file as tensors, upright: the EXIF orientation is applied.
 
     CMYK, Lab and XYZ are converted to sRGB; gray and RGB stay in the space of their profile. A profile that
     is damaged or for other colours is left out and logged. Floats are kept as they are, also outside [0, 1].
@@ -50,6 +49,13 @@ def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
     of several pages, larger than `max_pixels`, of samples other than 8 or 16 bit integers and floats,
     or of floats that are not finite or most of which lie outside [0, 1].
     """
+    picture = read_arrays(path, max_pixels=max_pixels)
+    alpha = None if picture.alpha is None else as_tensor(picture.alpha)
+    return replace(picture, colour=as_tensor(picture.colour), alpha=alpha)
+
+
+def read_arrays(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
+    """As `read_picture`, with colour and alpha as numpy arrays: torch is not imported."""
     path = Path(path)
     samples = _read(path, max_pixels=max_pixels)
     bands = _floats(samples.values, top=samples.top)
@@ -76,8 +82,8 @@ def read_gray8(path: Path | str) -> UInt8[Tensor, "1 h w"]:
     colour = read_8bit(path)
     if len(colour) == 1:
         return colour
-    red, green, blue = colour.to(torch.int32)
-    return ((299 * red + 587 * green + 114 * blue + 500) // 1000).to(torch.uint8)[None]
+    red, green, blue = colour.int()
+    return ((299 * red + 587 * green + 114 * blue + 500) // 1000).byte()[None]
 
 
 def read_8bit(path: Path | str) -> UInt8[Tensor, "c h w"]:
@@ -87,9 +93,9 @@ def read_8bit(path: Path | str) -> UInt8[Tensor, "c h w"]:
     """
     samples = _read(Path(path), max_pixels=MAX_PIXELS)
     if samples.values.dtype == np.uint8 and not samples.has_alpha:
-        return rearrange(torch.from_numpy(samples.values), "h w c -> c h w").contiguous()
-    flat = hwc(flatten(read_picture(path))).clamp(0, 1)
-    return rearrange((flat * 255 + 0.5).floor().to(torch.uint8), "h w c -> c h w").contiguous()
+        return as_tensor(rearrange(samples.values, "h w c -> c h w"))
+    flat = hwc(flatten(read_arrays(path))).clip(0, 1)
+    return as_tensor(rearrange(np.floor(flat * 255 + 0.5).astype(np.uint8), "h w c -> c h w"))
 
 
 def _read(path: Path, *, max_pixels: int) -> _Samples:
@@ -203,22 +209,22 @@ def _to_srgb(image: pyvips.Image, has_profile: bool) -> pyvips.Image:
     return image.colourspace("rgb16" if deep else "srgb")
 
 
-def _floats(values: np.ndarray, *, top: int) -> Float[Tensor, "bands h w"]:
+def _floats(values: np.ndarray, *, top: int) -> Float[np.ndarray, "bands h w"]:
     """Samples in units of `top`, a few rows at a time: beside the result this needs little memory."""
     height, width, bands = values.shape
-    floats = torch.empty(bands, height, width)
+    floats = np.empty((bands, height, width), np.float32)
     for start in range(0, height, ROWS):
-        part = torch.from_numpy(values[start : start + ROWS].astype(np.float32))
+        part = values[start : start + ROWS].astype(np.float32)
         floats[:, start : start + ROWS] = rearrange(part, "h w bands -> bands h w") / top
     return floats
 
 
-def _check_floats(path: Path, colour: Tensor, alpha: Tensor | None) -> None:
-    if not torch.isfinite(colour).all() or (alpha is not None and not torch.isfinite(alpha).all()):
+def _check_floats(path: Path, colour: np.ndarray, alpha: np.ndarray | None) -> None:
+    if not np.isfinite(colour).all() or (alpha is not None and not np.isfinite(alpha).all()):
         raise ImageError(f"{path}: holds values that are not finite (NaN or infinity)")
     if alpha is not None and (alpha.min() < 0 or alpha.max() > 1):
         raise ImageError(f"{path}: alpha from {alpha.min():g} to {alpha.max():g} must be in [0, 1]")
-    outside = ((colour < 0) | (colour > 1)).float().mean()
+    outside = ((colour < 0) | (colour > 1)).mean()
     if outside > 0.5:
         extent = f"{colour.min():g} to {colour.max():g}"
         raise ImageError(f"{path}: floats from {extent}, most of them outside [0, 1]; divide them first")

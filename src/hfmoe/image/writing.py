@@ -12,6 +12,7 @@ import numpy as np
 import pyvips
 from jaxtyping import Shaped
 
+from hfmoe.image.arrays import as_array
 from hfmoe.image.depth import quantise
 from hfmoe.image.exif import exif_into_tiff
 from hfmoe.image.metadata import attach, profile_fault
@@ -184,8 +185,8 @@ def stored_samples(picture: Picture, *, bits: int) -> Shaped[np.ndarray, "h w ba
     for start in range(0, height, ROWS):
         rows = slice(start, start + ROWS)
         alpha = None if picture.alpha is None else picture.alpha[:, rows]
-        part = hwc(replace(picture, colour=picture.colour[:, rows], alpha=alpha)).detach().cpu()
-        samples[rows] = _finite(part.numpy()) if bits == 32 else quantise(part.double(), bits=bits).numpy()
+        part = as_array(hwc(replace(picture, colour=picture.colour[:, rows], alpha=alpha)))
+        samples[rows] = _finite(part) if bits == 32 else quantise(part.astype(np.float64), bits=bits)
     if 8 < bits <= 16:
         samples <<= 16 - bits
     return samples

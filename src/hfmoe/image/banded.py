@@ -1,0 +1,56 @@
+"""Linear filters along one axis: each output reads a few inputs near it.
+
+An axis is one banded matrix, applied in blocks of outputs that follow each other, so that memory and work grow
+with the image and not with its square.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from hfmoe.image.arrays import Array, alike, namespace
+
+BLOCK = 128
+"""Outputs of a block, unless it is said otherwise."""
+
+
+class Taps(NamedTuple):
+    """The input positions that each output position reads, and their weights."""
+
+    positions: Int[np.ndarray, "outputs taps"]
+    weights: Float[np.ndarray, "outputs taps"]
+
+
+class Block(NamedTuple):
+    """Outputs that follow each other, as one small matrix over inputs[start:stop]."""
+
+    start: int
+    stop: int
+    matrix: Float[np.ndarray, "outputs inputs"]
+
+
+def blocks_of(taps: Taps, *, step: int = BLOCK) -> tuple[Block, ...]:
+    """The matrix of one axis in float64, `step` outputs at a time, cut where it is zero."""
+    blocks = []
+    for first in range(0, len(taps.positions), step):
+        positions, weights = taps.positions[first : first + step], taps.weights[first : first + step]
+        start, stop = int(positions.min()), int(positions.max()) + 1
+        matrix = np.zeros((len(positions), stop - start))
+        np.add.at(matrix, (np.arange(len(positions))[:, None], positions - start), weights)
+        blocks.append(Block(start, stop, matrix))
+    return tuple(blocks)
+
+
+def apply_blocks(
+    blocks: tuple[Block, ...], image: Float[Array, "*b c h w"], *, axis: int
+) -> Float[Array, "*b c H W"]:
+    """The image with its rows (axis 0) or columns (axis 1) filtered."""
+    parts = []
+    for block in blocks:
+        matrix = alike(block.matrix, image)
+        if axis == 0:
+            parts.append(matrix @ image[..., block.start : block.stop, :])
+        else:
+            parts.append(image[..., block.start : block.stop] @ matrix.T)
+    return parts[0] if len(parts) == 1 else namespace(image).concatenate(parts, axis - 2)
