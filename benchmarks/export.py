@@ -24,8 +24,9 @@ from hfmoe.image.resize import resize
 from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.backends import openvino
 from hfmoe.infer.backends.opening import open_exported
+from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.measure import describe
-from hfmoe.infer.restorer import Restorer, make_restorer
+from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.weights import Loaded
 

@@ -30,9 +30,9 @@ from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
 from hfmoe.image.files import Picture, list_images, write_picture
 from hfmoe.infer.allocator import reuse_memory
+from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import describe
-from hfmoe.infer.restorer import make_restorer
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_work
 from hfmoe.models.folding import fold

@@ -21,7 +21,7 @@ from sets import read_set
 
 from hfmoe.evaluate.protocol import Restore
 from hfmoe.evaluate.report import evaluate
-from hfmoe.infer.restorer import make_restorer
+from hfmoe.infer.eager import make_restorer
 from hfmoe.models.weights import Loaded, load_weights, save_weights
 
 SHIPPED = Path(__file__).parents[1] / "src/hfmoe/models/shipped"

@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from hfmoe.models.config import HFMoEConfig
+from hfmoe.models.header import ModelFacts
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
-from hfmoe.models.weights import ModelFacts, save_weights
+from hfmoe.models.weights import save_weights
 
 TINY = replace(
     PRESETS["nano-x2"],

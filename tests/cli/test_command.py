@@ -11,7 +11,7 @@ import torch
 
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, read_picture, write_picture
-from hfmoe.models.weights import file_sha256
+from hfmoe.models.header import file_sha256
 
 
 def photo(height: int = 40, width: int = 60) -> torch.Tensor:
@@ -195,7 +195,7 @@ def test_an_interrupt_ends_with_130(monkeypatch, source: Path, tiny_weights: Pat
     def interrupted(*_: object, **__: object):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("hfmoe.cli.restoring.read_picture", interrupted)
+    monkeypatch.setattr("hfmoe.cli.restoring.read_arrays", interrupted)
     assert "interrupted" in fails(["restore", source, "--model", tiny_weights], 130, capsys)
 
 

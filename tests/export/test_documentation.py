@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hfmoe.models.weights import find_weights
+from hfmoe.models.header import find_weights
 
 PAGE = Path(__file__).parents[2] / "docs" / "export.md"
 

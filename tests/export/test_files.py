@@ -17,8 +17,10 @@ from hfmoe.export.files import PT2_METADATA
 from hfmoe.export.verify import compare, drawn, open_program, verify
 from hfmoe.image.files import Picture, read_picture, write_picture
 from hfmoe.infer.backends.opening import open_exported
-from hfmoe.infer.restorer import Restorer, make_restorer
-from hfmoe.models.weights import METADATA_KEY, WeightsError, load_weights
+from hfmoe.infer.eager import make_restorer
+from hfmoe.infer.restorer import Restorer
+from hfmoe.models.header import METADATA_KEY, WeightsError
+from hfmoe.models.weights import load_weights
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,10 @@ from typing import NamedTuple
 import pytest
 
 from hfmoe.image.files import read_picture
+from hfmoe.models.header import ModelFacts
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
-from hfmoe.models.weights import ModelFacts, save_weights
+from hfmoe.models.weights import save_weights
 
 HERE = Path(__file__).parent
 COUNT, SEED = 2000, 0

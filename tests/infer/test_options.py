@@ -13,6 +13,7 @@ from hfmoe.evaluate.protocol import ClassicalSR
 from hfmoe.image.files import Picture
 from hfmoe.image.lowpass import binomial, low_pass
 from hfmoe.image.resize import resize
+from hfmoe.infer.eager import Eager
 from hfmoe.infer.ensemble import POSITIONS, ensemble, turn, undo
 from hfmoe.infer.precision import run_finite
 from hfmoe.infer.restorer import Restorer
@@ -172,7 +173,8 @@ def test_only_the_tile_that_overflows_is_made_again(restorer: Restorer):
     side = restorer.smallest_tile()
     image = torch.zeros(1, 3, 2 * side, side)
     image[:, :, 0, 0] = 1
-    double = Restorer(network, restorer.config, restorer.facts, restorer.device, torch.bfloat16)
+    engine = Eager(network, torch.device("cpu"), torch.bfloat16)
+    double = Restorer(engine, restorer.config, restorer.facts)
     restored = double(image, tile=side)
     assert torch.isfinite(restored).all()
     assert network.calls.count(False) == 1

@@ -12,7 +12,8 @@ import torch
 import hfmoe
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.infer.restorer import Restorer
-from hfmoe.models.weights import WeightsError, load_weights
+from hfmoe.models.header import WeightsError
+from hfmoe.models.weights import load_weights
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import hfmoe
 from hfmoe.evaluate.protocol import ClassicalSR
 from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.resize import resize
-from hfmoe.models.weights import shipped
+from hfmoe.models.header import shipped
 
 
 def photo(name: str) -> torch.Tensor:

@@ -31,7 +31,7 @@ def test_weights_are_a_partition_of_unity_and_tiles_lie_on_the_grid(
     total = torch.zeros(length * scale)
     for span, weight in zip(spans, blend_weights(spans, halo=halo, scale=scale), strict=True):
         assert weight.min() >= 0
-        total[span.start * scale : span.stop * scale] += weight
+        total[span.start * scale : span.stop * scale] += torch.from_numpy(weight)
     torch.testing.assert_close(total, torch.ones_like(total))
 
 

@@ -16,18 +16,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from hfmoe.models.config import HFMoEConfig
+from hfmoe.models.header import METADATA_KEY, ModelFacts, WeightsError, code_version, find_weights
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
-from hfmoe.models.weights import (
-    METADATA_KEY,
-    ModelFacts,
-    WeightsError,
-    code_version,
-    find_weights,
-    load_weights,
-    read_header,
-    save_weights,
-)
+from hfmoe.models.weights import load_weights, read_header, save_weights
 
 VALUES = st.one_of(
     st.integers(-2, 2),
@@ -188,7 +180,7 @@ def test_files_of_other_kinds_are_refused(tmp_path: Path):
 
 def test_a_name_that_is_nothing_is_answered_with_the_names_there_are(tmp_path: Path, monkeypatch):
     known = {"nano-x2": tmp_path / "nano-x2", "nano-x4": tmp_path / "nano-x4"}
-    monkeypatch.setattr("hfmoe.models.weights.shipped", lambda: known)
+    monkeypatch.setattr("hfmoe.models.header.shipped", lambda: known)
     assert find_weights("nano-x4") == tmp_path / "nano-x4"
     with pytest.raises(WeightsError, match=r"did you mean 'nano-x4'\? \(known: nano-x2, nano-x4\)"):
         find_weights("nano_x4")

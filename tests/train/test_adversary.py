@@ -13,8 +13,9 @@ from safetensors.torch import save_file
 
 from hfmoe.losses import UNetDiscriminator, VGGFeatures
 from hfmoe.losses.adversarial import Form
+from hfmoe.models.header import WeightsError
 from hfmoe.models.network import HFMoE
-from hfmoe.models.weights import WeightsError, load_weights
+from hfmoe.models.weights import load_weights
 from hfmoe.train import NonFiniteError, Recipe, train
 from hfmoe.train.adversary import Adversary, oppose
 from hfmoe.train.checkpoint import load_checkpoint

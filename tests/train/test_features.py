@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from hfmoe.losses import VGGFeatures
-from hfmoe.models.weights import WeightsError
+from hfmoe.models.header import WeightsError
 from hfmoe.train.features import read_features
 
 LAYERS = ("conv1_2", "conv2_1")

@@ -12,7 +12,8 @@ from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import check_report, tables, write_report
 from hfmoe.infer.measure import Measurement, describe, measure
 from hfmoe.models.cost import MultiplyAdds, Parameters, count_parameters, multiply_adds
-from hfmoe.models.weights import WeightsError, file_sha256, read_header, shipped
+from hfmoe.models.header import WeightsError, file_sha256, shipped
+from hfmoe.models.weights import read_header
 
 LARGEST_SIDE = 8192
 

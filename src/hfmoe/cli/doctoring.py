@@ -16,8 +16,8 @@ from hfmoe.cli.reports import check_report, write_report
 from hfmoe.data import PairedFolders
 from hfmoe.data.inspection import Inspection, Look, PairFolders, Sources, found, inspect, to_json
 from hfmoe.data.sources import Place, is_shard
+from hfmoe.models.header import suggest
 from hfmoe.models.presets import PRESETS
-from hfmoe.models.weights import suggest
 from hfmoe.train import Recipe, load_recipe, make_recipe
 from hfmoe.train.probe import Probe, ProbeError, probe
 

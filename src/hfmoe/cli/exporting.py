@@ -1,7 +1,6 @@
 """The work of `hfmoe export`: a model written for another runtime, and checked against eager."""
 
 import json
-import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +12,9 @@ from hfmoe.cli.errors import FAILED, UsageError, complain
 from hfmoe.cli.reports import check_report, write_report
 from hfmoe.export.files import SUFFIX, Order, export_model
 from hfmoe.export.verify import Check, verify
-from hfmoe.infer.backends.opening import SUFFIXES, is_exported
-from hfmoe.models.weights import file_sha256, find_weights, load_weights
+from hfmoe.infer.backends.opening import is_exported
+from hfmoe.models.header import file_sha256, find_weights
+from hfmoe.models.weights import load_weights
 
 
 def make_order(form: str, precision: str, calibration: Path | None) -> Order:
@@ -52,29 +52,6 @@ def export_file(model: str, order: Order, *, output: Path | None, checked: bool,
     if failed:
         complain(f"{path}: {len(failed)} of {len(checks)} sizes are too far from eager for {order.precision}")
     return FAILED if failed else 0
-
-
-def exported_copy(model: str, backend: str) -> Path:
-    """The cached export of a model for a backend ("onnx" or "openvino"), made when it is not there yet.
-
-    It lies in $XDG_CACHE_HOME/hfmoe (~/.cache/hfmoe) under the hash of the weights and of this code.
-    """
-    from hfmoe.models.weights import code_version
-
-    if is_exported(model):
-        runtime = SUFFIXES[Path(model).suffix.lower()]
-        if runtime != backend:
-            raise UsageError(f"--backend {backend}: {model} is a file for {runtime}")
-        return Path(model)
-    source = find_weights(model)
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hfmoe"
-    sha256 = file_sha256(source)
-    path = folder / f"{sha256[:16]}-{code_version()[:16]}{SUFFIX[backend]}"
-    if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        sys.stderr.write(f"hfmoe: exporting {model} for {backend}, once; kept as {path}\n")
-        export_model(load_weights(source), path, Order(backend), source=sha256)
-    return path
 
 
 def file_bytes(path: Path) -> int:

@@ -13,11 +13,11 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 
 from hfmoe.cli.errors import FAILED, UsageError, complain
 from hfmoe.cli.outputs import Job, plan_jobs
-from hfmoe.image.files import IMAGE_SUFFIXES, check_writable, read_picture, strip, write_picture
+from hfmoe.image.files import IMAGE_SUFFIXES, check_writable, read_arrays, strip, write_picture
 from hfmoe.infer.api import DEFAULT_MODEL, load
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.restorer import Restorer
-from hfmoe.models.weights import shipped
+from hfmoe.models.header import shipped
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 
@@ -87,7 +87,7 @@ def open_model(model: str | None, *, scale: int | None, device: str, backend: st
     if backend == "torch" and is_exported(model):
         raise UsageError(f"--backend torch: {model} is an exported file")
     if backend in ("onnx", "openvino"):
-        from hfmoe.cli.exporting import exported_copy
+        from hfmoe.cli.copies import exported_copy
 
         model = str(exported_copy(model, backend))
     restorer = load(model, device=device)
@@ -122,7 +122,7 @@ def _restore_file(
     settings: Settings,
     options: dict[str, Any],
 ) -> None:
-    picture = read_picture(job.source)
+    picture = read_arrays(job.source)
     if settings.strip:
         picture = strip(picture)
     height, width = (side * restorer.scale for side in picture.colour.shape[-2:])

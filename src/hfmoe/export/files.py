@@ -12,14 +12,16 @@ from torch.export import ExportedProgram
 
 from hfmoe import __version__
 from hfmoe.export.programs import make_program
+from hfmoe.infer.backends import opening
 from hfmoe.infer.footprint import grid, halo
-from hfmoe.models.weights import METADATA_KEY, Loaded, header_text, write_atomically
+from hfmoe.models.header import METADATA_KEY, header_text, write_atomically
+from hfmoe.models.weights import Loaded
 
 if TYPE_CHECKING:
     import onnx
 
 PRECISIONS = ("fp32", "fp16", "int8")
-SUFFIX = {"onnx": ".onnx", "openvino": ".xml", "pt2": ".pt2"}
+SUFFIX = opening.SUFFIX | {"pt2": ".pt2"}
 ROUTING = {"onnx": "all", "openvino": "all", "pt2": "sparse"}
 """How mixtures run in each format (hfmoe.export.mixture): docs/decisions/export.md has the measurements."""
 PT2_METADATA = "hfmoe.json"

@@ -13,7 +13,8 @@ from torch import Tensor
 from hfmoe.image.resize import resize
 from hfmoe.infer.backends.graphs import GraphOutput
 from hfmoe.infer.backends.opening import is_exported, open_exported
-from hfmoe.infer.restorer import Restorer, make_restorer
+from hfmoe.infer.eager import Eager, make_restorer
+from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.weights import Loaded
 
@@ -113,4 +114,4 @@ def open_program(path: Path, loaded: Loaded) -> Restorer:
     def network(image: Tensor, *, effort: float = 0.5) -> GraphOutput:
         return GraphOutput(program(image.contiguous(), torch.tensor(effort)))
 
-    return Restorer(network, loaded.config, loaded.facts, torch.device("cpu"))
+    return Restorer(Eager(network, torch.device("cpu")), loaded.config, loaded.facts)

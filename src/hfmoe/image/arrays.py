@@ -54,10 +54,10 @@ def as_array(image: Array) -> np.ndarray:
 
 
 def as_tensor(image: Array) -> Tensor:
-    """The image as a tensor, which shares an array's memory."""
+    """The image as a tensor, which shares the memory of an array that is plain and may be written to."""
     import torch
 
-    return image if is_tensor(image) else torch.from_numpy(np.ascontiguousarray(image))
+    return image if is_tensor(image) else torch.from_numpy(np.require(image, requirements=["C", "W"]))
 
 
 def copied(image: Array) -> Array:

@@ -1,7 +1,7 @@
 """Linear filters along one axis: each output reads a few inputs near it.
 
-An axis is one banded matrix, applied in blocks of outputs that follow each other, so that memory and work grow
-with the image and not with its square.
+An axis is one banded matrix, applied in blocks of outputs that follow each other, so that memory and work
+grow with the image and not with its square.
 """
 
 from typing import NamedTuple

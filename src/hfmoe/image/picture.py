@@ -34,8 +34,8 @@ class Metadata:
 class Picture:
     """Colour in [0, 1] with straight alpha; `bits` is the depth of the file it came from or goes to.
 
-    Colour and alpha are both tensors or both numpy arrays. Colours of 32 bits are floats that may lie outside [0, 1]. The colours are those of the ICC profile
-    `icc` (sRGB where there is none), never converted.
+    Colour and alpha are both tensors or both numpy arrays. Colours of 32 bits are floats that may lie outside
+    [0, 1]. The colours are those of the ICC profile `icc` (sRGB where there is none), never converted.
     """
 
     colour: Float[Array, "c h w"]

@@ -12,9 +12,7 @@ VISIBLE = 1 / 8
 """Alpha from which on a pixel's colour is its own; below, it fades into that of its surroundings."""
 
 
-def fill_hidden(
-    colour: Float[Array, "b c h w"], alpha: Float[Array, "b 1 h w"]
-) -> Float[Array, "b c h w"]:
+def fill_hidden(colour: Float[Array, "b c h w"], alpha: Float[Array, "b 1 h w"]) -> Float[Array, "b c h w"]:
     """The colours with those of transparent pixels replaced by their visible surroundings'.
 
     Premultiplied colours are averaged over 2 x 2 pixels again and again until everything is covered, and
@@ -31,9 +29,7 @@ def fill_hidden(
     return under * (1 - trust) + colour * trust
 
 
-def _surroundings(
-    seen: Float[Array, "b c h w"], weight: Float[Array, "b 1 h w"]
-) -> Float[Array, "b c h w"]:
+def _surroundings(seen: Float[Array, "b c h w"], weight: Float[Array, "b 1 h w"]) -> Float[Array, "b c h w"]:
     """Mean visible colours of a level; where little is visible, those of the next coarser one."""
     here = seen / weight.clip(min=1e-6)
     if max(weight.shape[-2:]) == 1 or weight.min() >= VISIBLE:

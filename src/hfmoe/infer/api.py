@@ -4,14 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
+from hfmoe.image.arrays import is_tensor
 from hfmoe.image.files import Picture, read_picture
 from hfmoe.infer.backends.opening import is_exported, open_exported
 from hfmoe.infer.kinds import open_array, open_tensor
-from hfmoe.infer.restorer import Restorer, make_restorer
+from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiled import OnTile
-from hfmoe.models.weights import find_weights, load_weights
+from hfmoe.models.header import find_weights
 
 DEFAULT_MODEL = "nano-x4"
 
@@ -29,6 +29,9 @@ def load(
         if (device, autocast) not in (("auto", "off"), ("cpu", "off")):
             raise ValueError(f"{name_or_path} is exported: device must be cpu and autocast off")
         return open_exported(name_or_path)
+    from hfmoe.infer.eager import make_restorer
+    from hfmoe.models.weights import load_weights
+
     return make_restorer(load_weights(find_weights(name_or_path)), device=device, autocast=autocast)
 
 
@@ -54,7 +57,7 @@ def restore(
     restorer = model if isinstance(model, Restorer) else load(model, device=device)
     if isinstance(image, str | Path):
         image = read_picture(image)
-    if not isinstance(image, Picture | Tensor | np.ndarray):
+    if not isinstance(image, Picture | np.ndarray) and not is_tensor(image):
         raise TypeError(f"{type(image).__name__} is no path, Picture, tensor or array")
     options: dict[str, Any] = {
         "tile": tile,
@@ -65,7 +68,7 @@ def restore(
     }
     if isinstance(image, Picture):
         return restorer.picture(image, **options)
-    opened = open_tensor(image) if isinstance(image, Tensor) else open_array(image)
+    opened = open_tensor(image) if is_tensor(image) else open_array(image)
     if opened.alpha is None:
         return opened.close(restorer(opened.colour, **options), None)
     return opened.close(*restorer.with_alpha(opened.colour, opened.alpha, **options))

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
+from hfmoe.image.arrays import Array, copied, namespace
 from hfmoe.infer.tiled import OnTile
 
 POSITIONS = 8
@@ -13,11 +12,11 @@ _ROWS, _COLUMNS = -2, -1
 
 
 def ensemble(
-    restore: Callable[[Tensor, OnTile | None], Tensor],
-    image: Float[Tensor, "b c h w"],
+    restore: Callable[[Array, OnTile | None], Array],
+    image: Float[Array, "b c h w"],
     *,
     on_tile: OnTile | None = None,
-) -> Float[Tensor, "b c H W"]:
+) -> Float[Array, "b c H W"]:
     """Restore the image turned and flipped, turn and flip each result back, and average them.
 
     The whole image is turned, not its tiles, so that tiles still equal the whole. on_tile counts the tiles
@@ -26,21 +25,27 @@ def ensemble(
     total = None
     for position in range(POSITIONS):
         restored = undo(restore(turn(image, position), _counting(on_tile, position)), position)
-        total = restored.clone() if total is None else total.add_(restored)
+        if total is None:
+            total = copied(restored)
+        else:
+            total += restored
     assert total is not None
-    return total.div_(POSITIONS)
+    total /= POSITIONS
+    return total
 
 
-def turn(image: Float[Tensor, "b c h w"], position: int) -> Float[Tensor, "b c H W"]:
+def turn(image: Float[Array, "b c h w"], position: int) -> Float[Array, "b c H W"]:
     """The image in one of its eight positions: 0 to 3 quarter turns, then the same of its mirror image."""
-    mirrored = image.flip(_COLUMNS) if position >= 4 else image
-    return torch.rot90(mirrored, position % 4, (_ROWS, _COLUMNS)).contiguous()
+    xp = namespace(image)
+    mirrored = xp.flip(image, (_COLUMNS,)) if position >= 4 else image
+    return copied(xp.rot90(mirrored, position % 4, (_ROWS, _COLUMNS)))
 
 
-def undo(image: Float[Tensor, "b c H W"], position: int) -> Float[Tensor, "b c h w"]:
+def undo(image: Float[Array, "b c H W"], position: int) -> Float[Array, "b c h w"]:
     """The inverse of `turn`."""
-    turned = torch.rot90(image, -(position % 4), (_ROWS, _COLUMNS))
-    return turned.flip(_COLUMNS) if position >= 4 else turned
+    xp = namespace(image)
+    turned = xp.rot90(image, -(position % 4), (_ROWS, _COLUMNS))
+    return xp.flip(turned, (_COLUMNS,)) if position >= 4 else turned
 
 
 def _counting(on_tile: OnTile | None, position: int) -> OnTile | None:

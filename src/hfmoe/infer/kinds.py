@@ -4,11 +4,10 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from einops import rearrange
 from jaxtyping import Float, Shaped
-from torch import Tensor
 
+from hfmoe.image.arrays import Array, Tensor, alike, namespace
 from hfmoe.image.depth import quantise
 
 _BITS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
@@ -17,9 +16,9 @@ _BITS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 class Opened(NamedTuple):
     """An image as a batch with channels first in [0, 1], and the way back to the kind it came as."""
 
-    colour: Float[Tensor, "b c h w"]
-    alpha: Float[Tensor, "b 1 h w"] | None
-    close: Callable[[Tensor, Tensor | None], Any]
+    colour: Float[Array, "b c h w"]
+    alpha: Float[Array, "b 1 h w"] | None
+    close: Callable[[Array, Array | None], Any]
 
 
 def open_tensor(image: Shaped[Tensor, "..."]) -> Opened:
@@ -51,28 +50,28 @@ def open_array(image: np.ndarray) -> Opened:
     if image.ndim not in (2, 3) or (bits is None and image.dtype.kind != "f"):
         kind = f"shape {image.shape} and {image.dtype}"
         raise ValueError(f"an array of {kind} must be uint8, uint16 or floating, (h w) or (h w c)")
-    samples = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))
+    samples = image.astype(np.float32)
     bands = rearrange(samples if image.ndim == 3 else samples[..., None], "h w c -> 1 c h w")
     colour, alpha = _split(bands / (2**bits - 1) if bits else bands)
 
-    def close(restored: Tensor, restored_alpha: Tensor | None) -> np.ndarray:
+    def close(restored: np.ndarray, restored_alpha: np.ndarray | None) -> np.ndarray:
         joined = rearrange(_join(restored, restored_alpha), "1 c h w -> h w c")
-        levels = quantise(joined.double(), bits=bits) if bits else joined
-        array = levels.numpy().astype(image.dtype)
+        levels = quantise(joined.astype(np.float64), bits=bits) if bits else joined
+        array = np.ascontiguousarray(levels, dtype=image.dtype)
         return array if image.ndim == 3 else array[..., 0]
 
     return Opened(colour, alpha, close)
 
 
-def _split(batch: Float[Tensor, "b c h w"]) -> tuple[Tensor, Tensor | None]:
+def _split(batch: Float[Array, "b c h w"]) -> tuple[Array, Array | None]:
     channels = batch.shape[1]
     if channels not in (1, 2, 3, 4):
         raise ValueError(f"an image of {channels} channels must have 1 to 4")
-    if batch.numel() and (batch.min() < -1 or batch.max() > 2):
+    if 0 not in batch.shape and (batch.min() < -1 or batch.max() > 2):
         extent = f"{batch.min():g} to {batch.max():g}"
         raise ValueError(f"values from {extent}: floating images must be in [0, 1]")
     return (batch[:, :-1], batch[:, -1:]) if channels in (2, 4) else (batch, None)
 
 
-def _join(colour: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"] | None) -> Tensor:
-    return colour if alpha is None else torch.cat([colour, alpha.to(colour)], dim=1)
+def _join(colour: Float[Array, "b c h w"], alpha: Float[Array, "b 1 h w"] | None) -> Array:
+    return colour if alpha is None else namespace(colour).concatenate([colour, alike(alpha, colour)], 1)

@@ -16,18 +16,12 @@ from pathlib import Path
 import torch
 
 from hfmoe.infer.devices import choose_device
-from hfmoe.infer.restorer import Restorer, make_restorer
+from hfmoe.infer.eager import make_restorer
+from hfmoe.infer.restorer import Restorer
+from hfmoe.models.header import ModelFacts, WeightsError, find_weights, shipped, suggest
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
-from hfmoe.models.weights import (
-    Loaded,
-    ModelFacts,
-    WeightsError,
-    find_weights,
-    load_weights,
-    shipped,
-    suggest,
-)
+from hfmoe.models.weights import Loaded, load_weights
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,9 @@
 import math
 import os
 from pathlib import Path
+from typing import NamedTuple, Protocol, runtime_checkable
 
-import torch
+from hfmoe.image.arrays import loaded_torch
 
 SHARE = 0.5
 LARGEST = 4096
@@ -13,9 +14,32 @@ MOST_AT_ONCE = 16
 """Tiles in a batch: beyond it an accelerator gains nothing."""
 
 
-def free_bytes(device: torch.device) -> int:
+@runtime_checkable
+class Device(Protocol):
+    """A torch.device, or what stands for the CPU where torch is not there."""
+
+    @property
+    def type(self) -> str:
+        """cpu, cuda or mps."""
+        ...
+
+
+class Processor(NamedTuple):
+    """The CPU, as a device."""
+
+    type: str = "cpu"
+
+    def __str__(self) -> str:
+        return self.type
+
+
+CPU = Processor()
+
+
+def free_bytes(device: Device) -> int:
     """Memory that new tensors on device can take, in bytes: what the system, and a container, allow."""
-    if device.type == "cuda":
+    torch = loaded_torch()
+    if device.type == "cuda" and torch is not None:
         return torch.cuda.mem_get_info(device)[0]
     return min(_available(), _container_room())
 
@@ -64,7 +88,7 @@ def plan_tile(
 
 
 def plan_batch(
-    tile: int | None, *, bytes_per_pixel: int, free: int, device: torch.device, share: float = SHARE
+    tile: int | None, *, bytes_per_pixel: int, free: int, device: Device, share: float = SHARE
 ) -> int:
     """Tiles of a side that run at once within `share` of `free` bytes; on CPUs, which gain nothing, 1."""
     if tile is None or device.type == "cpu":

@@ -7,6 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from hfmoe.infer.finite import checked, is_finite
+
 
 @torch.no_grad()
 def run_finite(
@@ -21,18 +23,11 @@ def run_finite(
     Raises RuntimeError when that is not finite either.
     """
     restored = _run(network, image, effort, autocast)
-    if autocast is not None and not _is_finite(restored):
+    if autocast is not None and not is_finite(restored):
         restored = _run(network, image, effort, None)
-    if not _is_finite(restored):
-        raise RuntimeError("the network made values that are not finite, in float32 too")
-    return restored
+    return checked(restored)
 
 
 def _run(network: Callable[..., Any], image: Tensor, effort: float, autocast: torch.dtype | None) -> Tensor:
     with torch.autocast(image.device.type, autocast, enabled=autocast is not None):
         return network(image, effort=effort).image.float()
-
-
-def _is_finite(image: Tensor) -> bool:
-    """Of the sum, which takes no memory: one value that is not finite makes it so."""
-    return bool(torch.isfinite(image.sum()))

@@ -1,47 +1,72 @@
-"""A network ready to restore pictures: folded, on its device, with the facts a caller needs."""
+"""A network ready to restore pictures, with the facts a caller needs.
+
+Written once for numpy arrays and tensors; what runs the network decides which of them it works on.
+"""
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-import torch
 from einops import rearrange, reduce, repeat
 from jaxtyping import Float
-from torch import Tensor
 
+from hfmoe.image.arrays import Array, alike, as_array, cast, is_tensor, namespace
 from hfmoe.image.files import Picture
 from hfmoe.image.resize import resize
 from hfmoe.image.transparency import fill_hidden, is_flat
-from hfmoe.infer.devices import choose_autocast, choose_device
 from hfmoe.infer.ensemble import ensemble as mean_of_positions
 from hfmoe.infer.footprint import bytes_per_pixel, grid, halo, result_bytes
-from hfmoe.infer.memory import free_bytes, plan_batch, plan_tile
-from hfmoe.infer.precision import run_finite
+from hfmoe.infer.memory import Device, free_bytes, plan_batch, plan_tile
 from hfmoe.infer.strength import weaken
 from hfmoe.infer.tiled import Load, OnTile, restore_tensor
 from hfmoe.models.config import HFMoEConfig
-from hfmoe.models.folding import fold
-from hfmoe.models.network import HFMoE
-from hfmoe.models.weights import Loaded, ModelFacts
+from hfmoe.models.header import ModelFacts
 
 OVERLAP = 16
 """Input pixels over which neighbouring tiles fade into each other."""
 
 
+@runtime_checkable
+class Engine(Protocol):
+    """What runs a network: `hfmoe.infer.eager.Eager`, or an exported graph's `Runtime`."""
+
+    @property
+    def network(self) -> Callable[..., Any]:
+        """(image, effort=) -> an output with an `image`."""
+        ...
+
+    @property
+    def device(self) -> Device:
+        """Where it runs."""
+        ...
+
+    def adopt(self, image: Array) -> Array:
+        """The image as the kind that the engine works on, without a copy."""
+        ...
+
+    def restore(self, image: Float[Array, "b c h w"], *, effort: float) -> Float[Array, "b c H W"]:
+        """Restore images in [0, 1]; the result is finite, not clamped."""
+        ...
+
+
 @dataclass(frozen=True)
 class Restorer:
-    """Tensors or pictures in, restored ones out; made by `hfmoe.load`.
+    """Images or pictures in, restored ones out; made by `hfmoe.load`."""
 
-    network: (image, effort=) -> an output with an `image`: a folded network in evaluation mode on `device`,
-    or an exported graph; autocast: number format of its matrix products (None = float32).
-    """
-
-    network: Callable[..., Any]
+    engine: Engine
     config: HFMoEConfig
     facts: ModelFacts
-    device: torch.device
-    autocast: torch.dtype | None = None
+
+    @property
+    def network(self) -> Callable[..., Any]:
+        """(image, effort=) -> an output with an `image`: a folded network, or an exported graph."""
+        return self.engine.network
+
+    @property
+    def device(self) -> Device:
+        """Where the network runs."""
+        return self.engine.device
 
     @property
     def scale(self) -> int:
@@ -50,15 +75,15 @@ class Restorer:
 
     def __call__(
         self,
-        image: Float[Tensor, "b c h w"],
+        image: Float[Array, "b c h w"],
         *,
         tile: int | str = "auto",
         effort: float = 0.5,
         strength: float = 1.0,
         ensemble: bool = False,
         on_tile: OnTile | None = None,
-    ) -> Float[Tensor, "b c H W"]:
-        """Restore images in [0, 1] of 1 or 3 channels; the result is clamped to [0, 1], on their device.
+    ) -> Float[Array, "b c H W"]:
+        """Restore images in [0, 1] of 1 or 3 channels: tensors or arrays; the result is clamped to [0, 1].
 
         tile: side of the tiles in input pixels (rounded up to what the network needs), "off" = whole,
         "auto" = by free memory; halved where memory runs out all the same. effort: 0 = the cheapest experts,
@@ -70,13 +95,13 @@ class Restorer:
         """
         _check(image, effort, strength)
         load = self._load(image, tile, ensemble)
+        own = self.engine.adopt(image)
 
-        def run(part: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
-            part = part.to(self.device, memory_format=torch.channels_last)
-            restored = run_finite(self.network, part, effort=effort, autocast=self.autocast)
-            return weaken(restored, part, scale=self.scale, strength=strength)
+        def run(part: Float[Array, "b c h w"]) -> Float[Array, "b c H W"]:
+            restored = self.engine.restore(part, effort=effort)
+            return weaken(restored, alike(part, restored), scale=self.scale, strength=strength)
 
-        def restore(whole: Float[Tensor, "b c h w"], on_tile: OnTile | None) -> Float[Tensor, "b c H W"]:
+        def restore(whole: Float[Array, "b c h w"], on_tile: OnTile | None) -> Float[Array, "b c H W"]:
             return restore_tensor(
                 run,
                 whole,
@@ -89,18 +114,17 @@ class Restorer:
                 on_tile=on_tile,
             )
 
-        channels = _to_channels(image.float(), self.config.channels)
-        with torch.no_grad():
-            restored = (
-                mean_of_positions(restore, channels, on_tile=on_tile)
-                if ensemble
-                else restore(channels, on_tile)
-            )
-            return _from_channels(restored, image).clamp_(0, 1)
+        channels = _to_channels(cast(own, "float32"), self.config.channels)
+        restored = (
+            mean_of_positions(restore, channels, on_tile=on_tile) if ensemble else restore(channels, on_tile)
+        )
+        restored = _from_channels(restored, own)
+        namespace(own).clip(restored, 0, 1, out=restored)
+        return restored if is_tensor(image) else as_array(restored)
 
     def with_alpha(
-        self, colour: Float[Tensor, "b c h w"], alpha: Float[Tensor, "b 1 h w"], **options: Any
-    ) -> tuple[Float[Tensor, "b c H W"], Float[Tensor, "b 1 H W"]]:
+        self, colour: Float[Array, "b c h w"], alpha: Float[Array, "b 1 h w"], **options: Any
+    ) -> tuple[Float[Array, "b c H W"], Float[Array, "b 1 H W"]]:
         """Restore straight colours and their alpha; options as of a call.
 
         Colours that alpha hides are replaced by their visible surroundings' before, so they leave no halo.
@@ -110,7 +134,9 @@ class Restorer:
         if self.scale == 1:
             return restored, alpha
         flat, kept = (_repeated(image, self.scale) for image in (is_flat(alpha), alpha))
-        return restored, kept if flat.all() else torch.where(flat > 0, kept, self(alpha, **options))
+        if flat.all():
+            return restored, kept
+        return restored, namespace(kept).where(flat > 0, kept, self(alpha, **options))
 
     def picture(self, picture: Picture, **options: Any) -> Picture:
         """Restore a picture, with the options of a call; depth, profile, metadata and gray stay.
@@ -118,7 +144,7 @@ class Restorer:
         What floats hold beyond [0, 1] is enlarged by bicubic interpolation and added. on_tile counts the
         tiles of the colours, then those of alpha.
         """
-        within = picture.colour.clamp(0, 1) if picture.bits == 32 else picture.colour
+        within = picture.colour.clip(0, 1) if picture.bits == 32 else picture.colour
         alpha = None
         if picture.alpha is None:
             colour = self(within[None], **options)[0]
@@ -126,7 +152,7 @@ class Restorer:
             colour, alpha = (
                 part[0] for part in self.with_alpha(within[None], picture.alpha[None], **options)
             )
-        if picture.bits == 32 and not torch.equal(within, picture.colour):
+        if picture.bits == 32 and not (within == picture.colour).all():
             beyond = picture.colour - within
             colour = colour + (resize(beyond, scale=self.scale) if self.scale > 1 else beyond)
         return replace(picture, colour=colour, alpha=alpha)
@@ -136,7 +162,7 @@ class Restorer:
         multiple = grid(self.config)
         return math.ceil((2 * halo(self.config) + OVERLAP) / multiple + 1) * multiple
 
-    def _load(self, image: Float[Tensor, "b c h w"], tile: int | str, ensemble: bool) -> Load:
+    def _load(self, image: Float[Array, "b c h w"], tile: int | str, ensemble: bool) -> Load:
         """Tiles and how many of them at once, by what was asked for and by free memory."""
         height, width = image.shape[-2:]
         result = result_bytes(self.config, height, width, ensemble=ensemble) * image.shape[0]
@@ -171,35 +197,23 @@ class Restorer:
         return -(-tile // multiple) * multiple
 
 
-def make_restorer(loaded: Loaded, *, device: str = "auto", autocast: str = "off") -> Restorer:
-    """Fold loaded weights and put them on a device ("auto", "cpu", "cuda", "cuda:N", "mps").
-
-    autocast: "off", "bfloat16" or "float16". Raises ValueError when either is unknown or not there.
-    """
-    place = choose_device(device)
-    network: HFMoE = loaded.network
-    folded = fold(network).eval().requires_grad_(False)
-    folded = folded.to(device=place, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return Restorer(folded, loaded.config, loaded.facts, place, choose_autocast(autocast))
-
-
-def _check(image: Tensor, effort: float, strength: float) -> None:
+def _check(image: Array, effort: float, strength: float) -> None:
     for name, value in (("effort", effort), ("strength", strength)):
         if not 0 <= value <= 1:
             raise ValueError(f"{name} {value} must be in [0, 1]")
     if image.shape[1] not in (1, 3):
         raise ValueError(f"an image of {image.shape[1]} channels must have 1 or 3")
-    if not image.numel():
+    if 0 in image.shape:
         raise ValueError(f"an image of shape {tuple(image.shape)} is empty")
-    if not torch.isfinite(image).all():
+    if not namespace(image).isfinite(image).all():
         raise ValueError("the image holds values that are not finite")
 
 
-def _repeated(image: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c H W"]:
+def _repeated(image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"]:
     return repeat(image, "b c h w -> b c (h i) (w j)", i=scale, j=scale)
 
 
-def _to_channels(image: Float[Tensor, "b c h w"], channels: int) -> Float[Tensor, "n d h w"]:
+def _to_channels(image: Float[Array, "b c h w"], channels: int) -> Float[Array, "n d h w"]:
     if image.shape[1] == channels:
         return image
     if channels == 1:
@@ -207,7 +221,7 @@ def _to_channels(image: Float[Tensor, "b c h w"], channels: int) -> Float[Tensor
     return repeat(image, "b 1 h w -> b c h w", c=channels)
 
 
-def _from_channels(restored: Float[Tensor, "n d H W"], like: Float[Tensor, "b c h w"]) -> Tensor:
+def _from_channels(restored: Float[Array, "n d H W"], like: Float[Array, "b c h w"]) -> Array:
     if restored.shape[1] == like.shape[1]:
         return restored
     if restored.shape[1] == 1:

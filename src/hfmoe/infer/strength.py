@@ -1,15 +1,15 @@
 """How much of a restoration's detail is taken."""
 
 from jaxtyping import Float
-from torch import Tensor
 
+from hfmoe.image.arrays import Array
 from hfmoe.image.lowpass import low_pass
 from hfmoe.image.resize import resize
 
 
 def weaken(
-    restored: Float[Tensor, "b c H W"], image: Float[Tensor, "b c h w"], *, scale: int, strength: float
-) -> Float[Tensor, "b c H W"]:
+    restored: Float[Array, "b c H W"], image: Float[Array, "b c h w"], *, scale: int, strength: float
+) -> Float[Array, "b c H W"]:
     """The restored image with its high band between that of the input, enlarged, and its own.
 
     strength: 1 is the restored image itself; 0 has its low band (tones, colours, coarse shapes) and the fine

@@ -1,18 +1,16 @@
-"""Restore a tensor whole or tile by tile; where memory runs out, in smaller tiles."""
+"""Restore an image whole or tile by tile; where memory runs out, in smaller tiles."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import NamedTuple
 
-import torch
-from einops import rearrange
 from jaxtyping import Float
-from torch import Tensor
 
+from hfmoe.image.arrays import Array, alike, namespace, zeros_like
 from hfmoe.infer.shortage import is_shortage, make_room
 from hfmoe.infer.tiles import Tile, Tiling, blend_weights, cut
 
-Restore = Callable[[Tensor], Tensor]
+Restore = Callable[[Array], Array]
 OnTile = Callable[[int, int], None]
 """Called after each tile with the tiles done and the tiles in all."""
 
@@ -42,11 +40,11 @@ class Load(NamedTuple):
     tile: int | None
     batch: int = 1
 
-    def holds(self, image: Float[Tensor, "b c h w"]) -> bool:
+    def holds(self, image: Float[Array, "b c h w"]) -> bool:
         """Whether the image needs no cutting."""
         return self.tile is None or max(image.shape[-2:]) <= self.tile
 
-    def halved(self, image: Float[Tensor, "b c h w"], geometry: Geometry) -> "Load":
+    def halved(self, image: Float[Array, "b c h w"], geometry: Geometry) -> "Load":
         """Half as many tiles, or tiles of half the side. Raises MemoryError when none is smaller."""
         if self.batch > 1:
             return Load(self.tile, self.batch // 2)
@@ -57,10 +55,9 @@ class Load(NamedTuple):
         return Load(half)
 
 
-@torch.no_grad()
 def restore_tensor(
     network: Restore,
-    image: Float[Tensor, "b c h w"],
+    image: Float[Array, "b c h w"],
     *,
     scale: int,
     multiple: int,
@@ -69,7 +66,7 @@ def restore_tensor(
     overlap: int = 16,
     batch: int = 1,
     on_tile: OnTile | None = None,
-) -> Float[Tensor, "b c H W"]:
+) -> Float[Array, "b c H W"]:
     """Run network (image -> image `scale` times as large) whole, or in tiles of at most `tile` pixels.
 
     Tiles begin on the grid of `multiple`; each sees `halo` more pixels than are used of it, and neighbours
@@ -92,11 +89,11 @@ def restore_tensor(
 
 def _in_tiles(
     network: Restore,
-    image: Float[Tensor, "b c h w"],
+    image: Float[Array, "b c h w"],
     geometry: Geometry,
     load: Load,
     on_tile: OnTile | None = None,
-) -> tuple[Float[Tensor, "b c H W"], Load]:
+) -> tuple[Float[Array, "b c H W"], Load]:
     """The image from blended tiles, and the load that memory turned out to allow."""
     assert load.tile is not None
     count, channels, height, width = image.shape
@@ -106,13 +103,14 @@ def _in_tiles(
     vertical = blend_weights(rows, halo=geometry.halo, scale=scale)
     horizontal = blend_weights(columns, halo=geometry.halo, scale=scale)
     tiles = Tiling(rows, columns).tiles()
-    output = image.new_zeros(count, channels, height * scale, width * scale)
+    output = zeros_like(image, (count, channels, height * scale, width * scale))
     done = 0
     for group in _groups(tiles, load.batch):
         parts, load = _careful(network, [_part(image, tile, 1) for tile in group], geometry, load)
         for tile, restored in zip(group, parts, strict=True):
-            weight = rearrange(vertical[tile.row], "h -> h 1") * horizontal[tile.column]
-            _part(output, tile, scale).add_(restored * weight.to(restored))
+            weight = vertical[tile.row][:, None] * horizontal[tile.column]
+            place = _part(output, tile, scale)
+            place += restored * alike(weight, restored)
             done += 1
             if on_tile:
                 on_tile(done, len(tiles))
@@ -120,28 +118,29 @@ def _in_tiles(
 
 
 def _careful(
-    network: Restore, parts: list[Tensor], geometry: Geometry, load: Load
-) -> tuple[list[Tensor], Load]:
+    network: Restore, parts: list[Array], geometry: Geometry, load: Load
+) -> tuple[list[Array], Load]:
     """Restore parts of one shape within a load, which is halved until memory suffices."""
-    restored: list[Tensor] = []
+    restored: list[Array] = []
+    count = len(parts[0])
     while len(restored) < len(parts):
         chunk = parts[len(restored) : len(restored) + load.batch]
         if not load.holds(chunk[0]):
             result, load = _in_tiles(network, chunk[0], geometry, load)
             restored.append(result)
             continue
-        results = _attempt(network, torch.cat(chunk), geometry.scale)
+        results = _attempt(network, _together(chunk), geometry.scale)
         if results is None:
             load = load.halved(chunk[0], geometry)
         else:
-            restored += results.split(len(chunk[0]))
+            restored += [results[start : start + count] for start in range(0, len(results), count)]
     return restored, load
 
 
 def _groups(tiles: list[Tile], batch: int) -> Iterator[list[Tile]]:
     """Tiles that follow each other and have one shape, at most `batch` at once."""
-    for _, alike in groupby(tiles, key=_shape):
-        group = list(alike)
+    for _, same in groupby(tiles, key=_shape):
+        group = list(same)
         for start in range(0, len(group), batch):
             yield group[start : start + batch]
 
@@ -150,14 +149,16 @@ def _shape(tile: Tile) -> tuple[int, int]:
     return tile.y.stop - tile.y.start, tile.x.stop - tile.x.start
 
 
-def _part(image: Float[Tensor, "b c h w"], tile: Tile, scale: int) -> Float[Tensor, "b c y x"]:
+def _part(image: Float[Array, "b c h w"], tile: Tile, scale: int) -> Float[Array, "b c y x"]:
     y, x = tile.y, tile.x
     return image[..., y.start * scale : y.stop * scale, x.start * scale : x.stop * scale]
 
 
-def _attempt(
-    network: Restore, image: Float[Tensor, "b c h w"], scale: int
-) -> Float[Tensor, "b c H W"] | None:
+def _together(parts: list[Array]) -> Float[Array, "b c y x"]:
+    return parts[0] if len(parts) == 1 else namespace(parts[0]).concatenate(parts)
+
+
+def _attempt(network: Restore, image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"] | None:
     """What the network makes of the image; None, with all memory given back, when it ran out."""
     try:
         return _run(network, image, scale)
@@ -168,9 +169,9 @@ def _attempt(
     return None
 
 
-def _run(network: Restore, image: Float[Tensor, "b c h w"], scale: int) -> Float[Tensor, "b c H W"]:
+def _run(network: Restore, image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"]:
     restored = network(image)
     expected = (*image.shape[:2], image.shape[2] * scale, image.shape[3] * scale)
     if restored.shape != expected:
         raise ValueError(f"the network made {tuple(restored.shape)} where {expected} was due")
-    return restored.to(image)
+    return alike(restored, image)

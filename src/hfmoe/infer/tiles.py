@@ -7,9 +7,8 @@ are separable and are divided by their sum, so they are a partition of unity how
 from itertools import pairwise, product
 from typing import NamedTuple
 
-import torch
+import numpy as np
 from jaxtyping import Float
-from torch import Tensor
 
 
 class Span(NamedTuple):
@@ -58,26 +57,26 @@ def cut(length: int, *, tile: int, margin: int, multiple: int) -> tuple[Span, ..
     return tuple(Span(start, min(start + tile, length)) for start in starts)
 
 
-def blend_weights(spans: tuple[Span, ...], *, halo: int, scale: int) -> list[Float[Tensor, " length"]]:
+def blend_weights(spans: tuple[Span, ...], *, halo: int, scale: int) -> list[Float[np.ndarray, " length"]]:
     """Weights of each span along one axis of the output; over all spans they sum to 1 at every pixel.
 
     Inside the halo of an inner border the weight is 0; from there it rises to where the neighbour's halo
     begins.
     """
-    ramps = [torch.ones((span.stop - span.start) * scale, dtype=torch.float64) for span in spans]
+    ramps = [np.ones((span.stop - span.start) * scale) for span in spans]
     for index, (left, right) in enumerate(pairwise(spans)):
         fade = (left.stop - right.start - 2 * halo) * scale
         if fade < 0:
             raise ValueError(f"tiles {left} and {right} share less than two halos of {halo}")
-        rising = (torch.arange(fade, dtype=torch.float64) + 0.5) / max(fade, 1)
-        edge = torch.cat([torch.zeros(halo * scale, dtype=torch.float64), rising])
+        rising = (np.arange(fade) + 0.5) / max(fade, 1)
+        edge = np.concatenate([np.zeros(halo * scale), rising])
         length = len(edge)
-        ramps[index][len(ramps[index]) - length :] *= edge.flip(0)
+        ramps[index][len(ramps[index]) - length :] *= edge[::-1]
         ramps[index + 1][:length] *= edge
-    total = torch.zeros(spans[-1].stop * scale, dtype=torch.float64)
+    total = np.zeros(spans[-1].stop * scale)
     for span, ramp in zip(spans, ramps, strict=True):
         total[span.start * scale : span.stop * scale] += ramp
     return [
-        (ramp / total[span.start * scale : span.stop * scale]).float()
+        (ramp / total[span.start * scale : span.stop * scale]).astype(np.float32)
         for span, ramp in zip(spans, ramps, strict=True)
     ]

@@ -1,14 +1,8 @@
 """Weights as one self-describing safetensors file: a path alone rebuilds the network."""
 
-import hashlib
-import json
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from difflib import get_close_matches
-from functools import cache
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple
 
 import safetensors
 import torch
@@ -16,12 +10,19 @@ from safetensors.torch import save
 from torch import Tensor
 
 from hfmoe.models.config import HFMoEConfig
+from hfmoe.models.header import (
+    METADATA_KEY,
+    Header,
+    ModelFacts,
+    WeightsError,
+    header_text,
+    match_names,
+    one_line,
+    parse_header,
+    write_atomically,
+)
 from hfmoe.models.network import HFMoE
 
-FORMAT = 1
-METADATA_KEY = "hfmoe"
-TASKS = ("sr", "denoise", "jpeg", "photo")
-SUFFIX = ".safetensors"
 _PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _PICKLE_ADVICE = (
     "is a pickle, which can run any code when opened; to convert it, read it where you trust it with "
@@ -30,49 +31,12 @@ _PICKLE_ADVICE = (
 )
 
 
-class WeightsError(ValueError):
-    """A weights file or model name that cannot be used; the message is one line and names it."""
-
-
-@dataclass(frozen=True)
-class ModelFacts:
-    """What a user wants to know about trained weights.
-
-    name: preset or chosen name; task: one of TASKS; recipe: the training recipe as plain values;
-    scores: e.g. {"Set5 psnr_y": 30.7}; licence: of the weights; code: code_version() at training;
-    date: ISO 8601.
-    """
-
-    name: str
-    task: str = "sr"
-    recipe: dict[str, Any] = field(default_factory=dict)
-    scores: dict[str, float] = field(default_factory=dict)
-    licence: str = ""
-    code: str = ""
-    date: str = ""
-    notes: str = ""
-
-    def __post_init__(self) -> None:
-        if self.task not in TASKS:
-            raise ValueError(f"task {self.task!r} must be one of {', '.join(TASKS)}")
-
-
-class Header(NamedTuple):
-    """The metadata of a weights file, without its tensors."""
-
-    config: HFMoEConfig
-    facts: ModelFacts
-
-
 class Loaded(NamedTuple):
     """A rebuilt network, in float32 on the CPU and in evaluation mode, with what its file says of it."""
 
     network: HFMoE
     config: HFMoEConfig
     facts: ModelFacts
-
-
-_Built = TypeVar("_Built", HFMoEConfig, ModelFacts)
 
 
 def save_weights(path: Path | str, network: HFMoE, facts: ModelFacts) -> None:
@@ -85,12 +49,6 @@ def save_weights(path: Path | str, network: HFMoE, facts: ModelFacts) -> None:
     write_atomically(Path(path), save(tensors, metadata={METADATA_KEY: text}))
 
 
-def header_text(config: HFMoEConfig, facts: ModelFacts, **more: object) -> str:
-    """What a file says of itself, as JSON; `more` are tables that `parse_header` passes over."""
-    header = {"format": FORMAT, "config": asdict(config), "facts": asdict(facts), **more}
-    return json.dumps(header, sort_keys=True)
-
-
 def read_header(path: Path | str) -> Header:
     """Read configuration and facts of a weights file without reading its tensors. Raises WeightsError."""
     path = Path(path)
@@ -99,7 +57,7 @@ def read_header(path: Path | str) -> Header:
         with safetensors.safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
-        raise WeightsError(f"{path} is damaged or not a safetensors file ({_one_line(error)})") from error
+        raise WeightsError(f"{path} is damaged or not a safetensors file ({one_line(error)})") from error
     if METADATA_KEY not in metadata:
         raise WeightsError(f"{path} is a safetensors file, but without {METADATA_KEY!r} in its metadata")
     return parse_header(path, metadata[METADATA_KEY])
@@ -133,71 +91,13 @@ def load_weights(path: Path | str) -> Loaded:
         RuntimeError,
         ArithmeticError,
     ) as error:
-        raise WeightsError(f"{path} cannot be loaded: {_one_line(error)}") from error
+        raise WeightsError(f"{path} cannot be loaded: {one_line(error)}") from error
     return Loaded(network.eval(), config, facts)
-
-
-def shipped() -> dict[str, Path]:
-    """Weights that come with the package, by name."""
-    return {path.stem: path for path in sorted((Path(__file__).parent / "shipped").glob(f"*{SUFFIX}"))}
-
-
-def find_weights(name_or_path: str | Path) -> Path:
-    """Path of shipped weights by name, or of a file; else WeightsError with the known names."""
-    known = shipped()
-    if (name := str(name_or_path)) in known:
-        return known[name]
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    if path.is_dir():
-        raise WeightsError(f"{path} is a folder, not a weights file")
-    if path.suffix or len(path.parts) > 1:
-        raise WeightsError(f"{path}: no such weights file")
-    raise WeightsError(f"{name!r} is neither a weights file nor a model that ships{suggest(name, known)}")
-
-
-def suggest(name: str, known: Iterable[str]) -> str:
-    """End of an error sentence: the nearest known name, then all of them."""
-    names = sorted(known)
-    nearest = get_close_matches(name, names, n=1)
-    hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-    return f"{hint} (known: {', '.join(names) or 'none'})"
-
-
-@cache
-def code_version() -> str:
-    """sha256 (hex) over the names and contents of the package's .py files."""
-    package = Path(__file__).parents[1]
-    digest = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        digest.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return digest.hexdigest()
-
-
-def file_sha256(path: Path | str) -> str:
-    """sha256 (hex) of a file's bytes."""
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _stored(tensor: Tensor) -> Tensor:
     tensor = tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
     return tensor.clone(memory_format=torch.contiguous_format)
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file that appears whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _refuse_other_formats(path: Path) -> None:
@@ -215,60 +115,9 @@ def _refuse_other_formats(path: Path) -> None:
     raise WeightsError(f"{path} is damaged or not a safetensors file")
 
 
-def parse_header(path: Path, text: str) -> Header:
-    """Configuration and facts in the text that `header_text` made; `path` is named in the WeightsError."""
-    try:
-        header = json.loads(text)
-        stored, config, facts = header["format"], header["config"], header["facts"]
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise WeightsError(f"{path}: its hfmoe metadata is damaged ({_one_line(error)})") from error
-    if stored != FORMAT:
-        raise WeightsError(f"{path} has format {stored!r}; this version of hfmoe reads format {FORMAT}")
-    return Header(_build(HFMoEConfig, config, path), _build(ModelFacts, facts, path))
-
-
-def _build(kind: type[_Built], values: object, path: Path) -> _Built:
-    if not isinstance(values, Mapping):
-        raise WeightsError(f"{path}: {kind.__name__} in its metadata must be a table")
-    _match_names(path, f"{kind.__name__} field", {item.name for item in fields(kind)}, set(values))
-    if kind is ModelFacts:
-        _check_kinds(values, path)
-    try:
-        return kind(**(_tuples(values) if kind is HFMoEConfig else values))
-    except (TypeError, ValueError, ArithmeticError) as error:
-        raise WeightsError(f"{path}: {kind.__name__} is not valid: {_one_line(error)}") from error
-
-
-def _check_kinds(facts: Mapping[str, Any], path: Path) -> None:
-    for name, value in facts.items():
-        kind = dict if name in ("recipe", "scores") else str
-        if not isinstance(value, kind):
-            raise WeightsError(f"{path}: {name} {value!r} in its metadata must be a {kind.__name__}")
-    for name, value in facts["scores"].items():
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            raise WeightsError(f"{path}: scores {name!r} {value!r} in its metadata must be a number")
-
-
-def _tuples(values: Any) -> Any:
-    if isinstance(values, Mapping):
-        return {name: _tuples(value) for name, value in values.items()}
-    return tuple(_tuples(value) for value in values) if isinstance(values, list) else values
-
-
 def _match_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:
-    _match_names(path, "tensor", set(expected), set(found))
+    match_names(path, "tensor", set(expected), set(found))
     for name, tensor in expected.items():
         if tensor.shape != found[name].shape:
             shapes = f"{tuple(found[name].shape)}, must be {tuple(tensor.shape)}"
             raise WeightsError(f"{path}: tensor {name} is {shapes}")
-
-
-def _match_names(path: Path, what: str, expected: set[str], found: set[str]) -> None:
-    for problem, names in (("unknown", found - expected), ("missing", expected - found)):
-        if names:
-            listed = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            raise WeightsError(f"{path}: {problem} {what} {listed}")
-
-
-def _one_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from hfmoe.losses import VGGFeatures
-from hfmoe.models.weights import WeightsError
+from hfmoe.models.header import WeightsError
 from hfmoe.nn.features import Depth
 
 

@@ -11,8 +11,9 @@ from torch import nn
 from torch.distributed.tensor import DTensor
 
 from hfmoe.losses import UNetDiscriminator
+from hfmoe.models.header import find_weights
 from hfmoe.models.network import HFMoE
-from hfmoe.models.weights import find_weights, load_weights
+from hfmoe.models.weights import load_weights
 from hfmoe.nn.routing import cost_prior
 from hfmoe.train.activations import checkpoint_activations
 from hfmoe.train.adversary import Adversary

@@ -20,8 +20,8 @@ from hfmoe.losses import (
     perceptual,
 )
 from hfmoe.losses.adversarial import Form
+from hfmoe.models.header import WeightsError
 from hfmoe.models.network import Restored
-from hfmoe.models.weights import WeightsError
 from hfmoe.train.features import read_features
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.terms import (

@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+from hfmoe.models.header import ModelFacts, code_version
 from hfmoe.models.network import HFMoE
-from hfmoe.models.weights import ModelFacts, code_version, save_weights
+from hfmoe.models.weights import save_weights
 from hfmoe.train.changes import Change
 from hfmoe.train.recipe import Recipe
 

@@ -215,7 +215,7 @@ class Recipe(Section):
         return large if said is None else said
 
     def task(self) -> str:
-        """Name what the network learns, as weights files do: one of hfmoe.models.weights.TASKS."""
+        """Name what the network learns, as weights files do: one of hfmoe.models.header.TASKS."""
         kinds = {task.kind for task in self.tasks}
         if not degrades(self.tasks):
             return "sr" if self.config().scale > 1 else "photo"

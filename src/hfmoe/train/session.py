@@ -12,7 +12,8 @@ from lightning_fabric import Fabric
 
 import hfmoe
 from hfmoe.data import PhotoSet
-from hfmoe.models.weights import code_version
+from hfmoe.infer.threads import processors
+from hfmoe.models.header import code_version
 from hfmoe.train.recipe import Recipe
 
 
@@ -40,7 +41,7 @@ def hardware() -> dict[str, Any]:
     memory = physical_memory()
     return {
         "cpu": processor(),
-        "cores": usable_cores(),
+        "cores": processors(),
         "threads": torch.get_num_threads(),
         "memory_gib": None if memory is None else round(memory / 2**30, 1),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
@@ -70,13 +71,6 @@ def processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     except OSError:
         pass
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def physical_memory() -> int | None:

@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from jaxtyping import Float
-from torch import Tensor
 
-from hfmoe.models.weights import METADATA_KEY, Header, WeightsError, parse_header
+from hfmoe.image.arrays import Array, alike, as_array, cast
+from hfmoe.infer.finite import checked
+from hfmoe.infer.memory import CPU, Device
+from hfmoe.models.header import METADATA_KEY, Header, WeightsError, parse_header
 
 IMAGE, EFFORT, RESTORED = "image", "effort", "restored"
 """Names of a graph's inputs and output; a network without mixtures has no effort."""
@@ -20,7 +21,7 @@ Run = Callable[[dict[str, np.ndarray]], np.ndarray]
 class GraphOutput(NamedTuple):
     """The restored image (not clamped), as the torch network names it."""
 
-    image: Float[Tensor, "b c H W"]
+    image: Float[Array, "b c H W"]
 
 
 class Graph(NamedTuple):
@@ -30,12 +31,27 @@ class Graph(NamedTuple):
     inputs: tuple[str, ...]
     header: Header
 
-    def __call__(self, image: Float[Tensor, "b c h w"], *, effort: float = 0.5) -> GraphOutput:
+    def __call__(self, image: Float[Array, "b c h w"], *, effort: float = 0.5) -> GraphOutput:
         """Restore images in [0, 1]."""
-        feeds = {IMAGE: image.detach().float().contiguous().numpy()}
+        feeds = {IMAGE: np.ascontiguousarray(as_array(cast(image, "float32")))}
         if EFFORT in self.inputs:
             feeds[EFFORT] = np.array(effort, dtype=np.float32)
-        return GraphOutput(torch.from_numpy(self.run(feeds)))
+        return GraphOutput(alike(self.run(feeds), image))
+
+
+class Runtime(NamedTuple):
+    """A graph as what runs a `Restorer`: arrays or tensors on the CPU, as they come."""
+
+    network: Graph
+    device: Device = CPU
+
+    def adopt(self, image: Array) -> Array:
+        """The image as the graph takes it."""
+        return image
+
+    def restore(self, image: Float[Array, "b c h w"], *, effort: float) -> Float[Array, "b c H W"]:
+        """Run the graph. Raises RuntimeError when what it makes is not finite."""
+        return checked(self.network(image, effort=effort).image)
 
 
 def make_graph(path: Path, run: Run, *, inputs: list[str], text: str | None) -> Graph:

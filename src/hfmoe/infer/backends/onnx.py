@@ -6,7 +6,7 @@ import numpy as np
 import onnxruntime
 
 from hfmoe.infer.backends.graphs import RESTORED, Graph, first_line, make_graph
-from hfmoe.models.weights import METADATA_KEY, WeightsError
+from hfmoe.models.header import METADATA_KEY, WeightsError
 
 
 def open_onnx(path: Path, *, threads: int) -> Graph:

@@ -2,36 +2,40 @@
 
 from pathlib import Path
 
-import torch
-
-from hfmoe.infer.backends.graphs import Graph
+from hfmoe.infer.backends.graphs import Graph, Runtime
 from hfmoe.infer.restorer import Restorer
-from hfmoe.models.weights import WeightsError
+from hfmoe.infer.threads import default_threads
+from hfmoe.models.header import WeightsError
 
-SUFFIXES = {".onnx": "onnx", ".xml": "openvino"}
-"""Runtime of a file's suffix."""
+SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
+"""Suffix of a runtime's files."""
 
 
 def is_exported(path: str | Path) -> bool:
     """Whether a name is that of an exported file, by its suffix."""
-    return Path(path).suffix.lower() in SUFFIXES
+    return Path(path).suffix.lower() in SUFFIX.values()
+
+
+def runtime_of(path: str | Path) -> str:
+    """Name of the runtime that an exported file is for."""
+    return next(name for name, suffix in SUFFIX.items() if suffix == Path(path).suffix.lower())
 
 
 def open_exported(path: str | Path, *, threads: int | None = None) -> Restorer:
     """Open a file that `hfmoe export` wrote as ONNX or for OpenVINO, on the CPU.
 
-    threads: as many as torch uses by default. Raises WeightsError when the file cannot be used, ImportError
-    when its runtime is not installed.
+    threads: as many as torch would use by default. Raises WeightsError when the file cannot be used,
+    ImportError when its runtime is not installed.
     """
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
-    graph = _open(path, threads or torch.get_num_threads())
-    return Restorer(graph, graph.header.config, graph.header.facts, torch.device("cpu"))
+    graph = _open(path, threads or default_threads())
+    return Restorer(Runtime(graph), graph.header.config, graph.header.facts)
 
 
 def _open(path: Path, threads: int) -> Graph:
-    if SUFFIXES[path.suffix.lower()] == "onnx":
+    if runtime_of(path) == "onnx":
         from hfmoe.infer.backends.onnx import open_onnx
 
         return open_onnx(path, threads=threads)

@@ -7,7 +7,7 @@ import numpy as np
 import openvino
 
 from hfmoe.infer.backends.graphs import IMAGE, Graph, first_line, make_graph
-from hfmoe.models.weights import METADATA_KEY, WeightsError
+from hfmoe.models.header import METADATA_KEY, WeightsError
 
 WORTH_COMPILING = 2**21
 """Input pixels of one shape after which a graph is compiled for that shape alone: a quarter faster."""

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hfmoe.models.config import HFMoEConfig
-from hfmoe.models.weights import ModelFacts, WeightsError, read_header
+from hfmoe.models.header import ModelFacts, WeightsError
+from hfmoe.models.weights import read_header
 from hfmoe.train.loading import RecipeError, make_recipe
 from hfmoe.train.records import read_records
 from hfmoe.train.rundir import RunError, RunFolder, read_mapping
