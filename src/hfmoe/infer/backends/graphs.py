@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from hfmoe.image.arrays import Array, alike, as_array, cast
+from hfmoe.image.arrays import Array, alike, as_array, cast, is_tensor
 from hfmoe.infer.finite import checked
 from hfmoe.infer.memory import CPU, Device
 from hfmoe.models.header import METADATA_KEY, Header, WeightsError, parse_header
@@ -46,8 +46,8 @@ class Runtime(NamedTuple):
     device: Device = CPU
 
     def adopt(self, image: Array) -> Array:
-        """The image as the graph takes it."""
-        return image
+        """The image itself, without a past where it is a tensor."""
+        return image.detach() if is_tensor(image) else image
 
     def restore(self, image: Float[Array, "b c h w"], *, effort: float) -> Float[Array, "b c H W"]:
         """Run the graph. Raises RuntimeError when what it makes is not finite."""
