@@ -1,36 +1,60 @@
-"""Exported files beside eager PyTorch in one run: latency, largest error, PSNR lost on photos, file size.
+"""Exported files beside eager PyTorch in one run: time, error, PSNR lost on photos, size, the bound of fp32.
 
     python benchmarks/export.py PHOTOS [--models nano-x4 tiny-x4] [--size 256] [--threads 1] [--rounds 15]
+                                [--clock cpu] [--operators]
 
-Photos calibrate int8 and are what PSNR is lost on (made smaller by the model's scale). Rounds are
-interleaved, so that a slow moment of the machine hits all alike; the ratio to eager is formed inside a round
-and its median printed. A preset that does not ship is untrained: its times count, its PSNR does not. OpenVINO
-is timed twice: with its sizes free, and compiled for this one size, as it is after a few calls.
+Photos calibrate int8 and are what PSNR is lost on (made smaller by the model's scale). Rounds are interleaved
+and ratios formed inside them (median with quartiles), so that a slow moment of the machine hits all alike;
+--clock wall counts time instead of processor time. A preset that does not ship is untrained: its times count,
+its PSNR does not. OpenVINO is timed compiled for the one size, as it is after a few calls, and once with its
+sizes free. The last line is what the multiply-adds of a model would take at this CPU's FP32 peak, as a matrix
+product reaches it: no fp32 export can be faster. --operators also prints where the runtimes spend a run.
 """
 
 import argparse
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
+from runtimes import onnx_operators, openvino_operators
 from torch import Tensor
 
-from hfmoe.export.files import PRECISIONS, SUFFIX, Order, export_model
+from hfmoe.bench.timing import CLOCKS, interleave, ratio, spread
+from hfmoe.export.files import SUFFIX, Order, write_graph
+from hfmoe.export.onnx import make_onnx
+from hfmoe.export.programs import make_program
 from hfmoe.image.files import list_images, read_rgb8
 from hfmoe.image.resize import resize
 from hfmoe.infer.allocator import reuse_memory
-from hfmoe.infer.backends import openvino
 from hfmoe.infer.backends.opening import open_exported
 from hfmoe.infer.eager import make_restorer
+from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import describe
-from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.psnr import psnr
+from hfmoe.models.cost import multiply_adds
 from hfmoe.models.weights import Loaded
 
 PHOTOS, SIDE = 4, 256
+ORDERS = (
+    ("onnx", "fp32"),
+    ("onnx", "int8"),
+    ("openvino", "fp32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+)
+PRODUCT = 1024
+"""Side of the matrices whose product tells the FP32 peak."""
+
+
+class Contender(NamedTuple):
+    """Something that runs the model: title, the callable, size of its file."""
+
+    title: str
+    run: Callable[[Tensor], Tensor]
+    size: int
 
 
 def main() -> None:
@@ -43,70 +67,84 @@ def main() -> None:
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--clock", choices=sorted(CLOCKS), default="cpu")
+    parser.add_argument("--operators", action="store_true")
     options = parser.parse_args()
     reuse_memory()
     torch.set_num_threads(options.threads)
-    print(f"torch {torch.__version__}, {options.threads} thread(s), {options.size} x {options.size} input")
+    print(machine().line())
+    print(f"{options.size} x {options.size} input, {options.clock} clock")
     for name in options.models:
-        with tempfile.TemporaryDirectory() as folder:
-            table(name, options, Path(folder))
+        with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+            table(describe(name), options, Path(folder))
 
 
-def table(name: str, options: argparse.Namespace, folder: Path) -> None:
-    """Export a model in every way and print a row for each."""
-    loaded = describe(name)
-    networks = {"eager": (make_restorer(loaded, device="cpu"), 0)}
-    for title, path in exports(loaded, options.photos, folder):
-        size = path.stat().st_size + (path.with_suffix(".bin").stat().st_size if path.suffix == ".xml" else 0)
-        networks[title] = (open_exported(path), size)
-        if path.suffix == ".xml":
-            networks[f"{title}, own size"] = (specialised(path, options.size), size)
-    image = torch.rand(1, loaded.config.channels, options.size, options.size)
-    image = image.to(memory_format=torch.channels_last)
-    runs = {
-        title: lambda net=network.network: net(image, effort=0.5) for title, (network, _) in networks.items()
-    }
-    times = interleaved(runs, options.rounds)
+def table(loaded: Loaded, options: argparse.Namespace, folder: Path) -> None:
+    """Export a model in every way and print a row for each, then the bound."""
+    paths = exports(loaded, options.photos, folder)
+    shape = (1, loaded.config.channels, options.size, options.size)
+    contenders = list(every(loaded, paths, shape, options.threads))
     pairs = list(pictures(options.photos, loaded.config.scale))
-    eager = networks["eager"][0]
-    for title, (network, size) in networks.items():
-        ratio = statistics.median(a / b for a, b in zip(times["eager"], times[title], strict=True))
-        error, loss = against(eager, network, pairs)
+    image = resized(pairs[0][0], shape)
+    runs = {each.title: (lambda each=each: each.run(image)) for each in contenders}
+    found = interleave(runs, rounds=options.rounds, budget=60.0, clock=CLOCKS[options.clock])
+    eager = contenders[0]
+    for each in contenders:
+        took, share = spread(found[each.title].seconds), ratio(found[eager.title], found[each.title])
+        faster = "" if share is None else f"x{share.median:4.2f} [{share.low:.2f} {share.high:.2f}]"
+        error, loss = against(eager, each, pairs)
         print(
-            f"{name:8s} {title:26s} {statistics.median(times[title]):7.1f} ms  x{ratio:4.2f}  "
-            f"error {error:.1e}  PSNR lost {loss:6.3f} dB  {size / 2**10:6.0f} KiB"
+            f"{loaded.facts.name:8s} {each.title:22s} {1e3 * took.median:7.1f} ms  {faster:18s}  "
+            f"error {error:.1e}  PSNR lost {loss:6.3f} dB  {each.size / 2**10:6.0f} KiB"
         )
+    bound(loaded, options, 1e3 * spread(found[eager.title].seconds).median)
+    if options.operators:
+        for path, operators in (
+            (paths["onnx fp32"], onnx_operators),
+            (paths["openvino fp32"], openvino_operators),
+        ):
+            print(operators(path, image.numpy()))
 
 
-def exports(loaded: Loaded, photos: Path, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Every file for the two runtimes, with its title."""
-    for form in ("onnx", "openvino"):
-        for precision in PRECISIONS:
-            path = folder / f"{form}-{precision}{SUFFIX[form]}"
-            calibration = photos if precision == "int8" else None
-            export_model(loaded, path, Order(form, precision, calibration), source="")
-            yield f"{form} {precision}", path
+def exports(loaded: Loaded, photos: Path, folder: Path) -> dict[str, Path]:
+    """Every file, by title; the network is traced once."""
+    model = make_onnx(make_program(loaded.network, routing="all"))
+    paths = {}
+    for form, precision in ORDERS:
+        path = paths[f"{form} {precision}"] = folder / f"{form}-{precision}{SUFFIX[form]}"
+        order = Order(form, precision, photos if precision == "int8" else None)
+        write_graph(model, loaded, path, order, source="")
+    return paths
 
 
-def specialised(path: Path, size: int) -> Restorer:
-    """An OpenVINO file that has been called often enough with one size to be compiled for it."""
-    restorer = open_exported(path)
-    image = torch.rand(1, restorer.config.channels, size, size)
-    for _ in range(openvino.WORTH_COMPILING // size**2 + 1):
-        restorer.network(image, effort=0.5)
-    return restorer
+def every(
+    loaded: Loaded, paths: dict[str, Path], shape: tuple[int, ...], threads: int
+) -> Iterator[Contender]:
+    """Eager, then each file; OpenVINO's first also as it is before it knows the size."""
+    eager = make_restorer(loaded, device="cpu").network
+    yield Contender("eager", lambda image: eager(image, effort=0.5).image, 0)
+    for title, path in paths.items():
+        beside = path.with_suffix(".bin")
+        size = path.stat().st_size + (beside.stat().st_size if path.suffix == ".xml" else 0)
+        graph = open_exported(path, threads=threads).network
+        if title == "openvino fp32":
+            free = open_exported(path, threads=threads).network
+            yield Contender(f"{title}, free", lambda image, graph=free: graph(image, effort=0.5).image, size)
+        graph.prepare(shape)
+        yield Contender(title, lambda image, graph=graph: graph(image, effort=0.5).image, size)
 
 
-def interleaved(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
-    """Milliseconds of each run, by turns, after a first turn that is not counted."""
-    times: dict[str, list[float]] = {title: [] for title in runs}
-    with torch.inference_mode():
-        for _ in range(rounds + 1):
-            for title, run in runs.items():
-                begin = time.perf_counter()
-                run()
-                times[title].append(1e3 * (time.perf_counter() - begin))
-    return {title: values[1:] for title, values in times.items()}
+def bound(loaded: Loaded, options: argparse.Namespace, eager: float) -> None:
+    """Print what the multiply-adds alone would take at the FP32 peak, and the ratio to eager that this is."""
+    side = torch.rand(PRODUCT, PRODUCT)
+    found = interleave({0: lambda: side @ side}, rounds=9, budget=10.0, clock=CLOCKS[options.clock])
+    peak = 2 * PRODUCT**3 / min(found[0].runs())
+    work = 2 * multiply_adds(loaded.config, options.size, options.size).expected
+    least = 1e3 * work / peak
+    print(
+        f"{loaded.facts.name:8s} {work / 1e9:.2f} GFLOP at {peak / 1e9:.0f} GFLOP/s: "
+        f"{least:.1f} ms, x{eager / least:.2f} at most in fp32"
+    )
 
 
 def pictures(folder: Path, scale: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -120,12 +158,17 @@ def pictures(folder: Path, scale: int) -> Iterator[tuple[Tensor, Tensor]]:
         yield resize(truth, size=(height, width)).clamp(0, 1).float(), truth
 
 
-@torch.inference_mode()
-def against(eager: Restorer, network: Restorer, pairs: list[tuple[Tensor, Tensor]]) -> tuple[float, float]:
+def resized(image: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A photo in the size that is timed, in channels-last memory."""
+    sized = resize(image, size=(shape[2], shape[3])).clamp(0, 1)
+    return sized.contiguous(memory_format=torch.channels_last)
+
+
+def against(eager: Contender, other: Contender, pairs: list[tuple[Tensor, Tensor]]) -> tuple[float, float]:
     """Largest difference from eager on the photos, and the mean PSNR lost against their truths."""
     errors, losses = [], []
     for image, truth in pairs:
-        ours, theirs = (net.network(image, effort=0.5).image for net in (eager, network))
+        ours, theirs = (each.run(image) for each in (eager, other))
         errors.append((ours - theirs).abs().max().item())
         losses.append((psnr(ours.clamp(0, 1), truth) - psnr(theirs.clamp(0, 1), truth)).item())
     return max(errors), statistics.fmean(losses)

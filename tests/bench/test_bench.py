@@ -130,6 +130,8 @@ def test_cases_that_do_not_fit_are_left_out_with_the_reason(monkeypatch):
         choose_cases(plan, config, free=1)
     with pytest.raises(ValueError, match="form 'magic'"):
         choose_cases(replace(PLAN, forms=("magic",)), config, free=2**30)
+    _, skipped = choose_cases(replace(PLAN, forms=("eager", "gone.onnx")), config, free=2**30)
+    assert skipped == ["gone.onnx: no such file"]
 
 
 def test_a_benchmark_is_put_together_from_what_the_workers_found(monkeypatch):

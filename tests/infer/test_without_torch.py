@@ -68,14 +68,14 @@ def in_numpy() -> Restorer:
     def run(feeds: dict[str, np.ndarray]) -> np.ndarray:
         return feeds["image"].repeat(2, -2).repeat(2, -1)
 
-    return Restorer(Runtime(Graph(run, ("image",), HEADER)), *HEADER)
+    return Restorer(Runtime(Graph(run, ("image",), HEADER)), HEADER.config, HEADER.facts)
 
 
 def in_torch() -> Restorer:
     def network(image: torch.Tensor, *, effort: float) -> SimpleNamespace:
         return SimpleNamespace(image=F.interpolate(image, scale_factor=2))
 
-    return Restorer(Eager(network, torch.device("cpu")), *HEADER)
+    return Restorer(Eager(network, torch.device("cpu")), HEADER.config, HEADER.facts)
 
 
 def photo(bits: int, *, alpha: bool, height: int = 150, width: int = 230) -> Picture:

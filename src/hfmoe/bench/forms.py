@@ -1,13 +1,17 @@
-"""The forms in which a model runs: torch as it is, compiled, and what is exported."""
+"""The forms in which a model runs: torch as it is, compiled, and files that were exported."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hfmoe.infer.backends.opening import is_exported, open_exported, runtime_of
 from hfmoe.models.folding import fold
 from hfmoe.models.weights import Loaded
 
@@ -63,5 +67,39 @@ def _at_effort(network: nn.Module, effort: float) -> Run:
     return lambda image: network(image, effort=effort).image
 
 
+def form_named(name: str) -> Form:
+    """A form by its name or, of an exported file, its path. Raises ValueError when there is none."""
+    return FORMS[name] if name in FORMS else exported_form(name)
+
+
+def exported_form(path: str) -> Form:
+    """A file that `hfmoe export` wrote, in its runtime. Raises ValueError when its suffix is not of one."""
+    if not is_exported(path):
+        raise ValueError(
+            f"form {path!r} must be one of {', '.join(FORMS)}, or an exported file (.onnx, .xml)"
+        )
+    return Form(partial(make_exported, path), partial(_missing_for, path))
+
+
+def make_exported(path: str, loaded: Loaded, case: Case) -> Run:
+    """An exported file of the same network, ready for this size as after many calls of it.
+
+    Raises ValueError when it is the export of another network.
+    """
+    restorer = open_exported(path, threads=torch.get_num_threads())
+    if (restorer.config, restorer.facts.name) != (loaded.config, loaded.facts.name):
+        raise ValueError(f"{path} is an export of {restorer.facts.name}, not of this {loaded.facts.name}")
+    graph = restorer.network
+    graph.prepare((1, loaded.config.channels, case.height, case.width))
+    return lambda image: graph(image, effort=case.effort).image
+
+
+def _missing_for(path: str) -> str:
+    library = {"onnx": "onnxruntime", "openvino": "openvino"}[runtime_of(path)]
+    if find_spec(library) is None:
+        return f"{library} is not installed"
+    return "" if Path(path).is_file() else "no such file"
+
+
 FORMS: Mapping[str, Form] = {"eager": Form(make_eager), "compiled": Form(make_compiled)}
-"""By name; the first is what the others' ratios are taken to."""
+"""By name; the first is what the others' ratios are taken to. Exported files are forms by their path."""

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hfmoe.bench.fit import PowerFit, fit_power
-from hfmoe.bench.forms import FORMS, Case
+from hfmoe.bench.forms import FORMS, Case, exported_form
 from hfmoe.bench.timing import Rounds, Spread, ratio, spread
 from hfmoe.bench.worker import Job, run_job
 from hfmoe.infer.footprint import bytes_per_pixel
@@ -124,9 +124,7 @@ def choose_cases(plan: Plan, config: HFMoEConfig, *, free: int) -> tuple[list[Ca
     """The cases that can be measured here, and why others cannot. RuntimeError when none can."""
     cases, skipped = [], []
     for form in plan.forms:
-        if form not in FORMS:
-            raise ValueError(f"form {form!r} must be one of {', '.join(FORMS)}")
-        missing = FORMS[form].missing()
+        missing = (FORMS[form] if form in FORMS else exported_form(form)).missing()
         if missing:
             skipped.append(f"{form}: {missing}")
             continue

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hfmoe.bench.forms import FORMS, Case
+from hfmoe.bench.forms import Case, form_named
 from hfmoe.bench.picture import photo_of_size, pink_image
 from hfmoe.bench.timing import CLOCKS, interleave, seconds_of
 from hfmoe.infer.allocator import reuse_memory
@@ -64,7 +64,9 @@ def measure_times(job: Job) -> dict[str, Any]:
     images = {case: _image(job, case, loaded) for case in job.cases}
     made, ready = {}, []
     for case in job.cases:
-        ready.append(seconds_of(lambda case=case: made.update({case: FORMS[case.form].make(loaded, case)})))
+        ready.append(
+            seconds_of(lambda case=case: made.update({case: form_named(case.form).make(loaded, case)}))
+        )
     runs = {case: (lambda case=case: made[case](images[case])) for case in job.cases}
     first = [seconds_of(run) for run in runs.values()]
     found = interleave(runs, rounds=job.rounds, budget=job.budget, clock=CLOCKS[job.clock])
@@ -82,7 +84,7 @@ def measure_memory(job: Job) -> dict[str, Any]:
     (case,) = job.cases
     loaded = describe(job.model)
     image = _image(job, case, loaded)
-    run = FORMS[case.form].make(loaded, case)
+    run = form_named(case.form).make(loaded, case)
     resting = _resident()
     for _ in range(2):
         run(image)

@@ -14,6 +14,7 @@ from hfmoe.bench.report import Benchmark, Plan, bench
 from hfmoe.bench.timing import CLOCKS, LEAST_RUNS
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import check_report, tables, write_report
+from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
 
@@ -38,9 +39,12 @@ def parse_plan(
     sides = _list("--sizes", sizes, int, lambda side: 1 <= side <= LARGEST_SIDE, f"from 1 to {LARGEST_SIDE}")
     dial = _list("--efforts", efforts, float, lambda effort: 0 <= effort <= 1, "in [0, 1]")
     named = tuple(FORMS) if forms == "all" else tuple(forms.split(","))
-    unknown = [form for form in named if form not in FORMS]
-    if unknown:
-        raise UsageError(f"--forms {unknown[0]!r} must be all or some of {', '.join(FORMS)}")
+    for form in named:
+        if form not in FORMS and not (is_exported(form) and Path(form).is_file()):
+            known = ", ".join(FORMS)
+            raise UsageError(
+                f"--forms {form!r} must be all, some of {known}, or exported files that are there"
+            )
     count = torch.get_num_threads() if threads is None else threads
     if count < 1:
         raise UsageError(f"--threads {count} must be at least 1")

@@ -47,7 +47,7 @@ def show_models() -> None:
     table.add_column("file", overflow="fold")
     for name, path in shipped().items():
         try:
-            config, facts = read_header(path)
+            config, facts, _ = read_header(path)
             scores = "\n".join(f"{key} {value:.4g}" for key, value in facts.scores.items())
             total = f"{count_parameters(config).total:,}"
             table.add_row(

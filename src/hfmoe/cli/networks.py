@@ -121,7 +121,7 @@ def bench(
     efforts
         Efforts in [0, 1], with commas between.
     forms
-        eager, compiled, exported forms, with commas between, or all.
+        eager, compiled (all is both), and files that `hfmoe export` wrote of this model, with commas between.
     threads
         Threads of a run; torch's own choice by default.
     rounds
@@ -165,7 +165,8 @@ def export(
     format
         onnx, openvino (an .xml and a .bin beside it) or pt2 (for torch.export.load).
     precision
-        fp32, fp16 (weights in half the bytes, computed in fp32) or int8 (3x3 convolutions in 8 bits).
+        fp32, fp16 (weights in half the bytes, computed in fp32), bf16 (openvino: computed in bfloat16 where
+        the processor can) or int8 (3x3 convolutions in 8 bits).
     output
         The file to write; default <model>.onnx, .xml or .pt2 in this folder.
     calibration

@@ -20,7 +20,7 @@ from hfmoe.models.weights import Loaded
 if TYPE_CHECKING:
     import onnx
 
-PRECISIONS = ("fp32", "fp16", "int8")
+PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SUFFIX = opening.SUFFIX | {"pt2": ".pt2"}
 ROUTING = {"onnx": "all", "openvino": "all", "pt2": "sparse"}
 """How mixtures run in each format (hfmoe.export.mixture): docs/decisions/export.md has the measurements."""
@@ -43,6 +43,8 @@ class Order:
             raise ValueError(f"precision {self.precision!r} must be one of {', '.join(PRECISIONS)}")
         if self.format == "pt2" and self.precision != "fp32":
             raise ValueError(f"precision {self.precision!r}: pt2 is written in fp32 alone")
+        if self.precision == "bf16" and self.format != "openvino":
+            raise ValueError(f"precision 'bf16': OpenVINO alone computes in it, not {self.format}")
         if (self.precision == "int8") != (self.calibration is not None):
             raise ValueError("int8 needs a calibration folder of photos, and nothing else takes one")
 
@@ -59,14 +61,22 @@ def export_model(loaded: Loaded, path: Path, order: Order, *, source: str) -> No
         rule = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
         raise ValueError(f"{path} cannot be written: {rule}")
     routing = ROUTING[order.format]
-    text = metadata(loaded, order, source=source, routing=routing)
     program = make_program(loaded.network, routing=routing)
     if order.format == "pt2":
-        _write_program(program, path, text)
+        _write_program(program, path, metadata(loaded, order, source=source, routing=routing))
         return
     from hfmoe.export.onnx import make_onnx
 
-    model = make_onnx(program)
+    write_graph(make_onnx(program), loaded, path, order, source=source)
+
+
+def write_graph(model: "onnx.ModelProto", loaded: Loaded, path: Path, order: Order, *, source: str) -> None:
+    """Write the ONNX graph of a network as ordered: for ONNX Runtime or OpenVINO; `model` stays as it is.
+
+    source: sha256 of the weights file. Raises ImageError for what is wrong with the calibration folder,
+    OSError when the file cannot be written.
+    """
+    text = metadata(loaded, order, source=source, routing=ROUTING[order.format])
     if order.calibration is not None:
         from hfmoe.export.quantisation import quantised
 

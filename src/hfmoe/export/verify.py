@@ -23,7 +23,7 @@ SIZES = ((1, 64, 64), (1, 37, 51), (3, 40, 24), (1, 1, 1), (1, 256, 256), (1, 51
 MOST_ERROR = {"fp32": 1e-4, "fp16": 2e-2}
 """Largest difference from eager that an export may show."""
 MOST_LOSS = 1.0
-"""dB of PSNR that an int8 export may lose on the drawn image at 64 x 64 and larger."""
+"""dB of PSNR that a bf16 or int8 export may lose on the drawn image at 64 x 64 and larger."""
 ROUNDS = 5
 
 

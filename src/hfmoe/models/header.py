@@ -46,10 +46,16 @@ class ModelFacts:
 
 
 class Header(NamedTuple):
-    """The metadata of a weights file, without its tensors."""
+    """The metadata of a weights file, without its tensors; `export` is what an exported one adds."""
 
     config: HFMoEConfig
     facts: ModelFacts
+    export: Mapping[str, Any] = {}
+
+    @property
+    def precision(self) -> str:
+        """Of an exported file; fp32 where it is not said."""
+        return str(self.export.get("precision", "fp32"))
 
 
 _Built = TypeVar("_Built", HFMoEConfig, ModelFacts)
@@ -128,7 +134,10 @@ def parse_header(path: Path, text: str) -> Header:
         raise WeightsError(f"{path}: its hfmoe metadata is damaged ({one_line(error)})") from error
     if stored != FORMAT:
         raise WeightsError(f"{path} has format {stored!r}; this version of hfmoe reads format {FORMAT}")
-    return Header(_build(HFMoEConfig, config, path), _build(ModelFacts, facts, path))
+    export = header.get("export", {})
+    if not isinstance(export, Mapping):
+        raise WeightsError(f"{path}: export in its metadata must be a table")
+    return Header(_build(HFMoEConfig, config, path), _build(ModelFacts, facts, path), export)
 
 
 def _build(kind: type[_Built], values: object, path: Path) -> _Built:

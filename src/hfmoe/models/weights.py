@@ -71,7 +71,7 @@ def load_weights(path: Path | str) -> Loaded:
     The global random state is kept.
     """
     path = Path(path)
-    config, facts = read_header(path)
+    config, facts, _ = read_header(path)
     try:
         with torch.device("meta"):
             expected = HFMoE(config).state_dict()

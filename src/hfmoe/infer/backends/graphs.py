@@ -30,6 +30,8 @@ class Graph(NamedTuple):
     run: Run
     inputs: tuple[str, ...]
     header: Header
+    prepare: Callable[[tuple[int, ...]], None] = lambda _: None
+    """Makes ready for a shape that will come often."""
 
     def __call__(self, image: Float[Array, "b c h w"], *, effort: float = 0.5) -> GraphOutput:
         """Restore images in [0, 1]."""
@@ -54,13 +56,13 @@ class Runtime(NamedTuple):
         return checked(self.network(image, effort=effort).image)
 
 
-def make_graph(path: Path, run: Run, *, inputs: list[str], text: str | None) -> Graph:
-    """A graph of a file, by the names of its inputs and its metadata; WeightsError when they are not ours."""
+def read_inputs(path: Path, *, inputs: list[str], text: str | None) -> Header:
+    """What a file's metadata says; WeightsError when that or the names of its inputs are not ours."""
     if not text:
         raise WeightsError(f"{path} was not written by `hfmoe export`: no {METADATA_KEY!r} in its metadata")
     if not {IMAGE} <= set(inputs) <= {IMAGE, EFFORT}:
         raise WeightsError(f"{path}: inputs {', '.join(inputs)} must be {IMAGE} and {EFFORT}")
-    return Graph(run, tuple(inputs), parse_header(path, text))
+    return parse_header(path, text)
 
 
 def first_line(error: BaseException) -> str:

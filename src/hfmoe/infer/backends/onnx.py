@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from hfmoe.infer.backends.graphs import RESTORED, Graph, first_line, make_graph
+from hfmoe.infer.backends.graphs import RESTORED, Graph, first_line, read_inputs
 from hfmoe.models.header import METADATA_KEY, WeightsError
 
 
@@ -24,4 +24,4 @@ def open_onnx(path: Path, *, threads: int) -> Graph:
 
     inputs = [place.name for place in session.get_inputs()]
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
-    return make_graph(path, run, inputs=inputs, text=text)
+    return Graph(run, tuple(inputs), read_inputs(path, inputs=inputs, text=text))

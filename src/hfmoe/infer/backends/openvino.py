@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 import openvino
 
-from hfmoe.infer.backends.graphs import IMAGE, Graph, first_line, make_graph
+from hfmoe.infer.backends.graphs import IMAGE, Graph, first_line, read_inputs
 from hfmoe.models.header import METADATA_KEY, WeightsError
 
 WORTH_COMPILING = 2**21
 """Input pixels of one shape after which a graph is compiled for that shape alone: a quarter faster."""
+ARITHMETIC = {"bf16": "bf16"}
+"""What OpenVINO computes in where it is not float32, by precision of the file; on CPUs without, float32."""
 SHAPES = 4
 """Shapes that keep a graph of their own."""
 
@@ -22,22 +24,30 @@ def open_openvino(path: Path, *, threads: int) -> Graph:
     core = openvino.Core()
     try:
         model = core.read_model(str(path))
-        compiled = Compiled(core, model, threads=threads)
+        inputs = [place.get_any_name() for place in model.inputs]
+        text = model.get_rt_info([METADATA_KEY]).astype(str) if model.has_rt_info([METADATA_KEY]) else None
     except Exception as error:
-        raise WeightsError(f"{path} is damaged or not an OpenVINO file ({first_line(error)})") from error
-    inputs = [place.get_any_name() for place in model.inputs]
-    text = model.get_rt_info([METADATA_KEY]).astype(str) if model.has_rt_info([METADATA_KEY]) else None
-    return make_graph(path, compiled.run, inputs=inputs, text=text)
+        raise _damaged(path, error) from error
+    header = read_inputs(path, inputs=inputs, text=text)
+    try:
+        compiled = Compiled(core, model, threads=threads, arithmetic=ARITHMETIC.get(header.precision, "f32"))
+    except Exception as error:
+        raise _damaged(path, error) from error
+    return Graph(compiled.run, tuple(inputs), header, compiled.specialise)
+
+
+def _damaged(path: Path, error: Exception) -> WeightsError:
+    return WeightsError(f"{path} is damaged or not an OpenVINO file ({first_line(error)})")
 
 
 class Compiled:
     """A model compiled for every shape, and again for each of the few shapes that come often."""
 
-    def __init__(self, core: openvino.Core, model: openvino.Model, *, threads: int) -> None:
+    def __init__(self, core: openvino.Core, model: openvino.Model, *, threads: int, arithmetic: str) -> None:
         self._core, self._model = core, model
         self._settings = {
             "INFERENCE_NUM_THREADS": threads,
-            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_PRECISION_HINT": arithmetic,
             "PERFORMANCE_HINT": "LATENCY",
         }
         self._any = self._compile(model)
@@ -50,12 +60,17 @@ class Compiled:
         request.infer(feeds, share_inputs=True)
         return request.get_output_tensor(0).data.copy()
 
-    def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
-        self._seen[shape] += shape[0] * shape[2] * shape[3]
-        if shape not in self._own and self._seen[shape] > WORTH_COMPILING and len(self._own) < SHAPES:
+    def specialise(self, shape: tuple[int, ...]) -> None:
+        """Compile for a shape alone, where that is not done yet."""
+        if shape not in self._own:
             fixed = self._model.clone()
             fixed.reshape({IMAGE: list(shape)})
             self._own[shape] = self._compile(fixed)
+
+    def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
+        self._seen[shape] += shape[0] * shape[2] * shape[3]
+        if self._seen[shape] > WORTH_COMPILING and len(self._own) < SHAPES:
+            self.specialise(shape)
         return self._own.get(shape, self._any)
 
     def _compile(self, model: openvino.Model) -> openvino.InferRequest:
