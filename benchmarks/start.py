@@ -3,8 +3,8 @@
     python benchmarks/start.py [--model nano-x4] [--size 128] [--rounds 7] [--files nano-x4.onnx nano-x4.xml]
 
 Fresh processes in turn, so that a slow moment of the machine hits all alike; medians with quartiles, after
-one turn that is not counted (it reads the files from disk). The processor time beside them is what the process
-and its system calls took: other programs take no part of it. Without --files the model is exported first.
+one turn that is not counted (it reads the files from disk). Other programs take no part of the processor
+time. Without --files the model is exported first.
 """
 
 import argparse

@@ -11,8 +11,8 @@ from hfmoe.models.header import METADATA_KEY, WeightsError
 
 WORTH_COMPILING = 2**21
 """Input pixels of one shape after which a graph is compiled for that shape alone: a quarter faster."""
-ARITHMETIC = {"bf16": "bf16"}
-"""What OpenVINO computes in where it is not float32, by precision of the file; on CPUs without, float32."""
+REDUCED = ("bf16", "int8")
+"""Precisions of a file whose floats are computed in bfloat16 where the processor has it, else in float32."""
 SHAPES = 4
 """Shapes that keep a graph of their own."""
 
@@ -30,10 +30,16 @@ def open_openvino(path: Path, *, threads: int) -> Graph:
         raise _damaged(path, error) from error
     header = read_inputs(path, inputs=inputs, text=text)
     try:
-        compiled = Compiled(core, model, threads=threads, arithmetic=ARITHMETIC.get(header.precision, "f32"))
+        compiled = Compiled(core, model, threads=threads, arithmetic=arithmetic_of(core, header.precision))
     except Exception as error:
         raise _damaged(path, error) from error
     return Graph(compiled.run, tuple(inputs), header, compiled.specialise)
+
+
+def arithmetic_of(core: openvino.Core, precision: str) -> str:
+    """What the floats of a file of this precision are computed in here: "f32" or "bf16"."""
+    native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "bf16" if precision in REDUCED and native else "f32"
 
 
 def _damaged(path: Path, error: Exception) -> WeightsError:
