@@ -21,6 +21,7 @@ def fails(command: list[str], status: int, capsys: pytest.CaptureFixture[str]) -
         (["--format", "tflite"], "format 'tflite' must be one of onnx, openvino, pt2"),
         (["--format", "onnx", "--precision", "int4"], "precision 'int4' must be one of"),
         (["--format", "pt2", "--precision", "fp16"], "pt2 is written in fp32 alone"),
+        (["--format", "onnx", "--precision", "bf16"], "OpenVINO alone computes in it, not onnx"),
         (["--format", "onnx", "--precision", "int8"], "int8 needs a calibration folder"),
         (["--format", "onnx", "--calibration", "."], "int8 needs a calibration folder"),
         (["--format", "onnx", "--json", "x.json"], "give both"),

@@ -7,19 +7,22 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import skimage.data
 import torch
 
 import hfmoe
+from hfmoe.bench.forms import Case, form_named
 from hfmoe.cli.app import run
-from hfmoe.export.files import PT2_METADATA
+from hfmoe.export.files import PT2_METADATA, Order, write_graph
 from hfmoe.export.verify import compare, drawn, open_program, verify
 from hfmoe.image.files import Picture, read_picture, write_picture
 from hfmoe.infer.backends.opening import open_exported
+from hfmoe.infer.backends.openvino import arithmetic_of
 from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.restorer import Restorer
-from hfmoe.models.header import METADATA_KEY, WeightsError
+from hfmoe.models.header import METADATA_KEY, ModelFacts, WeightsError
 from hfmoe.models.weights import load_weights
 
 pytestmark = pytest.mark.slow
@@ -72,8 +75,6 @@ def test_tiles_of_an_exported_file_equal_the_whole(exported):
 
 
 def test_a_file_says_what_it_is(exported, tiny_weights: Path):
-    import onnx
-
     properties = {item.key: item.value for item in onnx.load(exported["onnx"]).metadata_props}
     about = json.loads(properties[METADATA_KEY])
     assert about["facts"]["name"] == "tiny-test-x2"
@@ -102,6 +103,47 @@ def test_smaller_precisions_make_smaller_files_close_to_eager(tiny_weights: Path
     assert paths["fp16"].stat().st_size < paths["fp32"].stat().st_size
 
 
+def test_bf16_is_close_to_eager_and_computed_where_the_processor_has_it(
+    exported, tiny_weights: Path, tmp_path: Path
+):
+    loaded, path = load_weights(tiny_weights), tmp_path / "half.xml"
+    write_graph(onnx.load(exported["onnx"]), loaded, path, Order("openvino", "bf16"), source="")
+    restorer = open_exported(path, threads=1)
+    assert restorer.network.header.precision == "bf16"  # pyright: ignore[reportAttributeAccessIssue]
+    check = compare(make_restorer(loaded, device="cpu"), restorer, batch=1, height=64, width=64, rounds=1)
+    assert check.passes("bf16")
+    capable, plain = (FakeCore(words) for words in (["FP32", "BF16"], ["FP32"]))
+    found = [arithmetic_of(core, "bf16") for core in (capable, plain)]  # pyright: ignore[reportArgumentType]
+    assert found == ["bf16", "f32"]
+    assert arithmetic_of(capable, "fp32") == "f32"  # pyright: ignore[reportArgumentType]
+
+
+class FakeCore:
+    """A runtime on a processor that can do what it is told."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.words = words
+
+    def get_property(self, device: str, name: str) -> list[str]:
+        assert (device, name) == ("CPU", "OPTIMIZATION_CAPABILITIES")
+        return self.words
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+@torch.inference_mode()
+def test_an_exported_file_is_a_form_of_the_benchmark(exported, tiny_weights: Path, name: str):
+    loaded, image = load_weights(tiny_weights), drawn(1, 3, 40, 56)
+    form = form_named(str(exported[name]))
+    assert form.missing() == ""
+    found, expected = (
+        each.make(loaded, Case("", 40, 56, 1.0))(image) for each in (form, form_named("eager"))
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-4)
+    other = loaded._replace(facts=ModelFacts(name="other"))
+    with pytest.raises(ValueError, match="is an export of tiny-test-x2, not of this other"):
+        form.make(other, Case("", 40, 56, 0.5))
+
+
 def test_verify_reports_every_size(exported, tiny_weights: Path):
     seen = []
     checks = verify(
@@ -117,8 +159,6 @@ def test_verify_reports_every_size(exported, tiny_weights: Path):
 
 
 def test_files_that_are_not_ours_are_refused_by_name(exported, tmp_path: Path):
-    import onnx
-
     text = tmp_path / "text.onnx"
     text.write_text("not a graph")
     cut = tmp_path / "cut.onnx"
