@@ -109,7 +109,7 @@ def test_bf16_is_close_to_eager_and_computed_where_the_processor_has_it(
     loaded, path = load_weights(tiny_weights), tmp_path / "half.xml"
     write_graph(onnx.load(exported["onnx"]), loaded, path, Order("openvino", "bf16"), source="")
     restorer = open_exported(path, threads=1)
-    assert restorer.network.header.precision == "bf16"  # pyright: ignore[reportAttributeAccessIssue]
+    assert restorer.network.header.precision == "bf16"
     check = compare(make_restorer(loaded, device="cpu"), restorer, batch=1, height=64, width=64, rounds=1)
     assert check.passes("bf16")
     capable, plain = (FakeCore(words) for words in (["FP32", "BF16"], ["FP32"]))

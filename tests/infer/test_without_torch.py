@@ -112,8 +112,8 @@ def test_arrays_are_restored_as_tensors_are(tmp_path: Path, bits: int, alpha: bo
     expected = in_torch().picture(read_picture(tmp_path / "photo.tif"), **options)
     assert isinstance(found.colour, np.ndarray)
     np.testing.assert_allclose(found.colour, expected.colour.numpy(), rtol=0, atol=2e-6)
-    assert (found.alpha is None) == (expected.alpha is None) == (not alpha)
-    if alpha:
+    assert (found.alpha is not None) == (expected.alpha is not None) == alpha
+    if found.alpha is not None and expected.alpha is not None:
         np.testing.assert_allclose(found.alpha, expected.alpha.numpy(), rtol=0, atol=2e-6)
 
 

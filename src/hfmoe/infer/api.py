@@ -57,7 +57,7 @@ def restore(
     restorer = model if isinstance(model, Restorer) else load(model, device=device)
     if isinstance(image, str | Path):
         image = read_picture(image)
-    if not isinstance(image, Picture | np.ndarray) and not is_tensor(image):
+    if not (isinstance(image, Picture | np.ndarray) or is_tensor(image)):
         raise TypeError(f"{type(image).__name__} is no path, Picture, tensor or array")
     options: dict[str, Any] = {
         "tile": tile,
@@ -68,7 +68,7 @@ def restore(
     }
     if isinstance(image, Picture):
         return restorer.picture(image, **options)
-    opened = open_tensor(image) if is_tensor(image) else open_array(image)
+    opened = open_array(image) if isinstance(image, np.ndarray) else open_tensor(image)
     if opened.alpha is None:
         return opened.close(restorer(opened.colour, **options), None)
     return opened.close(*restorer.with_alpha(opened.colour, opened.alpha, **options))
