@@ -27,13 +27,11 @@ def open_openvino(path: Path, *, threads: int) -> Graph:
         inputs = [place.get_any_name() for place in model.inputs]
         text = model.get_rt_info([METADATA_KEY]).astype(str) if model.has_rt_info([METADATA_KEY]) else None
     except Exception as error:
-        raise _damaged(path, error) from error
+        said = first_line(error)
+        raise WeightsError(f"{path} is damaged or not an OpenVINO file ({said})") from error
     header = read_inputs(path, inputs=inputs, text=text)
-    try:
-        arithmetic = arithmetic_of(core, header.precision)
-        compiled = Compiled(core, model, header.config.scale, threads=threads, arithmetic=arithmetic)
-    except Exception as error:
-        raise _damaged(path, error) from error
+    arithmetic = arithmetic_of(core, header.precision)
+    compiled = Compiled(core, model, header.config.scale, threads=threads, arithmetic=arithmetic)
     return Graph(compiled.run, tuple(inputs), header, compiled.specialise)
 
 
@@ -43,12 +41,11 @@ def arithmetic_of(core: openvino.Core, precision: str) -> str:
     return "bf16" if precision in REDUCED and native else "f32"
 
 
-def _damaged(path: Path, error: Exception) -> WeightsError:
-    return WeightsError(f"{path} is damaged or not an OpenVINO file ({first_line(error)})")
-
-
 class Compiled:
-    """A model compiled for every shape, and again for each of the few shapes that come often."""
+    """A model compiled for the first shape that comes, for the few that come often, and for all others.
+
+    A graph of one shape is faster and compiles as fast as one of any shape.
+    """
 
     def __init__(
         self, core: openvino.Core, model: openvino.Model, scale: int, *, threads: int, arithmetic: str
@@ -59,7 +56,7 @@ class Compiled:
             "INFERENCE_PRECISION_HINT": arithmetic,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._any = self._compile(model)
+        self._any: openvino.InferRequest | None = None
         self._own: dict[tuple[int, ...], openvino.InferRequest] = {}
         self._seen: Counter[tuple[int, ...]] = Counter()
 
@@ -84,9 +81,13 @@ class Compiled:
 
     def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
         self._seen[shape] += shape[0] * shape[2] * shape[3]
-        if self._seen[shape] > WORTH_COMPILING and len(self._own) < SHAPES:
+        often = self._seen[shape] > WORTH_COMPILING and len(self._own) < SHAPES
+        if often or not self._own:
             self.specialise(shape)
-        return self._own.get(shape, self._any)
+        if shape in self._own:
+            return self._own[shape]
+        self._any = self._any or self._compile(self._model)
+        return self._any
 
     def _compile(self, model: openvino.Model) -> openvino.InferRequest:
         return self._core.compile_model(model, "CPU", self._settings).create_infer_request()
