@@ -3,13 +3,13 @@
     python benchmarks/export.py PHOTOS [--models nano-x4 tiny-x4] [--size 256] [--threads 1] [--rounds 15]
                                 [--clock cpu] [--operators]
 
-Photos calibrate int8 and are what PSNR is lost on (made smaller by the model's scale). Rounds are interleaved
-and ratios formed inside them (median with quartiles), so that a slow moment of the machine hits all alike;
---clock wall counts time instead of processor time. A preset that does not ship is untrained: its times count,
-its PSNR does not. OpenVINO is timed compiled for the one size, as it is at the first size that comes, and once
-with its sizes free. The last line is what the multiply-adds of a model would take at this CPU's FP32 peak, as a
-dense 3x3 convolution reaches it: no fp32 export can be faster. --operators also prints where the runtimes spend
-a run.
+Photos calibrate int8 and are what PSNR is lost on (made smaller by the model's scale). Rounds are
+interleaved and ratios formed inside them (median with quartiles), so that a slow moment of the machine hits
+all alike; --clock wall counts time instead of processor time. A preset that does not ship is untrained: its
+times count, its PSNR does not. OpenVINO is timed compiled for the one size, as it is at the first size that
+comes, and once with its sizes free. The last line is what the multiply-adds of a model would take at this
+CPU's FP32 peak, as a dense 3x3 convolution reaches it: no fp32 export can be faster. --operators also prints
+where the runtimes spend a run.
 """
 
 import argparse
