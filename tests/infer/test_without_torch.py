@@ -42,8 +42,8 @@ assert not loaded, loaded
 """
 
 
-def doubled_file(folder: Path, name: str) -> Path:
-    """A file as `hfmoe export` writes them, of a network that repeats each pixel."""
+def doubled_file(folder: Path, name: str, *, model: str = "nano-x2") -> Path:
+    """A file as `hfmoe export` writes them, of a network that repeats each pixel; it says it is `model`."""
     image, restored = (
         helper.make_tensor_value_info(name, TensorProto.FLOAT, ["b", 3, f"{name}_h", f"{name}_w"])
         for name in ("image", "restored")
@@ -51,11 +51,11 @@ def doubled_file(folder: Path, name: str) -> Path:
     node = helper.make_node("Resize", ["image", "", "scales"], ["restored"], mode="nearest")
     scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")
     graph = helper.make_graph([node], "doubled", [image], [restored], [scales])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    text = header_text(HEADER.config, HEADER.facts)
-    model.metadata_props.add(key=METADATA_KEY, value=text)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    text = header_text(PRESETS[model], HEADER.facts)
+    made.metadata_props.add(key=METADATA_KEY, value=text)
     path = folder / "doubled.onnx"
-    onnx.save(model, path)
+    onnx.save(made, path)
     if name == "onnx":
         return path
     converted = openvino.Core().read_model(str(path))
@@ -137,3 +137,21 @@ def test_an_exported_file_takes_every_public_kind(tmp_path: Path):
     tensor = torch.rand(3, 5, 6, dtype=torch.float64, requires_grad=True)
     assert hfmoe.restore(tensor, restorer).dtype == torch.float64
     assert not hfmoe.restore(tensor, restorer).requires_grad
+
+
+def test_openvino_gives_every_shape_a_result_of_its_own(tmp_path: Path):
+    network = hfmoe.load(doubled_file(tmp_path, "openvino")).network
+    random, kept = np.random.default_rng(0), []
+    for shape in ((1, 3, 8, 9), (2, 3, 5, 4), (1, 3, 8, 9), (1, 3, 1, 1), (2, 3, 5, 4)):
+        image = random.random(shape, np.float32)
+        kept.append((image, network(image).image))
+    for image, restored in kept:
+        np.testing.assert_array_equal(restored, image.repeat(2, -2).repeat(2, -1))
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_a_file_that_lies_about_its_scale_gives_no_picture(name: str, tmp_path: Path):
+    restorer = hfmoe.load(doubled_file(tmp_path, name, model="nano-x4"))
+    for side in (8, 9):
+        with pytest.raises((ValueError, RuntimeError)):
+            restorer(np.zeros((1, 3, side, 8), np.float32))
