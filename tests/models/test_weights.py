@@ -3,6 +3,8 @@
 import json
 import pickle
 import re
+import subprocess
+import sys
 import zipfile
 from contextlib import suppress
 from dataclasses import fields, replace
@@ -19,7 +21,7 @@ from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.header import METADATA_KEY, ModelFacts, WeightsError, code_version, find_weights
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
-from hfmoe.models.weights import load_weights, read_header, save_weights
+from hfmoe.models.weights import WithoutValues, load_weights, read_header, save_weights
 
 VALUES = st.one_of(
     st.integers(-2, 2),
@@ -221,3 +223,17 @@ def test_no_value_in_a_configuration_does_more_than_refuse_the_file(
     )
     with suppress(WeightsError):
         load_weights(path)
+
+
+def test_loading_imports_no_compiler():
+    """It would take more than a second, a third of the time to the first restored photo."""
+    code = "import sys, hfmoe; hfmoe.load('nano-x4', device='cpu'); print('torch._dynamo' in sys.modules)"
+    child = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert child.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize("name", ["nano-x4", "small-x2"])
+def test_a_network_without_values_has_the_shapes_of_one_with_them(name: str):
+    with torch.device("meta"), WithoutValues():
+        shapes = {key: value.shape for key, value in HFMoE(PRESETS[name]).state_dict().items()}
+    assert shapes == {key: value.shape for key, value in HFMoE(PRESETS[name]).state_dict().items()}

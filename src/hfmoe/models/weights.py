@@ -1,13 +1,14 @@
 """Weights as one self-describing safetensors file: a path alone rebuilds the network."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import safetensors
 import torch
 from safetensors.torch import save
 from torch import Tensor
+from torch.overrides import TorchFunctionMode
 
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.header import (
@@ -73,7 +74,7 @@ def load_weights(path: Path | str) -> Loaded:
     path = Path(path)
     config, facts, _ = read_header(path)
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), WithoutValues():
             expected = HFMoE(config).state_dict()
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
@@ -93,6 +94,19 @@ def load_weights(path: Path | str) -> Loaded:
     ) as error:
         raise WeightsError(f"{path} cannot be loaded: {one_line(error)}") from error
     return Loaded(network.eval(), config, facts)
+
+
+class WithoutValues(TorchFunctionMode):
+    """Builds modules without drawing values: on the meta device torch imports its compiler to draw them."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Leave a tensor as it is where a function of torch.nn.init would fill it."""
+        given = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return given["tensor"] if "tensor" in given else args[0]
+        return func(*args, **given)
 
 
 def _stored(tensor: Tensor) -> Tensor:

@@ -14,10 +14,11 @@ from hfmoe.nn.windows import edge_kinds, merge, partition, shift, shift_mask, wr
 
 def relative_index(window: int) -> Tensor:
     """Row of the bias table for every pair of positions in a window, (window^2, window^2)."""
-    side = torch.arange(window)
+    side = torch.arange(window, device="cpu")
     position = torch.cartesian_prod(side, side)
     offset = position[:, None] - position[None, :] + window - 1
-    return offset[..., 0] * (2 * window - 1) + offset[..., 1]
+    index = offset[..., 0] * (2 * window - 1) + offset[..., 1]
+    return index.to(torch.get_default_device())
 
 
 class RelativeBias(nn.Module):

@@ -95,12 +95,12 @@ class MoEFFN(nn.Module):
         self.router = nn.Linear(dim + 1, len(hidden))
         nn.init.normal_(self.router.weight, std=ROUTER_START)
         with torch.no_grad():
-            self.router.weight[:, -1] = torch.linspace(-1, 1, len(hidden))
+            self.router.weight[:, -1] = torch.linspace(-1, 1, len(hidden), device="cpu")
         nn.init.zeros_(self.router.bias)
         self.experts = nn.ModuleList(GatedFFN(dim, width) for width in hidden)
-        costs = torch.tensor(hidden) / max(hidden)
-        self.register_buffer("costs", costs, persistent=False)
-        self.register_buffer("prior", cost_prior(costs), persistent=False)
+        costs, here = torch.tensor(hidden, device="cpu") / max(hidden), torch.get_default_device()
+        self.register_buffer("costs", costs.to(here), persistent=False)
+        self.register_buffer("prior", cost_prior(costs).to(here), persistent=False)
         self.register_buffer("balance", torch.zeros(len(hidden)))
         self.window = window
         self.top_k = top_k

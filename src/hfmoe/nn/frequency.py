@@ -26,8 +26,8 @@ def upsample(low: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
 
 def binomial_logits(dim: int) -> Float[Tensor, "dim 16"]:
     """Logits whose softmax is the 4x4 binomial kernel [1 3 3 1] x [1 3 3 1] / 64, one a channel."""
-    row = torch.tensor([1.0, 3.0, 3.0, 1.0])
-    return torch.outer(row, row).flatten().log().repeat(dim, 1)
+    row = torch.tensor([1.0, 3.0, 3.0, 1.0], device="cpu")
+    return torch.outer(row, row).flatten().log().repeat(dim, 1).to(torch.get_default_device())
 
 
 class FrequencySplit(nn.Module):

@@ -13,7 +13,7 @@ from hfmoe.nn.pointwise import add_pointwise_, pointwise_conv
 
 def bilinear_taps(scale: int) -> Float[Tensor, "scale 3"]:
     """Weights of the left, own and right pixel for each of `scale` sub-pixels in a row."""
-    offset = (torch.arange(scale) + 0.5) / scale - 0.5
+    offset = (torch.arange(scale, device="cpu") + 0.5) / scale - 0.5
     return torch.stack(((-offset).clamp_min(0), 1 - offset.abs(), offset.clamp_min(0)), 1)
 
 
@@ -28,7 +28,8 @@ class BilinearBase(nn.Module):
     def __init__(self, channels: int, scale: int) -> None:
         super().__init__()
         taps = bilinear_taps(scale)
-        kernel = einsum(torch.eye(channels), taps, taps, "o c, y i, x j -> y x o c i j")
+        kernel = einsum(torch.eye(channels, device="cpu"), taps, taps, "o c, y i, x j -> y x o c i j")
+        kernel = kernel.to(torch.get_default_device())
         self.register_buffer("kernel", rearrange(kernel, "y x o c i j -> (y x o) c i j"), persistent=False)
 
     def forward(
