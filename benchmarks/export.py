@@ -141,9 +141,8 @@ def every(
 
 def bound(loaded: Loaded, options: argparse.Namespace, eager: float) -> None:
     """Print what the multiply-adds alone would take at the FP32 peak, and the ratio to eager that this is."""
-    layout = {"memory_format": torch.channels_last}
-    kernel = torch.rand(WIDTH, WIDTH, 3, 3).to(**layout)
-    image = torch.rand(1, WIDTH, PATCH, PATCH).to(**layout)
+    kernel = torch.rand(WIDTH, WIDTH, 3, 3).contiguous(memory_format=torch.channels_last)
+    image = torch.rand(1, WIDTH, PATCH, PATCH).contiguous(memory_format=torch.channels_last)
     run = torch.inference_mode()(lambda: F.conv2d(image, kernel, padding=1))
     found = interleave({0: run}, rounds=15, budget=10.0, clock=CLOCKS[options.clock])
     peak = 2 * 9 * WIDTH**2 * PATCH**2 / min(found[0].runs())
