@@ -26,12 +26,14 @@ from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, bicubic
 from hfmoe.evaluate.report import Report, evaluate
 from hfmoe.evaluate.restoration import as_given
 from hfmoe.image.files import Picture, flatten, read_picture, write_picture
+from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import measure
-from hfmoe.infer.restorer import Restorer, make_restorer
+from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.cost import count_parameters, multiply_adds
-from hfmoe.models.weights import Loaded, find_weights, load_weights
+from hfmoe.models.header import find_weights
+from hfmoe.models.weights import Loaded, load_weights
 
 CARDS = Path(__file__).parents[1] / "docs/cards"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
