@@ -11,6 +11,7 @@ so that the file tells of no machine.
 """
 
 import argparse
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -39,8 +40,7 @@ def main() -> None:
     loaded = load_weights(options.weights)
     restore = make_restorer(loaded)
     scores, cells = dict(loaded.facts.scores), []
-    if "validation psnr" in scores:
-        cells.append(f"{scores['validation psnr']:.2f}")
+    cells.append(f"{scores.get('validation psnr_y', scores.get('validation psnr', math.nan)):.2f}")
     for entry in options.sets:
         for name, value in score(loaded, restore, entry).items():
             scores[name] = value
