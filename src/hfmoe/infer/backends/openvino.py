@@ -1,6 +1,7 @@
 """OpenVINO's own files (an .xml beside a .bin), run on the CPU."""
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +31,14 @@ def open_openvino(path: Path, *, threads: int) -> Graph:
         said = first_line(error)
         raise WeightsError(f"{path} is damaged or not an OpenVINO file ({said})") from error
     header = read_inputs(path, inputs=inputs, text=text)
-    arithmetic = arithmetic_of(core, header.precision)
+    arithmetic = arithmetic_of(core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"), header.precision)
     compiled = Compiled(core, model, header.config.scale, threads=threads, arithmetic=arithmetic)
     return Graph(compiled.run, tuple(inputs), header, compiled.specialise)
 
 
-def arithmetic_of(core: openvino.Core, precision: str) -> str:
-    """What the floats of a file of this precision are computed in here: "f32" or "bf16"."""
-    native = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    return "bf16" if precision in REDUCED and native else "f32"
+def arithmetic_of(capabilities: Sequence[str], precision: str) -> str:
+    """What the floats of a file of this precision are computed in, "f32" or "bf16", by what the CPU can."""
+    return "bf16" if precision in REDUCED and "BF16" in capabilities else "f32"
 
 
 class Compiled:
