@@ -15,7 +15,7 @@ import torch
 import hfmoe
 from hfmoe.bench.forms import Case, form_named
 from hfmoe.cli.app import run
-from hfmoe.export.files import PT2_METADATA, Order, write_graph
+from hfmoe.export.files import PRECISIONS, PT2_METADATA, Order, write_graph
 from hfmoe.export.verify import compare, drawn, open_program, verify
 from hfmoe.image.files import Picture, read_picture, write_picture
 from hfmoe.infer.backends.opening import open_exported
@@ -114,13 +114,9 @@ def test_bf16_is_close_to_eager(exported, tiny_weights: Path, tmp_path: Path):
 
 def test_floats_are_computed_in_bfloat16_where_the_file_asks_and_the_processor_can():
     capable, plain = ["FP32", "BF16"], ["FP32", "INT8"]
-    assert [arithmetic_of(capable, name) for name in ("bf16", "int8", "fp32", "fp16")] == [
-        "bf16",
-        "bf16",
-        "f32",
-        "f32",
-    ]
-    assert {arithmetic_of(plain, name) for name in ("bf16", "int8", "fp32", "fp16")} == {"f32"}
+    reduced = {name: arithmetic_of(capable, name) for name in PRECISIONS}
+    assert reduced == {"fp32": "f32", "fp16": "f32", "bf16": "bf16", "int8": "bf16"}
+    assert {arithmetic_of(plain, name) for name in PRECISIONS} == {"f32"}
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])
