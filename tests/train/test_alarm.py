@@ -24,11 +24,11 @@ def rigged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every window choose the second expert in the first 7 steps of a run."""
     step_of = training_loop.train_step
 
-    def step_rigged(trainer: Trainer, step: int, pair: Pair) -> Any:
-        for layer in trainer.learner.network.low.mixtures():
+    def step_rigged(trainer: Trainer, step: int, pair: Pair, moment: int) -> Any:
+        for layer in trainer.learner.network.mixtures():
             with torch.no_grad():
                 layer.balance.copy_(torch.tensor([0.0, 1e3 if step < 7 else 0.0]))
-        return step_of(trainer, step, pair)
+        return step_of(trainer, step, pair, moment)
 
     monkeypatch.setattr(training_loop, "train_step", step_rigged)
 

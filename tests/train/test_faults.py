@@ -24,7 +24,7 @@ from hfmoe.train.standing import Standing
 from hfmoe.train.watch import Trainer
 
 Make = Callable[..., Recipe]
-Step = Callable[[Trainer, int, Pair], Any]
+Step = Callable[[Trainer, int, Pair, int], Any]
 
 NAN = float("nan")
 EVERY_STEP: dict[str, Any] = {"checkpoint_minutes": 0, "log": {"every": 1}}
@@ -77,12 +77,12 @@ def before_step(number: int, harm: Callable[[Trainer], Callable[[], None] | None
     step_of: Step = training_loop.train_step
     undo: list[Callable[[], None]] = []
 
-    def step(trainer: Trainer, index: int, pair: Pair) -> Any:
+    def step(trainer: Trainer, index: int, pair: Pair, moment: int) -> Any:
         while undo:
             undo.pop()()
         if index + 1 == number and (repair := harm(trainer)):
             undo.append(repair)
-        return step_of(trainer, index, pair)
+        return step_of(trainer, index, pair, moment)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_loop, "train_step", step)

@@ -14,6 +14,7 @@ from hfmoe.image.files import read_picture
 from hfmoe.nn.experts import LayerRouting
 from hfmoe.train import Recipe, train
 from hfmoe.train import screen as screens
+from hfmoe.train.budget import Extent
 from hfmoe.train.examples import Example
 from hfmoe.train.meter import Meter, evenness
 from hfmoe.train.records import read_records
@@ -196,7 +197,11 @@ def test_other_folders_among_the_samples_are_left_alone(tmp_path: Path):
 
 def test_samples_come_with_the_first_validation_after_they_are_due(make: Make):
     recipe = make(steps=100, validation={"every": 20}, log={"samples_every": 30})
-    assert [step for step in range(20, 101, 20) if samples_due(step, recipe)] == [40, 60, 100]
+    assert [step for step in range(20, 101, 20) if samples_due(step, recipe, last=step == 100)] == [
+        40,
+        60,
+        100,
+    ]
 
 
 def test_a_run_keeps_samples_and_forgets_those_beyond_the_step_it_goes_on_from(make: Make, photos: Path):
@@ -228,10 +233,11 @@ def test_the_live_line_moves_between_records(monkeypatch: pytest.MonkeyPatch):
         "Console",
         lambda **_: Console(file=file, force_terminal=True, width=160, legacy_windows=False),
     )
-    with screens.Screen(name="mine", steps=1000, start=0) as screen:
+    with screens.Screen(name="mine", of=Extent(1000, "steps"), start=0) as screen:
         screen.tick(7)
         screen.tick(8)
         assert "7/1000" in file.getvalue() and "8/1000" not in file.getvalue()
+        screen.tick(10)
         record = {"kind": "train", "step": 10, "loss": {"total": 0.5}, "load": [[0.25, 0.75]], "lr": 1e-3}
         screen.show({**record, "images_per_second": 12.0, "waiting": 0.01, "gradient_norm": 0.1})
     for shown in ("10/1000", "loss 0.50000", "experts 0.25/0.75", "12.0 images/s", "left"):

@@ -190,8 +190,8 @@ def test_another_scale_starts_from_the_weights_of_a_finished_run(make: Make, tmp
 def terminating_at(last: int, step_of: Callable[..., object]) -> Callable[..., None]:
     """Wrap a step so that the process gets SIGTERM during step `last`."""
 
-    def step_and_signal(trainer: object, step: int, pair: object) -> None:
-        step_of(trainer, step, pair)
+    def step_and_signal(trainer: object, step: int, *rest: object) -> None:
+        step_of(trainer, step, *rest)
         if step == last:
             os.kill(os.getpid(), signal.SIGTERM)
 

@@ -74,7 +74,7 @@ def measure_times(job: Job) -> dict[str, Any]:
     return {
         "seconds": [found[case].seconds for case in job.cases],
         "ready": [a + b for a, b in zip(ready, first, strict=True)],
-        "expert_costs": [_expert_costs(loaded, images[case], case.effort) for case in job.cases],
+        "expert_costs": [expert_costs(loaded, images[case], case.effort) for case in job.cases],
         "overhead": statistics.median(idle),
     }
 
@@ -91,7 +91,7 @@ def measure_memory(job: Job) -> dict[str, Any]:
     return {"peak_mib": max(0.0, (_peak() - resting) / 2**20)}
 
 
-def _expert_costs(loaded: Loaded, image: Tensor, effort: float) -> list[float]:
+def expert_costs(loaded: Loaded, image: Tensor, effort: float) -> list[float]:
     """Of each mixture on this image, the share of its heaviest expert's cost."""
     from hfmoe.nn.experts import MoEFFN
 

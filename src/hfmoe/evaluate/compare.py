@@ -34,24 +34,34 @@ class Comparison:
         return values | {"difference": difference if math.isfinite(difference) else str(difference)}
 
 
+def differences_of(first: Report, second: Report, metric: str) -> list[float]:
+    """First minus second, image by image; 0 where both are infinite."""
+    pairs = zip(first.values(metric), second.values(metric), strict=True)
+    return [0.0 if a == b else a - b for a, b in pairs]
+
+
 def compare(first: Report, second: Report) -> tuple[Comparison, ...]:
     """A comparison for each score that both reports have.
 
     Raises ValueError when their protocols or images are not the same.
     """
+    check_same_images(first, second)
+    shared = first.mean().present().keys() & second.mean().present().keys()
+    return tuple(_compare(first, second, metric) for metric in first.mean().present() if metric in shared)
+
+
+def check_same_images(first: Report, second: Report) -> None:
+    """ValueError unless two reports are of the same protocol and images."""
     if first.protocol != second.protocol:
         raise ValueError(f"protocols {first.protocol!r} and {second.protocol!r} must be the same")
     names = [[image.name for image in report.images] for report in (first, second)]
     if names[0] != names[1]:
         odd = sorted(set(names[0]) ^ set(names[1])) or names[0]
         raise ValueError(f"both reports must have the same images; {odd[0]} stands in one alone")
-    shared = first.mean().present().keys() & second.mean().present().keys()
-    return tuple(_compare(first, second, metric) for metric in first.mean().present() if metric in shared)
 
 
 def _compare(first: Report, second: Report, metric: str) -> Comparison:
-    pairs = zip(first.values(metric), second.values(metric), strict=True)
-    differences = [0.0 if a == b else a - b for a, b in pairs]
+    differences = differences_of(first, second, metric)
     finite = all(map(math.isfinite, differences))
     sign = -1 if metric in LOWER_IS_BETTER else 1
     return Comparison(

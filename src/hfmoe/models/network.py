@@ -57,6 +57,10 @@ class HFMoE(nn.Module):
         )
         self.upsampler = Upsampler(dim, config.channels, scale=config.scale, folding=config.folding)
 
+    def mixtures(self) -> list[MoEFFN]:
+        """List the mixtures of experts in the order of `Restored.routing`."""
+        return self.low.mixtures()
+
     def forward(
         self,
         image: Float[Tensor, "b c h w"],

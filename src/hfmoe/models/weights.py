@@ -24,6 +24,8 @@ from hfmoe.models.header import (
 )
 from hfmoe.models.network import HFMoE
 
+PEER_KEY = "hfmoe-peer"
+"""Metadata of weights of networks that are not ours."""
 _PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _PICKLE_ADVICE = (
     "is a pickle, which can run any code when opened; to convert it, read it where you trust it with "
@@ -45,7 +47,7 @@ def save_weights(path: Path | str, network: HFMoE, facts: ModelFacts) -> None:
 
     Floating tensors are stored as float32. The network is unfolded and carries its `config`.
     """
-    tensors = {name: _stored(tensor) for name, tensor in network.state_dict().items()}
+    tensors = {name: stored(tensor) for name, tensor in network.state_dict().items()}
     text = header_text(network.config, facts)
     write_atomically(Path(path), save(tensors, metadata={METADATA_KEY: text}))
 
@@ -59,6 +61,8 @@ def read_header(path: Path | str) -> Header:
             metadata = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or not a safetensors file ({one_line(error)})") from error
+    if PEER_KEY in metadata:
+        raise WeightsError(f"{path} holds weights of a network that is not ours; only hfmoe ablate uses it")
     if METADATA_KEY not in metadata:
         raise WeightsError(f"{path} is a safetensors file, but without {METADATA_KEY!r} in its metadata")
     return parse_header(path, metadata[METADATA_KEY])
@@ -109,7 +113,8 @@ class WithoutValues(TorchFunctionMode):
         return func(*args, **given)
 
 
-def _stored(tensor: Tensor) -> Tensor:
+def stored(tensor: Tensor) -> Tensor:
+    """Give a tensor as files keep it: on the CPU, contiguous, floats as float32."""
     tensor = tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
     return tensor.clone(memory_format=torch.contiguous_format)
 

@@ -50,10 +50,13 @@ class Opposed(NamedTuple):
 
 
 def opponent_step(
-    adversary: Adversary | None, recipe: Recipe, step: int, restored: Tensor, target: Tensor
+    adversary: Adversary | None, recipe: Recipe, moment: int, restored: Tensor, target: Tensor
 ) -> Opposed:
-    """While a loss is adversarial, train the discriminator on what the generator made in this step."""
-    form = opposing_form(recipe.loss, step / recipe.steps)
+    """While a loss is adversarial, train the discriminator on what the generator made in this step.
+
+    `moment` is the step of the schedule.
+    """
+    form = opposing_form(recipe.loss, moment / recipe.steps)
     if adversary is None or form is None:
         return Opposed({}, finite=True)
     fields = recipe.discriminator.optimizer
@@ -62,7 +65,7 @@ def opponent_step(
         restored,
         target,
         form=form,
-        lr=learning_rate(step, steps=recipe.steps, optimizer=fields),
+        lr=learning_rate(moment, steps=recipe.steps, optimizer=fields),
         clip=fields.clip,
         parts=recipe.hardware.accumulate,
     )

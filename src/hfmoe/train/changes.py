@@ -10,7 +10,7 @@ from hfmoe.train.recipe import Recipe
 FREE = frozenset({"run", "cache", "log", "faults", "notes", "checkpoint_minutes", "time_limit_minutes"})
 """Recipe fields that do not touch the weights and may differ silently when a run goes on."""
 
-FIXED = frozenset({"preset", "network"})
+FIXED = frozenset({"preset", "network", "peer"})
 """Recipe fields that never change in a run: they say which tensors there are."""
 
 SCORING = frozenset({"validation.folder", "validation.images", "validation.crop", "tasks"})

@@ -66,9 +66,9 @@ def phase_at(tasks: Sequence[AnyTask], share: float) -> Phase:
     return Phase(tuple(name for name, _ in present), tuple(moving))
 
 
-def phase_begins(tasks: Sequence[AnyTask], step: int, *, steps: int) -> bool:
-    """Tell whether a step is the first of a phase."""
-    return step == 0 or phase_at(tasks, step / steps) != phase_at(tasks, (step - 1) / steps)
+def phase_begins(tasks: Sequence[AnyTask], moment: int, before: int | None, *, steps: int) -> bool:
+    """Tell whether a moment of the schedule is in another phase than the one before; None: it is first."""
+    return before is None or phase_at(tasks, moment / steps) != phase_at(tasks, before / steps)
 
 
 def described(facts: dict[str, dict[str, Any]]) -> str:

@@ -29,9 +29,12 @@ from hfmoe.train.watch import Trainer, tell
 SKIPPED, RETURNED, STOPPED = "skipped", "rolled back", "stopped"
 
 
-def survive(trainer: Trainer, photos: PhotoSet, standing: Standing, pair: Pair, symptom: Symptom) -> Standing:
+def survive(
+    trainer: Trainer, photos: PhotoSet, standing: Standing, pair: Pair, symptom: Symptom, *, moment: int
+) -> Standing:
     """Name the cause of a fault in the step just made, which changed nothing, and do what is left to do.
 
+    `moment` is the one of the schedule at which the step was made.
     The first process writes the batch and a record. Raises NonFiniteError when the recipe's budgets are used
     up.
     """
@@ -40,7 +43,7 @@ def survive(trainer: Trainer, photos: PhotoSet, standing: Standing, pair: Pair, 
     pair = Pair(*(side.to(fabric.device) for side in pair))
 
     def again() -> None:
-        form = opposing_form(recipe.loss, step / recipe.steps)
+        form = opposing_form(recipe.loss, moment / recipe.steps)
         if symptom.restored is not None and learner.adversary and form:
             parts = recipe.hardware.accumulate
             tell_apart(learner.adversary, symptom.restored, pair.target, form=form, parts=parts)
@@ -49,8 +52,8 @@ def survive(trainer: Trainer, photos: PhotoSet, standing: Standing, pair: Pair, 
             fabric,
             learner.model,
             pair,
-            objective=objective_at(step, recipe, trainer.losses),
-            perturb=perturbation(step, recipe, fabric=fabric),
+            objective=objective_at(moment, recipe, trainer.losses),
+            perturb=perturbation(step, recipe, moment=moment, fabric=fabric),
             parts=recipe.hardware.accumulate,
         )
 
@@ -58,7 +61,7 @@ def survive(trainer: Trainer, photos: PhotoSet, standing: Standing, pair: Pair, 
     whole = Pair(*(whole_batch(trainer, side) for side in pair))
     batch = None
     if fabric.is_global_zero and recipe.faults.saved_batches:
-        samples = json.dumps(samples_of(photos, recipe, step=step))
+        samples = json.dumps(samples_of(photos, recipe, step=step, moment=moment))
         batch = keep_batch(trainer, whole, step=standing.step, samples=samples)
     return resolve(trainer, standing, cause, symptom.terms, batch=batch)
 
@@ -130,11 +133,11 @@ def whole_batch(trainer: Trainer, share: Tensor) -> Tensor:
     return rearrange(of_all(trainer.fabric, share.cpu()), "p b c h w -> (b p) c h w")
 
 
-def samples_of(photos: PhotoSet, recipe: Recipe, *, step: int) -> list[dict[str, Any]]:
+def samples_of(photos: PhotoSet, recipe: Recipe, *, step: int, moment: int) -> list[dict[str, Any]]:
     """List the samples of a step's batch: photo, corner and turn, and what was done to it for a task."""
-    patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)
+    patch = patch_size(moment, steps=recipe.steps, sizes=recipe.patch)
     place = {"seed": recipe.seed, "step": step, "size": recipe.batch, "patch": patch}
-    mixture = mixture_at(recipe.tasks, step / recipe.steps)
+    mixture = mixture_at(recipe.tasks, moment / recipe.steps)
     if mixture is None:
         crops = draw(photos, **place)
         return [{**crop._asdict(), "photo": photos.names[crop.photo]} for crop in crops]

@@ -1,7 +1,7 @@
 """What a run is fed: its photos and validation examples, and the batch of every step."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 
 from lightning_fabric import Fabric
 
@@ -48,30 +48,24 @@ def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet,
     return photos, together(fabric, lambda: read_examples(recipe))
 
 
-def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, steps: range) -> Iterator[Pair]:
-    """Give this process's share of the batch of every step, made one ahead."""
+def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, *, first: int) -> Callable[[int, int], Pair]:
+    """Give what makes this process's share of a batch, of its step and moment: asked in order from `first`.
 
-    def patch_at(step: int) -> int:
-        return patch_size(step, steps=recipe.steps, sizes=recipe.patch)
+    Batches are made one ahead; under a budget of processor time, where nobody knows the moment of the next
+    step before this one is done, they are made when they are asked for.
+    """
 
-    def make(step: int) -> Pair:
-        return batch(
-            photos,
-            seed=recipe.seed,
-            step=step,
-            size=recipe.batch,
-            patch=patch_at(step),
-            mixture=mixture_at(recipe.tasks, step / recipe.steps),
-            part=fabric.global_rank,
-            parts=fabric.world_size,
-        )
-
-    def named(step: int) -> Pair:
+    def make(step: int, moment: int) -> Pair:
+        patch = patch_size(moment, steps=recipe.steps, sizes=recipe.patch)
+        place = {"seed": recipe.seed, "step": step, "size": recipe.batch, "patch": patch}
+        mixture = mixture_at(recipe.tasks, moment / recipe.steps)
         try:
-            return make(step)
+            return batch(photos, **place, mixture=mixture, part=fabric.global_rank, parts=fabric.world_size)
         except (OSError, ValueError, MemoryError) as error:
-            crops = draw(photos, seed=recipe.seed, step=step, size=recipe.batch, patch=patch_at(step))
-            names = ", ".join(sorted({photos.names[crop.photo] for crop in crops}))
+            names = ", ".join(sorted({photos.names[crop.photo] for crop in draw(photos, **place)}))
             raise DataError(f"step {step + 1}: no batch could be made of {names}: {error}") from error
 
-    return prefetch(named, steps)
+    if recipe.processor_seconds is not None:
+        return make
+    pairs = prefetch(lambda step: make(step, step), range(first, recipe.steps))
+    return lambda step, moment: next(pairs)

@@ -13,6 +13,7 @@ from torch.distributed.tensor import DTensor
 from hfmoe.losses import UNetDiscriminator
 from hfmoe.models.header import find_weights
 from hfmoe.models.network import HFMoE
+from hfmoe.models.peer import Network, PeerNetwork, build_peer
 from hfmoe.models.weights import load_weights
 from hfmoe.nn.routing import cost_prior
 from hfmoe.train.activations import checkpoint_activations
@@ -31,9 +32,9 @@ class Learner:
     """The network itself, the same as Fabric runs it, its weight average, its optimiser, its precision, which
     keeps the loss scale of float16, and the discriminator if a loss is adversarial."""
 
-    network: HFMoE
+    network: Network
     model: Any
-    average: WeightAverage[HFMoE]
+    average: WeightAverage[Network]
     optimizer: torch.optim.Optimizer
     precision: Precision
     adversary: Adversary | None = None
@@ -65,7 +66,7 @@ class Learner:
         if self.adversary and state.get("adversary"):
             self.adversary.restore(state["adversary"])
 
-    def averaged(self) -> HFMoE:
+    def averaged(self) -> Network:
         """Give the network with the averaged weights, whole; all processes must ask."""
         average = self.average.network
         weight = next(average.parameters())
@@ -84,9 +85,9 @@ def usable(state: dict[str, Any], *, second_moments: bool) -> dict[str, Any]:
     return {**state, "state": kept}
 
 
-def priors(network: HFMoE) -> list[list[float]]:
+def priors(network: Network) -> list[list[float]]:
     """Give the target load of every expert, by layer."""
-    return [cost_prior(layer.costs).tolist() for layer in network.low.mixtures()]
+    return [cost_prior(layer.costs).tolist() for layer in network.mixtures()]
 
 
 class WarmStart(NamedTuple):
@@ -103,9 +104,7 @@ def build_learner(
 
     A resumed run reads no start weights: its checkpoint holds all.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        network = HFMoE(recipe.config()).train()
+    network = build_network(recipe).train()
     start = None
     if recipe.init and not resumed:
         start = warm_start(network, load_weights(find_weights(recipe.init)).network)
@@ -124,6 +123,17 @@ def build_learner(
     average = WeightAverage(network, copy=copy)
     adversary = build_adversary(recipe, fabric)
     return Learner(network, model, average, optimizer, fabric.strategy.precision, adversary), start  # type: ignore[arg-type]
+
+
+def build_network(recipe: Recipe) -> Network:
+    """Build the recipe's network, ours or a peer, with weights from its seed. Raises PeerError."""
+    config, peer = recipe.config(), recipe.peer
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        if peer is None:
+            return HFMoE(config)
+        network = build_peer(peer.network, peer.arguments)
+    return PeerNetwork(network, config, multiple=peer.multiple, channels_last=peer.channels_last)
 
 
 def build_adversary(recipe: Recipe, fabric: Fabric) -> Adversary | None:

@@ -24,29 +24,35 @@ def load_recipe(path: Path | str, overrides: Mapping[str, str] | None = None) ->
 
     Raises RecipeError that names the file and every wrong field, before anything else is loaded.
     """
-    try:
-        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"cannot read recipe {path}: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"recipe {path} must be a mapping of fields to values, not {type(data).__name__}")
+    data = read_fields(path, kind="recipe")
     try:
         return make_recipe(apply(data, overrides or {}))
     except RecipeError as error:
         raise RecipeError(f"recipe {path}: {error}") from error
 
 
+def read_fields(path: Path | str, *, kind: str) -> dict[str, Any]:
+    """Read a YAML file of fields, a recipe or a file of another kind. Raises RecipeError naming it."""
+    try:
+        data = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"cannot read {kind} {path}: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{kind} {path} is not YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{kind} {path} must be a mapping of fields to values, not {type(data).__name__}")
+    return data
+
+
 def make_recipe(data: Mapping[str, Any]) -> Recipe:
     """Check plain values against the fields of a recipe. Raises RecipeError naming each wrong one."""
     network = data.get("network") or {}
     unknown = set(network) - _config_fields() if isinstance(network, Mapping) else set()
-    problems = [_unknown(("network", name), sorted(_config_fields())) for name in sorted(unknown, key=str)]
+    problems = [_unknown(("network", name), sorted(_config_fields()), Recipe) for name in sorted(unknown, key=str)]
     try:
         recipe = Recipe.model_validate({**data, "network": {}} if unknown else data)
     except ValidationError as error:
-        problems += [_problem(detail) for detail in error.errors() if not _follows(detail)]
+        problems += problems_of(error, Recipe)
     except (TypeError, ValueError) as error:
         problems.append(str(error))
     else:
@@ -101,16 +107,21 @@ def _copied(value: Any) -> Any:
     return [_copied(item) for item in value] if isinstance(value, list) else value
 
 
+def problems_of(error: ValidationError, section: type[BaseModel]) -> list[str]:
+    """Put what is wrong with the values of a section into words: field, value, rule, the nearest name."""
+    return [_problem(detail, section) for detail in error.errors() if not _follows(detail)]
+
+
 def _follows(detail: Any) -> bool:
     """Tell whether an error only says that a list is empty once its wrong items are left out."""
     return detail["type"] == "too_short" and bool(detail["input"])
 
 
-def _problem(detail: Any) -> str:
-    place, _ = _followed(detail["loc"])
+def _problem(detail: Any, section: type[BaseModel]) -> str:
+    place, _ = _followed(detail["loc"], section)
     kind, given = detail["type"], detail["input"]
     if kind == "extra_forbidden":
-        return _unknown(place, _names(_followed(detail["loc"][:-1])[1]))
+        return _unknown(place, _names(_followed(detail["loc"][:-1], section)[1]), section)
     if kind == "union_tag_invalid":
         return _unknown_kind(
             place, given["kind"], detail["ctx"]["expected_tags"].replace("'", "").split(", ")
@@ -131,18 +142,18 @@ def _unknown_kind(place: tuple[Any, ...], given: Any, known: list[str]) -> str:
     return f"field {_dotted(place)}.kind: {given!r} must be one of {', '.join(known)}{hint}"
 
 
-def _unknown(place: tuple[Any, ...], names: list[str]) -> str:
+def _unknown(place: tuple[Any, ...], names: list[str], section: type[BaseModel]) -> str:
     wrong = str(place[-1])
     near = difflib.get_close_matches(wrong, names, n=1, cutoff=0.6)
     in_a_list = any(isinstance(part, int) for part in place)
-    nearest = _dotted((*place[:-1], near[0])) if near else (None if in_a_list else _elsewhere(wrong))
+    nearest = _dotted((*place[:-1], near[0])) if near else (None if in_a_list else _elsewhere(wrong, section))
     hint = f"did you mean {nearest}?" if nearest else f"known here: {', '.join(names)}"
     return f"unknown field {_dotted(place)}; {hint}"
 
 
-def _elsewhere(wrong: str) -> str | None:
+def _elsewhere(wrong: str, section: type[BaseModel]) -> str | None:
     """Find the dotted name whose last part is nearest to a name that is unknown where it stands."""
-    known = {name.rpartition(".")[2]: name for name in _all_names(Recipe)}
+    known = {name.rpartition(".")[2]: name for name in _all_names(section)}
     near = difflib.get_close_matches(wrong, known, n=1, cutoff=0.75)
     return known[near[0]] if near else None
 
@@ -158,12 +169,14 @@ def _names(sections: list[type[BaseModel]]) -> list[str]:
     return list(dict.fromkeys(name for section in sections for name in section.model_fields))
 
 
-def _followed(place: tuple[Any, ...]) -> tuple[tuple[Any, ...], list[type[BaseModel]]]:
+def _followed(
+    place: tuple[Any, ...], section: type[BaseModel]
+) -> tuple[tuple[Any, ...], list[type[BaseModel]]]:
     """Follow an error's path: the path as a user writes it, and the sections that may stand at its end.
 
     Between a list and the fields of one of its items, pydantic names the item's kind, which no user does.
     """
-    sections: list[type[BaseModel]] = [Recipe]
+    sections: list[type[BaseModel]] = [section]
     written = []
     for part in place:
         of_kind = [section for section in sections if part in _kinds(section)]

@@ -3,6 +3,7 @@
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from lightning_fabric import Fabric
@@ -10,6 +11,7 @@ from lightning_fabric import Fabric
 from hfmoe.data import Pair, PhotoSet
 from hfmoe.train.adversary import opponent_step
 from hfmoe.train.alarm import RoutingAlarm
+from hfmoe.train.budget import Clock, earlier, extent, finished, moment_of, processor_clock, reached
 from hfmoe.train.checkpoint import CheckpointError
 from hfmoe.train.diagnosis import Symptom, symptom_of
 from hfmoe.train.faults import keep, survive
@@ -36,18 +38,25 @@ from hfmoe.train.watch import Trainer, announce_tasks, judge, look
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended: its folder, steps done, whether that was all of them, and the best validation PSNR."""
+    """How a run ended: its folder, steps done, whether that was all of them, and the best validation PSNR.
+
+    spent: seconds of processor time that went into the steps.
+    """
 
     run: Path
     step: int
     finished: bool
     best: float | None
+    spent: float = 0.0
 
 
-def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> TrainingResult:
+def train(
+    recipe: Recipe, *, resume: bool = False, change: bool = False, clock: Clock = processor_clock
+) -> TrainingResult:
     """Train a network by a recipe; with `resume`, go on exactly where the run in the recipe's folder stopped.
 
     A resumed run refuses a recipe or photos that differ from before; with `change` it takes and records them.
+    `clock` tells the processor time that steps take.
     Raises RunError for the folder, DataError and ImageError for photos, WeightsError for the weights to start
     from, NonFiniteError, and TrainingInterrupted when Ctrl-C or SIGTERM ended the run after saving its state
     (in the first process; the others of a run return).
@@ -63,7 +72,7 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
             fabric, lambda: folder.resume(recipe, change=change) if resume else folder.check_free()
         )
         standing = past.standing()
-        screen = Screen(name=recipe.name, steps=recipe.steps, start=standing.step, quiet=not first)
+        screen = Screen(name=recipe.name, of=extent(recipe), start=reached(standing, recipe), quiet=not first)
         stack.enter_context(screen)
         together(fabric, lambda: check_losses(recipe))
         photos, examples = read_data(recipe, fabric, screen)
@@ -92,6 +101,7 @@ def train(recipe: Recipe, *, resume: bool = False, change: bool = False) -> Trai
             watchful(learner, recipe, past),
             photos.identity,
             (*past.changes, *past.news),
+            clock,
         )
         if past.news:
             announce(trainer, standing, past.news)
@@ -122,25 +132,29 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
     """Train from where the run stands to its last step, its time limit or a wish to stop."""
     recipe, meter, fabric = trainer.recipe, trainer.meter, trainer.fabric
     begin = saved = time.monotonic()
-    first = standing.step
-    pairs = feed(photos, recipe, fabric, range(standing.step, recipe.steps))
-    while standing.step < recipe.steps:
-        announce_tasks(trainer, standing.step, resumed=standing.step == first)
-        pair = meter.wait_for(lambda: next(pairs))
-        symptom = train_step(trainer, standing.step, pair)
-        standing = replace(standing, step=standing.step + 1)
+    first, before = standing.step, earlier(standing, recipe)
+    make_batch = feed(photos, recipe, fabric, first=first)
+    while not finished(standing, recipe):
+        moment = moment_of(standing, recipe)
+        announce_tasks(trainer, standing.step, moment, before=before, resumed=standing.step == first)
+        start = trainer.clock()
+        pair = meter.wait_for(partial(make_batch, standing.step, moment))
+        symptom = train_step(trainer, standing.step, pair, moment)
+        spent = standing.spent + trainer.clock() - start
+        standing, before = replace(standing, step=standing.step + 1, spent=spent), moment
         if symptom:
-            standing = survive(trainer, photos, standing, pair, symptom)
-        trainer.screen.tick(standing.step)
+            standing = survive(trainer, photos, standing, pair, symptom, moment=moment)
+        trainer.screen.tick(reached(standing, recipe))
         now = time.monotonic()
         late = now - begin >= 60 * (recipe.time_limit_minutes or float("inf"))
         due = now - saved >= 60 * recipe.checkpoint_minutes
         wishes = agreed(fabric, Wishes(wish.signal, late, due), step=standing.step)
         stop = wishes.signal is not None or wishes.out_of_time
-        last = standing.step == recipe.steps or stop
+        ended = finished(standing, recipe)
+        last = ended or stop
         if standing.step % recipe.log.every == 0 or last:
-            look(trainer, standing.step)
-        if standing.step % recipe.validation.every == 0 or standing.step == recipe.steps:
+            look(trainer, standing.step, moment)
+        if standing.step % recipe.validation.every == 0 or ended:
             standing = judge(trainer, standing)
         if last or wishes.save or standing.step % recipe.faults.keep_every == 0:
             standing = keep_last(trainer, standing) if last else keep(trainer, standing)
@@ -158,7 +172,7 @@ def keep_last(trainer: Trainer, standing: Standing) -> Standing:
         return keep(trainer, standing, last=True)
     except CheckpointError:
         try:
-            if standing.step == trainer.recipe.steps:
+            if finished(standing, trainer.recipe):
                 conclude(trainer, standing)
         except OSError as error:
             trainer.screen.say(f"{trainer.folder.last} could not be written: {error.strerror or error}")
@@ -168,20 +182,20 @@ def keep_last(trainer: Trainer, standing: Standing) -> Standing:
 def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
     """Write the averaged weights of a run that has done all its steps, and say how it ends."""
     recipe = trainer.recipe
-    finished = standing.step == recipe.steps
+    ended = finished(standing, recipe)
     network = trainer.learner.averaged()
-    if finished and trainer.fabric.is_global_zero:
+    if ended and trainer.fabric.is_global_zero:
         facts = {"step": standing.step, "psnr": standing.latest, "changes": trainer.changes}
         save_outcome(trainer.folder.last, network, recipe, **facts)
     screen, step = trainer.screen, standing.step
     screen.say(
-        f"done: {trainer.folder.last}" if finished else f"out of time after step {step}; --resume goes on"
+        f"done: {trainer.folder.last}" if ended else f"out of time after step {step}; --resume goes on"
     )
-    return TrainingResult(recipe.run, standing.step, finished, standing.best)
+    return TrainingResult(recipe.run, standing.step, ended, standing.best, standing.spent)
 
 
-def train_step(trainer: Trainer, step: int, pair: Pair) -> Symptom | None:
-    """Do one step and note what happened; where that is not finite, say what.
+def train_step(trainer: Trainer, step: int, pair: Pair, moment: int) -> Symptom | None:
+    """Do one step at a moment of the schedule and note what happened; where that is not finite, say what.
 
     A network whose loss or gradient is not finite stays as it was: all that learns, or the discriminator.
     """
@@ -192,18 +206,18 @@ def train_step(trainer: Trainer, step: int, pair: Pair) -> Symptom | None:
         fabric,
         learner.model,
         pair,
-        objective=objective_at(step, recipe, trainer.losses),
-        perturb=perturbation(step, recipe, fabric=fabric),
+        objective=objective_at(moment, recipe, trainer.losses),
+        perturb=perturbation(step, recipe, moment=moment, fabric=fabric),
         parts=recipe.hardware.accumulate,
     )
-    lr = learning_rate(step, steps=recipe.steps, optimizer=recipe.optimizer)
+    lr = learning_rate(moment, steps=recipe.steps, optimizer=recipe.optimizer)
     clip = recipe.optimizer.clip
     norm, finite = descend(fabric, learner.model, learner.optimizer, losses=losses, lr=lr, clip=clip)
     if not finite:
         return symptom_of(fabric, losses)
     balance_experts(learner.network, restored.routing, rate=recipe.balance_rate)
     learner.average.update(average_decay(step, decay=recipe.ema))
-    opposed = opponent_step(learner.adversary, recipe, step, restored.image, pair.target)
+    opposed = opponent_step(learner.adversary, recipe, moment, restored.image, pair.target)
     if opposed.finite:
         losses |= opposed.losses
     trainer.meter.note(

@@ -116,9 +116,9 @@ def adversarial(
     return generator_loss(fake, real, form=form)
 
 
-def objective_at(step: int, recipe: Recipe, losses: Sequence[Loss]) -> Objective:
-    """Choose the terms that are active at a step; `losses` are those of build_losses."""
+def objective_at(moment: int, recipe: Recipe, losses: Sequence[Loss]) -> Objective:
+    """Choose the terms that are active at a moment of the schedule; `losses` are those of build_losses."""
     terms = zip(recipe.loss, losses, strict=True)
-    active = [pair for pair in terms if pair[0].active(step / recipe.steps)]
+    active = [pair for pair in terms if pair[0].active(moment / recipe.steps)]
     weighted = tuple(WeightedLoss(term.kind, term.weight, loss) for term, loss in active)
     return Objective(weighted, recipe.balance_weight, recipe.z_weight)

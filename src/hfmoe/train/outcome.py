@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from hfmoe.models.header import ModelFacts, code_version
-from hfmoe.models.network import HFMoE
+from hfmoe.models.peer import Network, PeerNetwork, save_peer
 from hfmoe.models.weights import save_weights
 from hfmoe.train.changes import Change
 from hfmoe.train.recipe import Recipe
@@ -13,7 +13,7 @@ from hfmoe.train.recipe import Recipe
 
 def save_outcome(
     path: Path,
-    network: HFMoE,
+    network: Network,
     recipe: Recipe,
     *,
     step: int,
@@ -37,4 +37,7 @@ def save_outcome(
         date=date.today().isoformat(),
         notes=recipe.notes,
     )
-    save_weights(path, network, facts)
+    if isinstance(network, PeerNetwork):
+        save_peer(path, network, facts)
+    else:
+        save_weights(path, network, facts)

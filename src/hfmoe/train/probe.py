@@ -176,7 +176,7 @@ def _trial(
 
 def _step(recipe: Recipe, fabric: Fabric, learner: Learner, losses: Sequence[Loss], pair: Pair) -> None:
     step = min(math.ceil(fullest_share(recipe.loss) * recipe.steps), recipe.steps - 1)
-    perturb = perturbation(step, recipe, fabric=fabric)
+    perturb = perturbation(step, recipe, moment=step, fabric=fabric)
     objective = objective_at(step, recipe, losses)
     values, restored = accumulate(fabric, learner.model, pair, objective=objective, perturb=perturb, parts=1)
     clip = recipe.optimizer.clip

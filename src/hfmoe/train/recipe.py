@@ -130,12 +130,31 @@ class Hardware(Section):
     deterministic: bool = True
 
 
+class Peer(Section):
+    """A network that is not ours: the class at `network` ("package.module:Class") called with `arguments`.
+
+    It takes images in [0, 1] and gives them enlarged by the preset's scale. multiple: the image is padded to
+    sides that are multiples of it; channels_last: memory format in which it runs.
+    """
+
+    network: Annotated[str, Field(min_length=1)]
+    arguments: dict[str, Any] = {}
+    multiple: Positive = 1
+    channels_last: bool = True
+
+
 class Recipe(Section):
-    """A whole training run. Relative paths are meant from the working directory."""
+    """A whole training run. Relative paths are meant from the working directory.
+
+    peer: another network in place of the preset's, which then says the scale and channels alone.
+    processor_seconds: the run ends when that much processor time has gone into its steps; the schedule
+    follows the share that is spent, and `steps` only says in how many parts it is cut.
+    """
 
     name: Annotated[str, Field(min_length=1)]
     preset: str
     network: dict[str, Any] = {}
+    peer: Peer | None = None
     init: str | None = None
     train: Annotated[tuple[TrainingPlace, ...], BeforeValidator(_listed), Field(min_length=1)]
     tasks: Annotated[tuple[TaskOfKind, ...], Field(min_length=1)] = (SuperResolutionTask(),)
@@ -145,6 +164,7 @@ class Recipe(Section):
     notes: str = ""
     seed: Annotated[int, Field(ge=0)] = 0
     steps: Positive
+    processor_seconds: Annotated[float, Field(gt=0)] | None = None
     batch: Positive = 16
     patch: Annotated[tuple[tuple[Share, Positive], ...], BeforeValidator(_growing), Field(min_length=1)] = (
         (0.0, 64),
@@ -201,6 +221,22 @@ class Recipe(Section):
             )
         if hardware.compile and hardware.recompute:
             raise ValueError("hardware.recompute must be off with hardware.compile, which plans it itself")
+        return self
+
+    @model_validator(mode="after")
+    def _fits(self) -> "Recipe":
+        processes = self.hardware.devices * self.hardware.nodes
+        if self.processor_seconds is not None and processes > 1:
+            raise ValueError(f"processor_seconds needs one process, not devices x nodes = {processes}")
+        if self.peer is None:
+            return self
+        idle = [name for name in self.network if name not in ("scale", "channels")]
+        if idle:
+            raise ValueError(f"network.{idle[0]} has no effect on the network {self.peer.network}")
+        if self.init is not None:
+            raise ValueError(f"init {self.init!r} holds no weights of the network {self.peer.network}")
+        if self.hardware.strategy == "fsdp":
+            raise ValueError(f"hardware.strategy fsdp cannot cut the network {self.peer.network} into shards")
         return self
 
     def config(self) -> HFMoEConfig:

@@ -91,7 +91,7 @@ class RunFolder:
                 f"{self.path} was trained with another recipe; it differs in {listed(news)}; "
                 "give --change to go on with what is new"
             )
-        if recipe.steps < step:
+        if recipe.processor_seconds is None and recipe.steps < step:
             raise RunError(f"steps {recipe.steps} must be at least {step}, which {self.path} has done")
         earlier = json.loads(state.get("changes", "[]")) if state else []
         return Past(state, tuple(Change(**item) for item in earlier), news)

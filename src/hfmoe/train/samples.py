@@ -20,10 +20,10 @@ KEPT_STEPS = 24
 """Steps whose pictures stay in a run's folder."""
 
 
-def samples_due(step: int, recipe: Recipe) -> bool:
+def samples_due(step: int, recipe: Recipe, *, last: bool = False) -> bool:
     """Whether a step's validation is the first since a multiple of log.samples_every, or the last of all."""
     before = step - recipe.validation.every
-    return step // recipe.log.samples_every > before // recipe.log.samples_every or step == recipe.steps
+    return last or step // recipe.log.samples_every > before // recipe.log.samples_every
 
 
 def keep_samples(

@@ -1,5 +1,6 @@
 """What a run shows while it works: a live line on a terminal, plain lines elsewhere."""
 
+import math
 import time
 from collections.abc import Mapping
 from types import TracebackType
@@ -8,13 +9,16 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
+from hfmoe.train.budget import Extent
+
 
 class Screen:
-    """Shows the records of a run and the time left."""
+    """Shows the records of a run and the time left; `start` is what was done of it before."""
 
-    def __init__(self, *, name: str, steps: int, start: int, quiet: bool = False) -> None:
+    def __init__(self, *, name: str, of: Extent, start: int | float, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet)
-        self._steps, self._start, self._begin = steps, start, time.perf_counter()
+        self._of, self._start, self._begin = of, start, time.perf_counter()
+        self._done = start
         self._facts: dict[str, str] = {}
         self._shown = 0.0
         self._bar: Progress | None = None
@@ -26,7 +30,7 @@ class Screen:
                 TextColumn("{task.fields[facts]}"),
             )
             self._bar = Progress(*columns, console=self.console, auto_refresh=False)
-            self._task = self._bar.add_task(name, total=steps, completed=start, facts="")
+            self._task = self._bar.add_task(name, total=math.ceil(of.amount), completed=int(start), facts="")
 
     def __enter__(self) -> "Screen":
         if self._bar:
@@ -43,11 +47,11 @@ class Screen:
         """Write a line of text."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def tick(self, step: int) -> None:
-        """Move the live line to a step, at most twice a second."""
-        now = time.perf_counter()
+    def tick(self, done: int | float) -> None:
+        """Move the live line to what is done of the run, at most twice a second."""
+        now, self._done = time.perf_counter(), done
         if self._bar and now - self._shown >= 0.5:
-            self._bar.update(self._task, completed=step, refresh=True)
+            self._bar.update(self._task, completed=int(done), refresh=True)
             self._shown = now
 
     def show(self, record: Mapping[str, Any]) -> None:
@@ -56,15 +60,18 @@ class Screen:
         self._facts |= news
         step = record["step"]
         if record["kind"] == "train":
-            news["left"] = self._facts["left"] = f"{duration(self._seconds_left(step))} left"
+            news["left"] = self._facts["left"] = f"{duration(self._seconds_left())} left"
         if self._bar:
-            self._bar.update(self._task, completed=step, facts="  ".join(self._facts.values()), refresh=True)
+            facts = "  ".join(self._facts.values())
+            self._bar.update(self._task, completed=int(self._done), facts=facts, refresh=True)
         else:
-            self.say(f"step {step}/{self._steps}  {'  '.join(news.values())}")
+            amount, unit = self._of
+            place = f"/{amount:g}" if unit == "steps" else f", {self._done:.0f} of {amount:g} {unit}"
+            self.say(f"step {step}{place}  {'  '.join(news.values())}")
 
-    def _seconds_left(self, step: int) -> float:
-        seconds = time.perf_counter() - self._begin
-        return seconds / max(1, step - self._start) * (self._steps - step)
+    def _seconds_left(self) -> float:
+        seconds, done = time.perf_counter() - self._begin, self._done - self._start
+        return seconds * max(0.0, self._of.amount - self._done) / done if done > 0 else 0.0
 
 
 def described(record: Mapping[str, Any]) -> dict[str, str]:

@@ -8,7 +8,8 @@ class Standing:
     """Steps done, the best and the latest validation PSNR so far, and the faults that still count.
 
     `skipped` are the steps left out in the present window, counted from 1; `rollbacks` counts returns to a
-    state kept before.
+    state kept before. `spent` is the processor time in seconds that went into steps; what a kill undid does
+    not count.
     """
 
     step: int = 0
@@ -16,3 +17,4 @@ class Standing:
     latest: float | None = None
     skipped: tuple[int, ...] = ()
     rollbacks: int = 0
+    spent: float = 0.0

@@ -10,7 +10,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from hfmoe.data import Pair
-from hfmoe.models.network import HFMoE, LayerRouting, Perturbation, Restored
+from hfmoe.models.network import LayerRouting, Perturbation, Restored
+from hfmoe.models.peer import Network
 from hfmoe.train.objective import Objective
 from hfmoe.train.processes import all_finite, averaging
 from hfmoe.train.recipe import Recipe
@@ -132,18 +133,21 @@ def clip_together(gradients: list[Tensor], *, most: float) -> Float[Tensor, ""]:
     return norm
 
 
-def balance_experts(network: HFMoE, routing: tuple[LayerRouting, ...], *, rate: float) -> None:
+def balance_experts(network: Network, routing: tuple[LayerRouting, ...], *, rate: float) -> None:
     """Move the balancing bias of every mixture by the loads of the step just done."""
-    for layer, seen in zip(network.low.mixtures(), routing, strict=True):
+    for layer, seen in zip(network.mixtures(), routing, strict=True):
         layer.rebalance(seen.load, rate=rate)
 
 
-def perturbation(step: int, recipe: Recipe, *, fabric: Fabric) -> Perturbation:
-    """Give what disturbs the network at a step; its generator is seeded from (seed, step, process) alone."""
+def perturbation(step: int, recipe: Recipe, *, moment: int, fabric: Fabric) -> Perturbation:
+    """Give what disturbs the network at a step that is done at a moment of the schedule.
+
+    Its generator is seeded from (seed, step, process) alone.
+    """
     words = [recipe.seed, step, 1, *([fabric.global_rank] if fabric.global_rank else [])]
     seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return Perturbation(
-        temperature=router_temperature(step, steps=recipe.steps, perturb=recipe.perturb),
+        temperature=router_temperature(moment, steps=recipe.steps, perturb=recipe.perturb),
         router_noise=recipe.perturb.router_noise,
         hf_noise=recipe.perturb.hf_noise,
         drop_path=recipe.perturb.drop_path,

@@ -14,7 +14,7 @@ from torch import Tensor
 from hfmoe.image.depth import round_to_8bit
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.folding import fold
-from hfmoe.models.network import HFMoE
+from hfmoe.models.peer import Network
 from hfmoe.train.examples import Example, scoring
 
 MOST = 100.0
@@ -40,7 +40,7 @@ class Validated(NamedTuple):
 
 
 @torch.inference_mode()
-def validate(network: HFMoE, examples: Sequence[Example], *, keep: int = 0) -> Validated:
+def validate(network: Network, examples: Sequence[Example], *, keep: int = 0) -> Validated:
     """Restore every example with the folded network; keep the first pictures to look at."""
     folded = fold(network).eval()
     device = next(network.parameters()).device
@@ -53,7 +53,7 @@ def validate(network: HFMoE, examples: Sequence[Example], *, keep: int = 0) -> V
     return Validated({task: fmean(values) for task, values in scores.items()}, tuple(kept))
 
 
-def score(network: HFMoE, restored: Float[Tensor, "1 c h w"], example: Example) -> float:
+def score(network: Network, restored: Float[Tensor, "1 c h w"], example: Example) -> float:
     """PSNR of one result in 8 bits: on Y for classical super-resolution, else on all channels.
 
     At scales above 1, `scale` pixels on each side do not count.

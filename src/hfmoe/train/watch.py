@@ -9,8 +9,9 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from hfmoe.image.files import ImageError
-from hfmoe.models.network import HFMoE
+from hfmoe.models.peer import Network
 from hfmoe.train.alarm import RoutingAlarm
+from hfmoe.train.budget import Clock, finished, processor_clock
 from hfmoe.train.changes import Change
 from hfmoe.train.curriculum import degrades, described, phase_at, phase_begins, task_facts
 from hfmoe.train.examples import Example
@@ -44,10 +45,14 @@ class Trainer:
     alarm: RoutingAlarm
     photos: str
     changes: tuple[Change, ...] = ()
+    clock: Clock = processor_clock
 
 
-def look(trainer: Trainer, step: int) -> None:
-    """Write and show what happened since the last look; raises NonFiniteError."""
+def look(trainer: Trainer, step: int, moment: int) -> None:
+    """Write and show what happened since the last look; raises NonFiniteError.
+
+    `step` are the steps done, the last of them at `moment` of the schedule.
+    """
     recipe = trainer.recipe
     seen = trainer.meter.read()
     if not seen["loss"]:
@@ -56,28 +61,31 @@ def look(trainer: Trainer, step: int) -> None:
         "kind": "train",
         "step": step,
         **seen,
-        "lr": learning_rate(step - 1, steps=recipe.steps, optimizer=recipe.optimizer),
-        "patch": patch_size(step - 1, steps=recipe.steps, sizes=recipe.patch),
-        "temperature": router_temperature(step - 1, steps=recipe.steps, perturb=recipe.perturb),
+        "lr": learning_rate(moment, steps=recipe.steps, optimizer=recipe.optimizer),
+        "patch": patch_size(moment, steps=recipe.steps, sizes=recipe.patch),
+        "temperature": router_temperature(moment, steps=recipe.steps, perturb=recipe.perturb),
     }
     if trainer.journal is not None:
         trainer.journal.write(record)
         trainer.screen.show(record)
         if degrades(recipe.tasks):
-            facts = task_facts(recipe.tasks, (step - 1) / recipe.steps)
+            facts = task_facts(recipe.tasks, moment / recipe.steps)
             trainer.journal.write({"kind": "tasks", "step": step, **facts})
     for news in trainer.alarm.look(seen["load"], step=step):
         tell(trainer, news)
 
 
-def announce_tasks(trainer: Trainer, step: int, *, resumed: bool) -> None:
-    """Say which tasks the next steps draw from where that changes, and write it unless it was written."""
+def announce_tasks(trainer: Trainer, step: int, moment: int, *, before: int | None, resumed: bool) -> None:
+    """Say which tasks the next steps draw from where that changes, and write it unless it was written.
+
+    `before` is the moment of the schedule of the step before, None for the first.
+    """
     recipe = trainer.recipe
-    begins = phase_begins(recipe.tasks, step, steps=recipe.steps)
+    begins = phase_begins(recipe.tasks, moment, before, steps=recipe.steps)
     if trainer.journal is None or not (begins or resumed) or not degrades(recipe.tasks):
         return
-    facts = task_facts(recipe.tasks, step / recipe.steps)
-    moving = phase_at(recipe.tasks, step / recipe.steps).moving
+    facts = task_facts(recipe.tasks, moment / recipe.steps)
+    moving = phase_at(recipe.tasks, moment / recipe.steps).moving
     changing = f"; changing from here: {', '.join(moving)}" if moving else ""
     trainer.screen.say(f"from step {step + 1}: {described(facts)}{changing}")
     if begins:
@@ -102,7 +110,7 @@ def judge(trainer: Trainer, standing: Standing) -> Standing:
     return trainer.fabric.broadcast(standing)
 
 
-def score(trainer: Trainer, standing: Standing, network: HFMoE) -> Standing:
+def score(trainer: Trainer, standing: Standing, network: Network) -> Standing:
     """Score the averaged weights, write them if they are the best so far, and show a few pictures.
 
     A best that cannot be written does not count as one, so that the next one is tried.
@@ -114,7 +122,8 @@ def score(trainer: Trainer, standing: Standing, network: HFMoE) -> Standing:
         trainer.screen.say(f"step {step}: the averaged weights score {result.psnr}, which is left out")
         return standing
     best = result.psnr if standing.best is None else max(standing.best, result.psnr)
-    record = {"kind": "validation", "step": step, **result.facts(), "best": best}
+    spent = {"processor_seconds": round(standing.spent, 3)}
+    record = {"kind": "validation", "step": step, **result.facts(), "best": best, **spent}
     journal.write(record)
     trainer.screen.show(record)
     standing = replace(standing, latest=result.psnr)
@@ -126,7 +135,7 @@ def score(trainer: Trainer, standing: Standing, network: HFMoE) -> Standing:
         except OSError as error:
             what = f"{trainer.folder.best} could not be written: {error.strerror or error}"
             tell(trainer, {"kind": "fault", "step": step, "what": what, "action": "went on"})
-    if samples_due(step, recipe):
+    if samples_due(step, recipe, last=finished(standing, recipe)):
         show_samples(trainer, journal, result.restored, step=step)
     return standing
 

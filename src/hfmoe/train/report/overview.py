@@ -1,5 +1,6 @@
 """The head of a run's page: what it is, how far it is, how good, how fast."""
 
+from collections.abc import Mapping
 from html import escape
 
 from hfmoe.models.cost import count_parameters
@@ -37,7 +38,9 @@ def what_it_is(run: RunData) -> list[str]:
         words.append(TASKS.get(task, task))
     if run.config is not None:
         words.append(f"×{run.config.scale}")
-    if run.recipe.get("preset"):
+    if isinstance(peer := run.recipe.get("peer"), Mapping):
+        words.append(f"network {peer.get('network')}")
+    elif run.recipe.get("preset"):
         words.append(f"preset {run.recipe['preset']}")
     if run.config is not None:
         words.append(f"{amount(count_parameters(run.config).total)} parameters")
@@ -65,7 +68,9 @@ def progress(run: RunData) -> str:
 def progress_tile(run: RunData) -> str:
     """Say how many steps are done."""
     if run.steps is None:
-        return tile("steps", f"{run.step:,}", "of a number that the recipe does not say")
+        seconds = number(run.recipe.get("processor_seconds"))
+        rule = f"within {seconds:g} s of processor time" if seconds else "of a number that is not known"
+        return tile("steps", f"{run.step:,}", rule)
     done = "finished" if run.step >= run.steps else f"{run.step / run.steps:.0%} of {run.steps:,}"
     times = [time for record in run.training if (time := number(record.get("time"))) is not None]
     when = moment(max(times, default=None))

@@ -1,5 +1,6 @@
 """A run's page: sections into one HTML file that loads nothing."""
 
+from collections.abc import Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
@@ -26,19 +27,22 @@ def write_page(run: Path, output: Path | None = None) -> Path:
 
     The file appears whole or not at all. Raises RunError for a folder without a run, OSError for the file.
     """
-    data = read_run(run)
     output = run / "report.html" if output is None else output
-    text = page(data)
-    unfinished = output.with_name(f".{output.name}.part")
+    write_text(output, page(read_run(run)))
+    return output
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that appears whole or not at all. Raises OSError naming it."""
+    unfinished = path.with_name(f".{path.name}.part")
     try:
         unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(output)
+        unfinished.replace(path)
     except OSError as error:
-        raise OSError(error.errno, error.strerror, str(output)) from error
+        raise OSError(error.errno, error.strerror, str(path)) from error
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
-    return output
 
 
 def page(run: RunData) -> str:
@@ -53,21 +57,26 @@ def page(run: RunData) -> str:
         events_section(run),
         configuration_section(run),
         hardware_section(run),
-        footer(),
+        footer("report"),
     )
+    return document(f"{run.name}: training run", body, script=SCRIPT.read_text("utf-8"))
+
+
+def document(title: str, body: Iterable[str], *, script: str = "") -> str:
+    """Give an HTML file that loads nothing: parts of HTML in the style of the pages."""
     head = (
         '<meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
-        element("title", escape(f"{run.name}: training run")),
+        element("title", escape(title)),
         element("style", STYLE.read_text("utf-8")),
     )
-    script = element("script", SCRIPT.read_text("utf-8"))
-    whole = element("head", *head) + element("body", element("main", *body), script)
+    moving = element("script", script) if script else ""
+    whole = element("head", *head) + element("body", element("main", *body), moving)
     return f"<!DOCTYPE html>\n{element('html', whole, lang='en')}\n"
 
 
-def footer() -> str:
-    """Say what wrote the page and when."""
+def footer(command: str) -> str:
+    """Say which command wrote the page and when."""
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
-    return element("footer", escape(f"Written by hfmoe {hfmoe.__version__} report, {now}."))
+    return element("footer", escape(f"Written by hfmoe {hfmoe.__version__} {command}, {now}."))

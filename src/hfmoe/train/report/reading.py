@@ -65,8 +65,8 @@ class RunData:
 
     @property
     def steps(self) -> int | None:
-        """Steps of the whole run, None where the recipe does not say."""
-        steps = self.recipe.get("steps")
+        """Steps of the whole run, None where the recipe does not say, or ends it by processor time."""
+        steps = self.recipe.get("steps") if self.recipe.get("processor_seconds") is None else None
         return steps if isinstance(steps, int) and steps > 0 else None
 
 
@@ -108,7 +108,8 @@ def _recipe(path: Path, notes: list[str]) -> Mapping[str, Any]:
 
 def _config(recipe: Mapping[str, Any], notes: list[str]) -> HFMoEConfig | None:
     try:
-        return make_recipe(recipe).config()
+        made = make_recipe(recipe)
+        return made.config() if made.peer is None else None
     except RecipeError as error:
         notes.append(f"This version does not know the recipe, so the network's costs are not shown: {error}.")
         return None
