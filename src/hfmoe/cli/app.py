@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 from cyclopts import CycloptsError
 
-from hfmoe.cli import learning, networks, pictures
+from hfmoe.cli import learning, networks, pictures, studying
 from hfmoe.cli.application import app
 from hfmoe.cli.errors import USAGE, complain, guarded, hear_warnings
 
-COMMANDS = (pictures, networks, learning)
+COMMANDS = (pictures, networks, learning, studying)
 """Modules whose commands the application has; importing them registers them."""
 
 

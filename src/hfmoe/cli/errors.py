@@ -75,6 +75,8 @@ def guarded(command: Callable[[], int | None]) -> int:
 def _sentence(error: Exception) -> str:
     if isinstance(error, ImportError) and error.name == "matplotlib":
         return "pictures need matplotlib: pip install 'hf-moe-ir[figures]'"
+    if isinstance(error, ImportError) and error.name == "ray":
+        return "the engine ray needs ray: pip install 'hf-moe-ir[ray]'"
     if isinstance(error, ImportError) and error.name in TRAINING_NEEDS:
         return f"training needs {error.name}: pip install 'hf-moe-ir[train]'"
     if isinstance(error, ImportError) and (error.name or "").split(".")[0] in RUNTIMES:

@@ -48,7 +48,9 @@ def make_recipe(data: Mapping[str, Any]) -> Recipe:
     """Check plain values against the fields of a recipe. Raises RecipeError naming each wrong one."""
     network = data.get("network") or {}
     unknown = set(network) - _config_fields() if isinstance(network, Mapping) else set()
-    problems = [_unknown(("network", name), sorted(_config_fields()), Recipe) for name in sorted(unknown, key=str)]
+    problems = [
+        _unknown(("network", name), sorted(_config_fields()), Recipe) for name in sorted(unknown, key=str)
+    ]
     try:
         recipe = Recipe.model_validate({**data, "network": {}} if unknown else data)
     except ValidationError as error:

@@ -1,0 +1,1 @@
+"""Ablation studies: networks trained alike under equal budgets, compared with paired statistics."""

@@ -1,0 +1,137 @@
+"""Figures of a study: differences with their intervals, score against cost, validation curves."""
+
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from hfmoe.ablate.results import Outcome, Results, Row
+from hfmoe.ablate.table import NAMES
+from hfmoe.evaluate.scores import LOWER_IS_BETTER
+from hfmoe.train.report.page import STYLE
+from hfmoe.train.report.plots import CURVES, FAINT, INK, as_svg, curve_svg, settings, short
+from hfmoe.train.report.series import Series
+
+COLOURS = {
+    "better": CURVES[2],
+    "worse": CURVES[1],
+    "inside the noise": INK,
+    "base": CURVES[0],
+    "unknown": INK,
+}
+HEIGHT = 0.24
+"""Inches of a variant's line."""
+
+
+class Measure(NamedTuple):
+    """A cost that scores are drawn against."""
+
+    name: str
+    label: str
+    of: Callable[[Row], float | None]
+
+
+MEASURES = (
+    Measure("latency", "latency of one image, ms", lambda row: row.cost and row.cost.milliseconds.median),
+    Measure("work", "active multiply-adds, G", lambda row: row.cost and row.cost.multiply_adds_active / 1e9),
+    Measure("training", "training, s of processor time", lambda row: row.seconds),
+)
+
+
+def differences_svg(results: Results) -> str | None:
+    """Draw each variant's difference to the base with its interval and seeds; None where there is none."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    rows = [row for row in reversed(results.rows) if row.difference is not None]
+    if not rows:
+        return None
+    with rc_context(settings("differences")):
+        figure = Figure(figsize=(7.2, 0.75 + HEIGHT * len(rows)))
+        axes = figure.subplots()
+        axes.axvline(0, color=FAINT, linewidth=0.9)
+        axes.grid(axis="x", color=FAINT, linewidth=0.4, alpha=0.6)
+        for place, row in enumerate(rows):
+            difference = row.difference
+            assert difference is not None
+            colour = COLOURS[row.verdict]
+            if difference.interval is not None:
+                axes.plot(
+                    difference.interval, (place, place), color=colour, linewidth=1.6, solid_capstyle="butt"
+                )
+            axes.plot(
+                difference.seeds, [place] * len(difference.seeds), "|", color=colour, markersize=7, alpha=0.6
+            )
+            axes.plot([difference.mean], [place], "o", color=colour, markersize=4)
+        axes.set_yticks(range(len(rows)), [row.variant for row in rows])
+        axes.set_ylim(-0.7, len(rows) - 0.3)
+        better = "less" if results.metric in LOWER_IS_BETTER else "more"
+        axes.set_xlabel(
+            f"{NAMES.get(results.metric, results.metric)} minus {results.study.reference} ({better} is better)"
+        )
+        figure.tight_layout()
+        return as_svg(figure, "differences")
+
+
+def cost_svg(results: Results, measure: Measure) -> str | None:
+    """Draw scores against a cost, bars for the spread over seeds; None where fewer than two are known."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    points = [
+        (row, cost) for row in results.rows if row.score is not None and (cost := measure.of(row)) is not None
+    ]
+    if len(points) < 2:
+        return None
+    with rc_context(settings(measure.name)):
+        figure = Figure(figsize=(7.2, 4.0))
+        axes = figure.subplots()
+        axes.grid(color=FAINT, linewidth=0.4, alpha=0.6)
+        for row, cost in points:
+            assert row.score is not None
+            colour = COLOURS[row.verdict]
+            spread = row.score.spread or 0.0
+            axes.errorbar(
+                [cost], [row.score.mean], [spread], fmt="o", color=colour, markersize=4, linewidth=0.8
+            )
+            axes.annotate(
+                row.variant, (cost, row.score.mean), xytext=(5, 3), textcoords="offset points", fontsize=7.5
+            )
+        axes.set_xlabel(measure.label)
+        axes.set_ylabel(NAMES.get(results.metric, results.metric))
+        axes.margins(0.12)
+        axes.xaxis.set_major_formatter(lambda value, _: short(value))
+        figure.tight_layout()
+        return as_svg(figure, measure.name)
+
+
+def curve_figures(results: Results) -> list[tuple[str, str]]:
+    """Draw each variant's mean validation curve beside the base's, as (title, drawing)."""
+    ours = mean_curve(results.base.outcomes)
+    found = []
+    for place, row in enumerate(results.rows):
+        curve = mean_curve(row.outcomes)
+        if curve is None:
+            continue
+        curves = {row.variant: curve}
+        if ours is not None and row is not results.base:
+            curves = {results.study.reference: ours, **curves}
+        found.append((row.variant, curve_svg(f"curve-{place}", curves, smooth=False)))
+    return found
+
+
+def mean_curve(outcomes: Sequence[Outcome]) -> Series | None:
+    """Mean validation PSNR over seeds, over processor time, as far as every seed has come."""
+    curves = [outcome.curve for outcome in outcomes if outcome.curve]
+    if not curves:
+        return None
+    columns = list(zip(*curves, strict=False))
+    seconds = tuple(sum(point.seconds for point in column) / len(column) for column in columns)
+    return Series(seconds, tuple(sum(point.psnr for point in column) / len(column) for column in columns))
+
+
+def standalone(svg: str) -> str:
+    """Give a drawing of a page as a file of its own, in the page's light colours."""
+    light = STYLE.read_text("utf-8").partition("}")[0]
+    for name, value in re.findall(r"(--[\w-]+):\s*([^;]+);", light):
+        svg = svg.replace(f"var({name})", value.strip().replace('"', "'"))
+    return svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)

@@ -1,0 +1,178 @@
+"""The runs of a study: every variant's recipe with every seed, and the folder of each."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hfmoe.ablate.reading import StudyError
+from hfmoe.ablate.study import Study
+from hfmoe.models.peer import PeerError, find_class
+from hfmoe.models.presets import ABLATIONS
+from hfmoe.train import Recipe, RecipeError, make_recipe
+
+PARTS = 100_000
+"""Parts that the schedule of a run is cut into whose budget is processor time."""
+OWN = {"ablation", "about", "arguments", "multiple", "channels_last"}
+"""Fields of a variant that are none of a recipe."""
+SHARED = {
+    "name",
+    "run",
+    "seed",
+    "steps",
+    "processor_seconds",
+    "time_limit_minutes",
+    "train",
+    "validation.folder",
+}
+"""Recipe fields that are the study's to set, the same for all."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a variant with a seed."""
+
+    variant: str
+    recipe: Recipe
+
+    @property
+    def folder(self) -> Path:
+        """Where it writes."""
+        return self.recipe.run
+
+    @property
+    def label(self) -> str:
+        """The run in a few words."""
+        return f"{self.variant}, seed {self.recipe.seed}"
+
+    def settings(self) -> dict[str, Any]:
+        """Give all that the run depends on as plain values: what its presets stand for too."""
+        return {"recipe": self.recipe.as_data(), "config": asdict(self.recipe.config())}
+
+
+def plan(study: Study) -> tuple[Run, ...]:
+    """List the runs, all variants of a seed before the next seed, so that an early table compares all.
+
+    Raises StudyError naming the variant and the field, before anything is loaded.
+    """
+    recipes = {name: variant_recipe(study, name) for name in study.variants}
+    _check_alike(recipes)
+    return tuple(
+        Run(name, _seeded(study, name, recipe, seed))
+        for seed in study.seeds
+        for name, recipe in recipes.items()
+    )
+
+
+def variant_recipe(study: Study, name: str) -> Recipe:
+    """Give the recipe of a variant with the study's first seed. Raises StudyError."""
+    assert isinstance(study.recipe, Mapping)
+    change = study.variants[name]
+    change = {"ablation": change} if isinstance(change, str) else change
+    try:
+        for fields in (study.fields, change):
+            _check_shared(fields)
+        data = merged(study.recipe, study.fields)
+        data = merged(data, variant_fields(change))
+        recipe = make_recipe(merged(data, _shared(study, name)))
+        if recipe.peer is not None:
+            find_class(recipe.peer.network)
+    except (RecipeError, StudyError, PeerError) as error:
+        raise StudyError(f"variant {name}: {error}") from error
+    return recipe
+
+
+def variant_fields(change: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the recipe fields that a variant changes: those of its ablations first, then its own."""
+    fields: dict[str, Any] = {}
+    named = change.get("ablation", ())
+    for ablation in [named] if isinstance(named, str) else named:
+        if ablation not in ABLATIONS:
+            near = difflib.get_close_matches(str(ablation), ABLATIONS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(ABLATIONS)}"
+            raise StudyError(f"ablation {ablation!r} is unknown; {hint}")
+        fields = merged(fields, {"network": _plain(ABLATIONS[ablation])})
+    own = {field: value for field, value in change.items() if field not in OWN}
+    network = own.get("network")
+    peer = {field: change[field] for field in ("arguments", "multiple", "channels_last") if field in change}
+    if isinstance(network, str):
+        own["network"] = {}
+        own["peer"] = {"network": network, **peer}
+    elif peer:
+        raise StudyError(f"{next(iter(peer))} needs network: package.module:Class")
+    return merged(fields, own)
+
+
+def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Give nested fields with changes in place: mappings are merged, everything else is replaced.
+
+    A dotted name is a field inside; a number in it is a place in a list.
+    """
+    result = {name: dict(value) if isinstance(value, Mapping) else value for name, value in data.items()}
+    for name, value in changes.items():
+        head, _, rest = str(name).partition(".")
+        inner = result.get(head)
+        if rest:
+            result[head] = _inside(inner, {rest: value}, str(name))
+        elif isinstance(value, Mapping) and isinstance(inner, Mapping):
+            result[head] = merged(inner, value)
+        else:
+            result[head] = merged({}, value) if isinstance(value, Mapping) else value
+    return result
+
+
+def _inside(inner: Any, change: Mapping[str, Any], name: str) -> Any:
+    if isinstance(inner, list):
+        places = {str(place): value for place, value in enumerate(inner)}
+        if next(iter(change)).partition(".")[0] not in places:
+            raise StudyError(f"field {name}: there are {len(inner)} items, counted from 0")
+        return list(merged(places, change).values())
+    if inner is not None and not isinstance(inner, Mapping):
+        raise StudyError(f"field {name}: {inner!r} is a single value and has no fields")
+    return merged(inner or {}, change)
+
+
+def _shared(study: Study, name: str) -> dict[str, Any]:
+    budget = study.budget
+    shared: dict[str, Any] = {
+        "name": f"{study.name}-{name}",
+        "run": str(study.folder / name / f"seed-{study.seeds[0]}"),
+        "seed": study.seeds[0],
+        "steps": budget.steps or PARTS,
+        "processor_seconds": budget.processor_seconds,
+        "time_limit_minutes": None,
+    }
+    if study.train:
+        shared["train"] = study.model_dump(mode="json")["train"]
+    if study.validation is not None:
+        shared["validation.folder"] = study.model_dump(mode="json")["validation"]
+    return shared
+
+
+def _seeded(study: Study, name: str, recipe: Recipe, seed: int) -> Recipe:
+    return recipe.model_copy(update={"seed": seed, "run": study.folder / name / f"seed-{seed}"})
+
+
+def _check_shared(fields: Mapping[str, Any], inside: str = "") -> None:
+    for name, value in fields.items():
+        if f"{inside}{name}" in SHARED:
+            raise StudyError(f"field {inside}{name} is the same for all variants: set it in the study")
+        if isinstance(value, Mapping) and not inside:
+            _check_shared(value, f"{name}.")
+
+
+def _check_alike(recipes: Mapping[str, Recipe]) -> None:
+    first, *others = recipes.items()
+    for name, recipe in others:
+        for what, ours, theirs in (
+            ("scale", first[1].config().scale, recipe.config().scale),
+            ("channels", first[1].config().channels, recipe.config().channels),
+            ("task", first[1].task(), recipe.task()),
+        ):
+            if ours != theirs:
+                raise StudyError(f"variant {name}: {what} {theirs} must be {ours}, as that of {first[0]}")
+
+
+def _plain(fields: Mapping[str, object]) -> dict[str, Any]:
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}

@@ -1,0 +1,292 @@
+"""What a study found: scores, paired differences to the base, costs, and what went wrong."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import Any, Literal, NamedTuple
+
+from hfmoe.ablate.costs import Cost
+from hfmoe.ablate.plan import Run
+from hfmoe.ablate.standing import RunFiles, read_json, standing_of
+from hfmoe.ablate.study import Study
+from hfmoe.evaluate.compare import check_same_images, differences_of
+from hfmoe.evaluate.report import Report
+from hfmoe.evaluate.scores import LOWER_IS_BETTER
+from hfmoe.evaluate.statistics import Interval, bootstrap_crossed
+from hfmoe.train.records import number, read_records
+
+Verdict = Literal["base", "better", "worse", "inside the noise", "unknown"]
+
+
+class Point(NamedTuple):
+    """A validation while training: the step, the processor time until then, the PSNR in dB."""
+
+    step: int
+    seconds: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run that ended: its scores by set, or why there are none."""
+
+    run: Run
+    state: str
+    reason: str = ""
+    reports: Mapping[str, Report] | None = None
+    metric: str = ""
+    steps: int = 0
+    seconds: float = 0.0
+    code: str = ""
+    machine: str = ""
+    curve: tuple[Point, ...] = ()
+
+    @property
+    def done(self) -> bool:
+        """Whether it has scores."""
+        return self.reports is not None
+
+
+class Estimate(NamedTuple):
+    """A mean over seeds and its spread: the standard deviation, None of a single seed."""
+
+    mean: float
+    spread: float | None
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A variant minus the base, paired by seed and by image.
+
+    interval: 95 % of the mean difference when seeds and images are drawn anew, None where a difference is
+    infinite; seeds: the mean difference of each seed that both have.
+    """
+
+    mean: float
+    interval: Interval | None
+    seeds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One variant: means over all images of all sets, and of each set."""
+
+    variant: str
+    about: str
+    outcomes: tuple[Outcome, ...]
+    score: Estimate | None
+    sets: Mapping[str, Estimate]
+    difference: Difference | None
+    set_differences: Mapping[str, Difference]
+    verdict: Verdict
+    cost: Cost | None
+
+    @property
+    def done(self) -> tuple[Outcome, ...]:
+        """The runs with scores."""
+        return tuple(outcome for outcome in self.outcomes if outcome.done)
+
+    @property
+    def steps(self) -> float | None:
+        """Mean steps of a run."""
+        return fmean(outcome.steps for outcome in self.done) if self.done else None
+
+    @property
+    def seconds(self) -> float | None:
+        """Mean processor time of a run's training."""
+        return fmean(outcome.seconds for outcome in self.done) if self.done else None
+
+
+@dataclass(frozen=True)
+class Results:
+    """All variants of a study, the base among them."""
+
+    study: Study
+    rows: tuple[Row, ...]
+    metric: str
+    notes: tuple[str, ...]
+
+    @property
+    def base(self) -> Row:
+        """The row of the base."""
+        return next(row for row in self.rows if row.variant == self.study.reference)
+
+    @property
+    def failed(self) -> list[Outcome]:
+        """Runs that ended without scores, or were not run."""
+        return [outcome for row in self.rows for outcome in row.outcomes if not outcome.done]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "study": self.study.model_dump(mode="json"),
+            "metric": self.metric,
+            "notes": list(self.notes),
+            "variants": [_row_data(row) for row in self.rows],
+        }
+
+
+def gather(study: Study, runs: Sequence[Run], costs: Mapping[str, Cost]) -> Results:
+    """Read what the runs left and compare. Raises ValueError where reports are of different images."""
+    by_variant = {name: [run for run in runs if run.variant == name] for name in study.variants}
+    outcomes = {name: tuple(outcome_of(run, study) for run in own) for name, own in by_variant.items()}
+    metric = next((each.metric for own in outcomes.values() for each in own if each.done), "")
+    base = outcomes[study.reference]
+    rows = tuple(make_row(study, name, own, base, metric, costs.get(name)) for name, own in outcomes.items())
+    return Results(study, rows, metric, tuple(notes_of(study, runs, rows)))
+
+
+def outcome_of(run: Run, study: Study) -> Outcome:
+    """Read what one run left."""
+    files = RunFiles(run.folder)
+    state = standing_of(run, study.evaluate).state
+    trained, scores = read_json(files.trained), read_json(files.scores)
+    if state != "done" or trained is None or scores is None:
+        failure = read_json(files.failure) or {}
+        return Outcome(run, state, str(failure.get("reason", "")), curve=curve_of(run.folder))
+    reports = {name: Report.from_dict(values) for name, values in scores["sets"].items()}
+    return Outcome(
+        run,
+        state,
+        reports=reports,
+        metric=scores["metric"],
+        steps=trained["steps"],
+        seconds=trained["processor_seconds"],
+        code=trained["code"],
+        machine=trained["machine"]["processor"],
+        curve=curve_of(run.folder),
+    )
+
+
+def curve_of(folder: Path) -> tuple[Point, ...]:
+    """Read the validations of a run."""
+    found = {}
+    for record in read_records(folder / "metrics.jsonl").records:
+        psnr, seconds = number(record.get("psnr")), number(record.get("processor_seconds"))
+        if record.get("kind") == "validation" and psnr is not None:
+            found[record["step"]] = Point(record["step"], seconds or 0.0, psnr)
+    return tuple(found[step] for step in sorted(found))
+
+
+def make_row(
+    study: Study,
+    name: str,
+    outcomes: tuple[Outcome, ...],
+    base: Sequence[Outcome],
+    metric: str,
+    cost: Cost | None,
+) -> Row:
+    """Put a variant's runs together and compare them with the base's."""
+    change = study.variants[name]
+    done = [outcome.reports for outcome in outcomes if outcome.reports]
+    sets = {each: estimate([fmean(reports[each].values(metric)) for reports in done]) for each in
+            study.evaluate.sets} if done else {}  # fmt: skip
+    whole = [fmean(value for each in reports.values() for value in each.values(metric)) for reports in done]
+    difference, by_set = None, {}
+    if name != study.reference:
+        difference = compare_runs(outcomes, base, metric, tuple(study.evaluate.sets))
+        by_set = {
+            each: found
+            for each in study.evaluate.sets
+            if (found := compare_runs(outcomes, base, metric, (each,))) is not None
+        }
+    verdict = "base" if name == study.reference else judged(difference, metric)
+    about = "" if isinstance(change, str) else str(change.get("about", ""))
+    score = estimate(whole) if whole else None
+    return Row(name, about, outcomes, score, sets, difference, by_set, verdict, cost)
+
+
+def estimate(values: Sequence[float]) -> Estimate:
+    """Mean and spread of values by seed."""
+    finite = all(map(math.isfinite, values))
+    return Estimate(fmean(values), stdev(values) if len(values) > 1 and finite else None)
+
+
+def compare_runs(
+    outcomes: Sequence[Outcome], base: Sequence[Outcome], metric: str, sets: tuple[str, ...]
+) -> Difference | None:
+    """Compare runs of the same seeds on the same images; None where no seed has both."""
+    theirs = {outcome.run.recipe.seed: outcome.reports for outcome in base if outcome.reports}
+    table = []
+    for outcome in outcomes:
+        other = theirs.get(outcome.run.recipe.seed)
+        if outcome.reports is None or other is None:
+            continue
+        row: list[float] = []
+        for name in sets:
+            check_same_images(outcome.reports[name], other[name])
+            row += differences_of(outcome.reports[name], other[name], metric)
+        table.append(row)
+    if not table:
+        return None
+    seeds = tuple(fmean(row) for row in table)
+    finite = all(math.isfinite(value) for row in table for value in row)
+    return Difference(fmean(seeds), bootstrap_crossed(table) if finite else None, seeds)
+
+
+def judged(difference: Difference | None, metric: str) -> Verdict:
+    """Say whether a difference is one: its interval leaves out 0 and all seeds agree on its sign."""
+    if difference is None or difference.interval is None:
+        return "unknown"
+    agree = all(value > 0 for value in difference.seeds) or all(value < 0 for value in difference.seeds)
+    if not agree or difference.interval.low <= 0 <= difference.interval.high:
+        return "inside the noise"
+    higher = difference.mean > 0
+    return "better" if higher != (metric in LOWER_IS_BETTER) else "worse"
+
+
+def notes_of(study: Study, runs: Sequence[Run], rows: Sequence[Row]) -> list[str]:
+    """Say what a reader must know of how the results came about."""
+    notes = []
+    first = {run.variant: run for run in reversed(runs)}
+    ours = _compared(first[study.reference])
+    same = [name for name in first if name != study.reference and _compared(first[name]) == ours]
+    if same:
+        notes.append(f"The same as the base in every setting: {', '.join(same)}.")
+    done = [outcome for row in rows for outcome in row.done]
+    if len({outcome.code for outcome in done}) > 1:
+        notes.append("The runs were trained by different versions of the code.")
+    if len({outcome.machine for outcome in done}) > 1:
+        notes.append("The runs were trained on different processors.")
+    if len(study.seeds) == 1:
+        notes.append("One seed: intervals hold the chance of the images alone, not that of training.")
+    return notes
+
+
+def _compared(run: Run) -> dict[str, Any]:
+    settings = run.settings()
+    recipe = {
+        name: value for name, value in settings["recipe"].items() if name not in ("name", "run", "network")
+    }
+    return {**recipe, "config": settings["config"]}
+
+
+def _row_data(row: Row) -> dict[str, Any]:
+    return {
+        "variant": row.variant,
+        "about": row.about,
+        "verdict": row.verdict,
+        "score": row.score and row.score._asdict(),
+        "sets": {name: value._asdict() for name, value in row.sets.items()},
+        "difference": row.difference and asdict(row.difference),
+        "set_differences": {name: asdict(value) for name, value in row.set_differences.items()},
+        "steps": row.steps,
+        "processor_seconds": row.seconds,
+        "cost": row.cost and asdict(row.cost),
+        "runs": [_outcome_data(outcome) for outcome in row.outcomes],
+    }
+
+
+def _outcome_data(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "seed": outcome.run.recipe.seed,
+        "state": outcome.state,
+        "reason": outcome.reason,
+        "steps": outcome.steps,
+        "processor_seconds": outcome.seconds,
+        "code": outcome.code,
+        "scores": {name: report.mean().present() for name, report in (outcome.reports or {}).items()},
+        "curve": [point._asdict() for point in outcome.curve],
+    }

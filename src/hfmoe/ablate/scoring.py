@@ -1,0 +1,75 @@
+"""Scores of a finished run: its averaged weights on every evaluation set."""
+
+from typing import Any
+
+import torch
+
+from hfmoe.ablate.study import Evaluation
+from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
+from hfmoe.evaluate.protocol import EvaluationProtocol, Restore
+from hfmoe.evaluate.report import Judge, evaluate
+from hfmoe.infer.restorer import Restorer
+from hfmoe.metrics.weights import load_dists, load_lpips
+from hfmoe.models.folding import fold
+from hfmoe.models.peer import Network, PeerNetwork, load_peer
+from hfmoe.models.weights import ModelFacts, load_weights
+from hfmoe.train import Recipe
+from hfmoe.train.learner import build_network
+
+
+def score_run(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
+    """Score the weights that a run ended with; errors are those of reading images and weights."""
+    protocol = protocol_of(recipe, evaluation)
+    restore = restorer(weighted(recipe), recipe)
+    judges = judges_of(evaluation)
+    reports = {
+        name: evaluate(restore, folder, protocol=protocol, judges=judges).to_dict()
+        for name, folder in evaluation.sets.items()
+    }
+    return {
+        "evaluation": evaluation.model_dump(mode="json"),
+        "metric": evaluation.metric or protocol.headline,
+        "sets": reports,
+    }
+
+
+def protocol_of(recipe: Recipe, evaluation: Evaluation) -> EvaluationProtocol:
+    """Choose the protocol: as the study says, or that of the task. Raises ValueError for one that does not fit."""
+    config = recipe.config()
+    name = evaluation.protocol or default_protocol(
+        recipe.task(), scale=config.scale, channels=config.channels
+    )
+    settings = Settings(evaluation.sigma, evaluation.quality, evaluation.targets)
+    return choose_protocol(name, scale=config.scale, settings=settings)
+
+
+def weighted(recipe: Recipe, *, untrained: bool = False) -> Network:
+    """Give the recipe's network with the weights its run ended with, or those it begins with."""
+    path = recipe.run / "last.safetensors"
+    if recipe.peer is None and not untrained:
+        return load_weights(path).network
+    network = build_network(recipe).eval()
+    if isinstance(network, PeerNetwork) and not untrained:
+        load_peer(path, network)
+    return network
+
+
+def restorer(network: Network, recipe: Recipe) -> Restore:
+    """Give what restores images of a protocol: ours in tiles where memory is short, others whole."""
+    folded = fold(network).requires_grad_(False)
+    if not isinstance(network, PeerNetwork) or network.channels_last:
+        folded = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    device = next(folded.parameters()).device
+    ready = Restorer(folded, recipe.config(), ModelFacts(name=recipe.name, task=recipe.task()), device)
+    tile = "off" if isinstance(network, PeerNetwork) else "auto"
+    return lambda image: ready(image, tile=tile)
+
+
+def judges_of(evaluation: Evaluation) -> dict[str, Judge]:
+    """Load the scores that need weights."""
+    judges: dict[str, Judge] = {}
+    if evaluation.lpips is not None:
+        judges["lpips"] = load_lpips(evaluation.lpips)
+    if evaluation.dists is not None:
+        judges["dists"] = load_dists(evaluation.dists)
+    return judges

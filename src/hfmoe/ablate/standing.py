@@ -1,0 +1,91 @@
+"""How far the runs of a study are: what lies in the folder of each, and whether it is of these settings."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from hfmoe.ablate.plan import Run
+from hfmoe.ablate.study import Evaluation
+from hfmoe.train.changes import FREE, differences
+
+State = Literal["new", "begun", "unscored", "done", "diverged", "failed", "changed"]
+
+
+class RunFiles:
+    """Names the files of a run that the study writes beside those of the training."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = folder / "settings.json"
+        self.trained = folder / "trained.json"
+        self.scores = folder / "scores.json"
+        self.failure = folder / "failure.json"
+        self.log = folder / "output.log"
+        self.lock = folder / "lock"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The state of a run; `changes` name the settings that differ from those it was begun with."""
+
+    state: State
+    changes: tuple[str, ...] = ()
+
+
+def standing_of(run: Run, evaluation: Evaluation) -> Standing:
+    """Look at the folder of a run.
+
+    A run whose own settings changed is "changed"; one that was trained, but scored in another way, is
+    "unscored". What does not touch the weights, such as how often something is logged, may change.
+    """
+    files = RunFiles(run.folder)
+    before = read_json(files.settings)
+    if before is None:
+        return Standing("new")
+    changes = tuple(
+        f"{name} ({old!r} before, {new!r} now)" for name, old, new in _differences(before, run.settings())
+    )
+    if changes:
+        return Standing("changed", changes)
+    failure = read_json(files.failure)
+    if failure is not None:
+        return Standing("diverged" if failure.get("status") == "diverged" else "failed")
+    if read_json(files.trained) is None:
+        return Standing("begun")
+    scores = read_json(files.scores)
+    fits = scores is not None and scores.get("evaluation") == evaluation.model_dump(mode="json")
+    return Standing("done" if fits else "unscored")
+
+
+def forget(run: Run) -> None:
+    """Remove all that a run wrote, so that it begins anew; a folder that no study wrote is left alone."""
+    if RunFiles(run.folder).settings.is_file():
+        shutil.rmtree(run.folder)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Read a JSON mapping; None where there is none that can be read."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write JSON that appears whole or not at all."""
+    part = path.with_suffix(".part")
+    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    after = json.loads(json.dumps(after))
+    sides = [{**side.get("recipe", {}), "preset's": side.get("config", {})} for side in (before, after)]
+    kept = [{name: side[name] for name in side if name not in FREE} for side in sides]
+    found = list(differences(*kept))
+    named = {name for name, _, _ in found}
+    doubled = {f"preset's.{name.removeprefix('network.')}" for name in named if name.startswith("network.")}
+    return [item for item in found if item[0] not in doubled]

@@ -1,0 +1,109 @@
+"""The table of a study as cells of text: the same on screen, in Markdown and on its page."""
+
+from collections.abc import Sequence
+
+from hfmoe.ablate.costs import Cost
+from hfmoe.ablate.results import Difference, Estimate, Results, Row
+from hfmoe.train.report.words import amount
+
+FORMS = {"psnr_y": ".3f", "psnr_rgb": ".3f"}
+NAMES = {
+    "psnr_y": "PSNR Y, dB",
+    "psnr_rgb": "PSNR, dB",
+    "ssim_y": "SSIM Y",
+    "ssim_rgb": "SSIM",
+    "lpips": "LPIPS",
+    "dists": "DISTS",
+}
+COSTS = ("parameters", "active", "mult-adds", "active mult-adds", "ms", "ms / base")
+
+
+def columns(results: Results) -> list[str]:
+    """Name the columns."""
+    score = NAMES.get(results.metric, "score")
+    sets = list(results.study.evaluate.sets) if len(results.study.evaluate.sets) > 1 else []
+    return [
+        "variant",
+        score,
+        *sets,
+        "minus base",
+        "95 %",
+        "",
+        *COSTS,
+        "steps",
+        "train s",
+    ]
+
+
+def cells(results: Results) -> list[list[str]]:
+    """Give the rows of the table."""
+    return [_cells(row, results) for row in results.rows]
+
+
+def _cells(row: Row, results: Results) -> list[str]:
+    metric = results.metric
+    sets = results.study.evaluate.sets if len(results.study.evaluate.sets) > 1 else {}
+    return [
+        row.variant,
+        estimated(row.score, metric),
+        *(estimated(row.sets.get(name), metric) for name in sets),
+        differing(row.difference, metric),
+        spanned(row.difference, metric),
+        remark(row),
+        *costs_of(row.cost),
+        "" if row.steps is None else f"{row.steps:,.0f}",
+        "" if row.seconds is None else f"{row.seconds:,.1f}",
+    ]
+
+
+def estimated(value: Estimate | None, metric: str) -> str:
+    """Write a mean with its spread over seeds."""
+    if value is None:
+        return ""
+    form = FORMS.get(metric, ".4f")
+    return f"{value.mean:{form}}" + ("" if value.spread is None else f" ± {value.spread:{form}}")
+
+
+def differing(value: Difference | None, metric: str) -> str:
+    """Write a difference with its sign."""
+    return "" if value is None else f"{value.mean:+{FORMS.get(metric, '.4f')}}"
+
+
+def spanned(value: Difference | None, metric: str) -> str:
+    """Write the interval of a difference."""
+    form = FORMS.get(metric, ".4f")
+    if value is None or value.interval is None:
+        return ""
+    return f"{value.interval.low:+{form}} to {value.interval.high:+{form}}"
+
+
+def remark(row: Row) -> str:
+    """Say the verdict, and how many runs have no scores."""
+    missing: dict[str, int] = {}
+    for outcome in row.outcomes:
+        if not outcome.done:
+            missing[outcome.state] = missing.get(outcome.state, 0) + 1
+    words = [] if row.verdict == "unknown" and missing else [row.verdict]
+    return ", ".join(
+        [*words, *(f"{count} of {len(row.outcomes)} {state}" for state, count in missing.items())]
+    )
+
+
+def costs_of(cost: Cost | None) -> list[str]:
+    """Write what a variant costs."""
+    if cost is None:
+        return [""] * len(COSTS)
+    return [
+        amount(cost.parameters),
+        amount(cost.parameters_active),
+        amount(cost.multiply_adds),
+        amount(cost.multiply_adds_active),
+        f"{cost.milliseconds.median:.1f}",
+        f"{cost.ratio.median:.2f}",
+    ]
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Write a table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

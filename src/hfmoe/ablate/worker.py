@@ -1,0 +1,116 @@
+"""The process of one run: a job as one line of JSON on stdin; it trains, scores, and leaves files.
+
+It ends itself when stdin closes: whoever started it is gone, even if by a kill that nobody can catch.
+Exit status: 0 done, 3 diverged, 128 + signal when stopped with its state saved, 1 failed.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from hfmoe.ablate.scoring import score_run
+from hfmoe.ablate.standing import RunFiles, read_json, write_json
+from hfmoe.ablate.study import Evaluation
+from hfmoe.infer.machine import machine
+from hfmoe.models.weights import code_version
+from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, make_recipe, train
+
+DIVERGED = 3
+PATIENCE = 120.0
+"""Seconds that a run waits for an earlier process of its own that is still saving."""
+
+
+class BusyError(RuntimeError):
+    """Another process works on the same thing."""
+
+
+def do(job: dict[str, Any]) -> None:
+    """Train and score a run as far as that is not done; what was done before is not done again."""
+    recipe = make_recipe(job["recipe"])
+    files = RunFiles(recipe.run)
+    files.folder.mkdir(parents=True, exist_ok=True)
+    with locked(files.lock, patience=PATIENCE):
+        files.failure.unlink(missing_ok=True)
+        if read_json(files.trained) is None:
+            write_json(files.settings, job["settings"])
+            write_json(files.trained, trained(recipe))
+        evaluation = Evaluation.model_validate(job["evaluation"])
+        write_json(files.scores, score_run(recipe, evaluation))
+
+
+def trained(recipe: Recipe) -> dict[str, Any]:
+    """Train, or go on with it, and say what it took."""
+    resume = (recipe.run / "recipe.yaml").exists()
+    result = train(recipe, resume=resume)
+    return {
+        "steps": result.step,
+        "processor_seconds": result.spent,
+        "best": result.best,
+        "code": code_version(),
+        "machine": machine().to_dict(),
+    }
+
+
+@contextmanager
+def locked(path: Path, *, patience: float = 0.0) -> Iterator[None]:
+    """Hold a file's lock, which the system gives back however the process ends. Raises BusyError."""
+    deadline = time.monotonic() + patience
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() >= deadline:
+                    raise BusyError(f"{path.parent} is being worked on by another process") from error
+                time.sleep(0.2)
+        yield
+
+
+def guarded(work: Callable[[], None], files: RunFiles) -> int:
+    """Do the work of a run and give the exit status; a failure is left in its folder."""
+    try:
+        work()
+    except TrainingInterrupted as stopped:
+        return 128 + stopped.signal
+    except NonFiniteError as error:
+        write_json(files.failure, {"status": "diverged", "reason": str(error)})
+        return DIVERGED
+    except BusyError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        write_json(files.failure, {"status": "failed", "reason": f"{type(error).__name__}: {reason}"})
+        raise
+    return 0
+
+
+def follow(stdin: int) -> None:
+    """Ask this process to stop, as a signal would, once stdin ends."""
+
+    def wait() -> None:
+        while os.read(stdin, 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True, name="parent").start()
+
+
+def main() -> None:
+    """Do the job on stdin."""
+    job = json.loads(sys.stdin.readline())
+    follow(sys.stdin.fileno())
+    sys.exit(guarded(lambda: do(job), RunFiles(Path(job["recipe"]["run"]))))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""The work of `hfmoe ablate`."""
+
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.table import Table
+
+from hfmoe.ablate.costs import Cost
+from hfmoe.ablate.engine import Ended, StudyInterrupted
+from hfmoe.ablate.plan import Run
+from hfmoe.ablate.reading import StudyError, load_study, peer_variants
+from hfmoe.ablate.report import write_results
+from hfmoe.ablate.results import Results
+from hfmoe.ablate.study import Study
+from hfmoe.ablate.table import COSTS, cells, columns
+from hfmoe.ablate.table import costs_of as cost_cells
+from hfmoe.ablate.work import Engine, costs_of, do_study
+from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
+from hfmoe.cli.reports import tables
+from hfmoe.cli.training import parse_fields
+from hfmoe.infer.machine import machine
+
+ENGINES = ("local", "ray")
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to do with a study, as given on the command line."""
+
+    study: Path
+    fields: Sequence[str]
+    engine: Engine
+    networks: Sequence[str] = ()
+    arguments: Sequence[str] = ()
+    anew: bool = False
+    measure: bool = False
+
+
+def run_study(order: Order) -> int:
+    """Do a study, or measure its networks alone; the exit status is 1 where a run has no scores.
+
+    Raises UsageError for a wrong study, Stopped when a signal ended it.
+    """
+    _check(order.engine)
+    try:
+        peers = peer_variants(order.networks, order.arguments)
+        study = load_study(order.study, parse_fields(order.fields), peers=peers)
+        if order.measure:
+            _show_costs(study, costs_of(study))
+            return 0
+        results = do_study(study, engine=order.engine, anew=order.anew, hear=Lines(study))
+    except StudyError as error:
+        raise UsageError(str(error)) from error
+    except StudyInterrupted as error:
+        raise Stopped(str(error), signal=error.signal) from error
+    return _show(results)
+
+
+class Lines:
+    """Says of each run when it begins and how it ends."""
+
+    def __init__(self, study: Study) -> None:
+        self._total = len(study.variants) * len(study.seeds)
+
+    def __call__(self, what: str, run: Run, ended: Ended | None) -> None:
+        """Say one line on stderr."""
+        if ended is None:
+            word = "begins or goes on"
+        elif ended.status == 0:
+            word = "done"
+        else:
+            word = "stopped" if ended.stopped else f"failed: {ended.reason}"
+        sys.stderr.write(f"{run.label} ({run.folder}): {word}\n")
+
+
+def _check(engine: Engine) -> None:
+    if engine.name not in ENGINES:
+        raise UsageError(f"--engine {engine.name!r} must be one of {', '.join(ENGINES)}")
+    if engine.workers is not None and engine.workers < 1:
+        raise UsageError(f"--workers {engine.workers} must be at least 1")
+    if engine.address is not None and engine.name != "ray":
+        raise UsageError("--address is that of a Ray cluster: it needs --engine ray")
+
+
+def _show(results: Results) -> int:
+    study = results.study
+    where = machine(threads=study.latency.threads)
+    path = write_results(results, where=where, command=shlex.join(["hfmoe", *sys.argv[1:]]))
+    title = f"{study.name}: {study.budget.words()} each, {len(study.seeds)} seeds"
+    tables().print(_table(title, columns(results), cells(results)))
+    for note in results.notes:
+        tables().print(note, soft_wrap=True)
+    for outcome in results.failed:
+        complain(f"{outcome.run.label}: {outcome.state}{outcome.reason and ': '}{outcome.reason}")
+    print(path)  # noqa: T201 (its path is what the command gives)
+    return FAILED if results.failed else 0
+
+
+def _show_costs(study: Study, costs: dict[str, Cost]) -> None:
+    rows = [[name, *cost_cells(cost)] for name, cost in costs.items()]
+    timing = study.latency
+    size = f"{timing.size} x {timing.size}, {timing.rounds} rounds in turn, {timing.clock} clock"
+    tables().print(_table(f"{study.name}, input {size}", ["variant", *COSTS], rows))
+
+
+def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(title=title)
+    for place, name in enumerate(head):
+        table.add_column(name, justify="left" if place == 0 or not name else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table
