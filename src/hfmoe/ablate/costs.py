@@ -82,7 +82,8 @@ def measure_here(recipes: Mapping[str, Recipe], timing: Timing, *, base: str) ->
     }
     ready = {name: prepared(network) for name, network in networks.items()}
     runs = {name: (lambda name=name: ready[name](images[name])) for name in ready}
-    found = interleave(runs, rounds=timing.rounds, budget=timing.seconds, clock=CLOCKS[timing.clock])
+    with torch.inference_mode():
+        found = interleave(runs, rounds=timing.rounds, budget=timing.seconds, clock=CLOCKS[timing.clock])
     return {
         name: costed(networks[name], images[name], ready[name], found[name], found[base]) for name in networks
     }
@@ -115,7 +116,9 @@ def costed(network: Network, image: Tensor, ready: Network, seconds: Rounds, bas
     config, side = network.config, image.shape[-1]
     found = count_parameters(config)
     loaded = Loaded(network, config, ModelFacts(name="measured"))
-    active = count_work(config, side, side).at(expert_costs(loaded, image, 0.5))
+    with torch.no_grad():
+        shares = expert_costs(loaded, image, 0.5)
+    active = count_work(config, side, side).at(shares)
     most = multiply_adds(config, side, side).dense
     return Cost(found.total, found.active, most, active, milliseconds, over)
 
@@ -123,7 +126,7 @@ def costed(network: Network, image: Tensor, ready: Network, seconds: Rounds, bas
 def counted(network: Network, image: Tensor) -> int:
     """Count the multiply-adds of convolutions, matrix products and attention in one pass."""
     counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_addmm})
-    with counter:
+    with counter, torch.no_grad():
         network(image)
     return counter.get_total_flops() // 2
 
@@ -135,8 +138,7 @@ def main() -> None:
     timing = Timing.model_validate(job["timing"])
     torch.set_num_threads(timing.threads)
     recipes = {name: make_recipe(data) for name, data in job["recipes"].items()}
-    with torch.inference_mode():
-        found = measure_here(recipes, timing, base=job["base"])
+    found = measure_here(recipes, timing, base=job["base"])
     sys.stdout.write(json.dumps({name: asdict(cost) for name, cost in found.items()}))
 
 

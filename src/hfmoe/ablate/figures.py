@@ -65,9 +65,8 @@ def differences_svg(results: Results) -> str | None:
         axes.set_yticks(range(len(rows)), [row.variant for row in rows])
         axes.set_ylim(-0.7, len(rows) - 0.3)
         better = "less" if results.metric in LOWER_IS_BETTER else "more"
-        axes.set_xlabel(
-            f"{NAMES.get(results.metric, results.metric)} minus {results.study.reference} ({better} is better)"
-        )
+        name = NAMES.get(results.metric, results.metric)
+        axes.set_xlabel(f"{name} minus {results.study.reference} ({better} is better)")
         figure.tight_layout()
         return as_svg(figure, "differences")
 

@@ -20,9 +20,9 @@ PAUSE = 0.5
 def run_on_ray(
     runs: Sequence[Run], evaluation: Evaluation, *, workers: int | None, address: str | None, hear: Hear
 ) -> list[Ended]:
-    """Do runs as Ray tasks: at most `workers` at a time, or as many as the cluster has processors for.
+    """Do runs as Ray tasks: at most `workers` at a time, or as many as there are processors for.
 
-    Without an address a Ray of this machine is started and ended. Raises StudyInterrupted once all have saved.
+    Without an address a Ray of this machine is started and ended. StudyInterrupted once all have saved.
     """
     import ray
 

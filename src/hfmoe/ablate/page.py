@@ -12,10 +12,10 @@ from hfmoe.train.report.page import document, footer
 from hfmoe.train.report.words import element, facts_table, figure, flat, paragraph, section, table
 
 HOW = (
-    "Mean over all images and seeds ± standard deviation over seeds. Differences are paired by seed and image; "
-    "their 95 % intervals draw both seeds and images anew. A difference counts as one where the interval leaves "
-    "out 0 and all seeds agree on its sign; of twenty variants without any effect one would still be expected "
-    "to look different."
+    "Mean over all images and seeds ± standard deviation over seeds. Differences are paired by seed and "
+    "image; their 95 % intervals draw both seeds and images anew. A difference counts as one where the "
+    "interval leaves out 0 and all seeds agree on its sign; of twenty variants without any effect one would still be "
+    "expected to look different."
 )
 
 

@@ -128,14 +128,15 @@ class Results:
         }
 
 
-def gather(study: Study, runs: Sequence[Run], costs: Mapping[str, Cost]) -> Results:
-    """Read what the runs left and compare. Raises ValueError where reports are of different images."""
+def gather(study: Study, runs: Sequence[Run], costs: Mapping[str, Cost], *, trouble: str = "") -> Results:
+    """Read what the runs left and compare; `trouble` is a note. ValueError where images are not the same."""
     by_variant = {name: [run for run in runs if run.variant == name] for name in study.variants}
     outcomes = {name: tuple(outcome_of(run, study) for run in own) for name, own in by_variant.items()}
     metric = next((each.metric for own in outcomes.values() for each in own if each.done), "")
     base = outcomes[study.reference]
     rows = tuple(make_row(study, name, own, base, metric, costs.get(name)) for name, own in outcomes.items())
-    return Results(study, rows, metric, tuple(notes_of(study, runs, rows)))
+    notes = [*notes_of(study, runs, rows), *([trouble] if trouble else [])]
+    return Results(study, rows, metric, tuple(notes))
 
 
 def outcome_of(run: Run, study: Study) -> Outcome:

@@ -34,7 +34,7 @@ def score_run(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
 
 
 def protocol_of(recipe: Recipe, evaluation: Evaluation) -> EvaluationProtocol:
-    """Choose the protocol: as the study says, or that of the task. Raises ValueError for one that does not fit."""
+    """Choose the protocol of the study, or that of the task. Raises ValueError for one that does not fit."""
     config = recipe.config()
     name = evaluation.protocol or default_protocol(
         recipe.task(), scale=config.scale, channels=config.channels

@@ -81,9 +81,9 @@ class Study(Section):
     Attributes:
         recipe: a recipe file, as seen from the study's file, or its fields.
         fields: recipe fields of every run, such as {"optimizer.lr": 1e-3}.
-        variants: by name, what each changes: recipe fields (dotted or nested), `ablation`: a name or names of
-            hfmoe.models.presets.ABLATIONS, `about`: a remark; or the name of an ablation alone. A network that
-            is not ours is `network: package.module:Class` with `arguments`.
+        variants: by name, what each changes: recipe fields (dotted or nested), `ablation`: names of
+            hfmoe.models.presets.ABLATIONS, `about`: a remark; or the name of an ablation alone. A network
+            that is not ours is `network: package.module:Class` with `arguments`.
         base: what the others are compared with; by default the first.
         train: photos to learn from; by default the recipe's. validation: photos of the curves.
         run: the folder that holds everything.

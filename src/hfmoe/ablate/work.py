@@ -99,7 +99,11 @@ def do_study(study: Study, *, engine: Engine, anew: bool, hear: Hear) -> Results
     with locked(Path(study.folder) / "lock"):
         agenda = prepare(study, anew=anew)
         engine.run(agenda.left, study, hear)
-        return gather(study, agenda.runs, costs_of(study))
+        try:
+            costs, trouble = costs_of(study), ""
+        except RuntimeError as error:
+            costs, trouble = {}, f"{error}."
+        return gather(study, agenda.runs, costs, trouble=trouble)
 
 
 def costs_of(study: Study) -> dict[str, Cost]:
