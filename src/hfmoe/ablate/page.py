@@ -5,7 +5,7 @@ from html import escape
 from hfmoe.ablate.figures import MEASURES, cost_svg, curve_figures, differences_svg
 from hfmoe.ablate.plan import variant_fields
 from hfmoe.ablate.results import Results
-from hfmoe.ablate.table import NAMES, cells, columns, differing, estimated, spanned
+from hfmoe.ablate.table import NAMES, cells, columns, differing, estimated
 from hfmoe.infer.machine import Machine
 from hfmoe.train.report.overview import tile
 from hfmoe.train.report.page import document, footer
@@ -14,8 +14,8 @@ from hfmoe.train.report.words import element, facts_table, figure, flat, paragra
 HOW = (
     "Mean over all images and seeds ± standard deviation over seeds. Differences are paired by seed and "
     "image; their 95 % intervals draw both seeds and images anew. A difference counts as one where the "
-    "interval leaves out 0 and all seeds agree on its sign; of twenty variants without any effect one would still be "
-    "expected to look different."
+    "interval leaves out 0 and all seeds agree on its sign; of twenty variants without any effect one would "
+    "still be expected to look different."
 )
 
 
@@ -79,9 +79,9 @@ def _sets(results: Results) -> str:
     for row in results.rows:
         for name, score in row.sets.items():
             found = row.set_differences.get(name)
-            difference = differing(found, results.metric), spanned(found, results.metric)
-            rows.append((row.variant, name, estimated(score, results.metric), *difference))
-    head = ("variant", "set", NAMES.get(results.metric, "score"), "minus base", "95 %")
+            difference = differing(found, results.metric)
+            rows.append((row.variant, name, estimated(score, results.metric), difference))
+    head = ("variant", "set", NAMES.get(results.metric, "score"), "minus base [95 %]")
     return section("sets", "By set", table(head, rows))
 
 

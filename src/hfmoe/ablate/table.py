@@ -15,24 +15,19 @@ NAMES = {
     "lpips": "LPIPS",
     "dists": "DISTS",
 }
-COSTS = ("parameters", "active", "mult-adds", "active mult-adds", "ms", "ms / base")
+COSTS = ("parameters (active)", "mult-adds (active)", "ms (over base)")
 
 
 def columns(results: Results) -> list[str]:
     """Name the columns."""
     score = NAMES.get(results.metric, "score")
-    sets = list(results.study.evaluate.sets) if len(results.study.evaluate.sets) > 1 else []
-    return [
-        "variant",
-        score,
-        *sets,
-        "minus base",
-        "95 %",
-        "",
-        *COSTS,
-        "steps",
-        "train s",
-    ]
+    return ["variant", score, *shown_sets(results), "minus base [95 %]", "", *COSTS, "steps", "train s"]
+
+
+def shown_sets(results: Results) -> list[str]:
+    """Name the sets that have a column: all, where there is more than one."""
+    sets = list(results.study.evaluate.sets)
+    return sets if len(sets) > 1 else []
 
 
 def cells(results: Results) -> list[list[str]]:
@@ -42,13 +37,11 @@ def cells(results: Results) -> list[list[str]]:
 
 def _cells(row: Row, results: Results) -> list[str]:
     metric = results.metric
-    sets = results.study.evaluate.sets if len(results.study.evaluate.sets) > 1 else {}
     return [
         row.variant,
         estimated(row.score, metric),
-        *(estimated(row.sets.get(name), metric) for name in sets),
+        *(estimated(row.sets.get(name), metric) for name in shown_sets(results)),
         differing(row.difference, metric),
-        spanned(row.difference, metric),
         remark(row),
         *costs_of(row.cost),
         "" if row.steps is None else f"{row.steps:,.0f}",
@@ -65,16 +58,12 @@ def estimated(value: Estimate | None, metric: str) -> str:
 
 
 def differing(value: Difference | None, metric: str) -> str:
-    """Write a difference with its sign."""
-    return "" if value is None else f"{value.mean:+{FORMS.get(metric, '.4f')}}"
-
-
-def spanned(value: Difference | None, metric: str) -> str:
-    """Write the interval of a difference."""
-    form = FORMS.get(metric, ".4f")
-    if value is None or value.interval is None:
+    """Write a difference with its sign and its interval."""
+    if value is None:
         return ""
-    return f"{value.interval.low:+{form}} to {value.interval.high:+{form}}"
+    form = FORMS.get(metric, ".4f")
+    span = value.interval
+    return f"{value.mean:+{form}}" + ("" if span is None else f" [{span.low:+{form}} {span.high:+{form}}]")
 
 
 def remark(row: Row) -> str:
@@ -94,12 +83,9 @@ def costs_of(cost: Cost | None) -> list[str]:
     if cost is None:
         return [""] * len(COSTS)
     return [
-        amount(cost.parameters),
-        amount(cost.parameters_active),
-        amount(cost.multiply_adds),
-        amount(cost.multiply_adds_active),
-        f"{cost.milliseconds.median:.1f}",
-        f"{cost.ratio.median:.2f}",
+        f"{amount(cost.parameters)} ({amount(cost.parameters_active)})",
+        f"{amount(cost.multiply_adds)} ({amount(cost.multiply_adds_active)})",
+        f"{cost.milliseconds.median:.1f} ({cost.ratio.median:.2f})",
     ]
 
 

@@ -1,0 +1,94 @@
+"""A minute study on drawn photos, and an engine that does runs in this process."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from hfmoe.ablate import work
+from hfmoe.ablate.costs import Cost
+from hfmoe.ablate.engine import Ended, Hear, how_ended, job_of
+from hfmoe.ablate.plan import Run
+from hfmoe.ablate.reading import make_study
+from hfmoe.ablate.standing import RunFiles
+from hfmoe.ablate.study import Evaluation, Study
+from hfmoe.ablate.worker import do, guarded
+from hfmoe.bench.timing import Spread
+from hfmoe.image.files import Picture, write_picture
+
+NETWORK = {
+    "dim": 8, "low_dims": [8], "head_dim": 8, "encoder_blocks": [1], "decoder_blocks": [],
+    "experts": [0.5, 1.0], "texture_blocks": 1, "texture_hidden": 8,
+    "dynamic_width": 4, "dynamic_groups": 2, "cross_dim": 4, "cross_stride": 1,
+}  # fmt: skip
+COST = Cost(5000, 4000, 10**7, 9 * 10**6, Spread(1.0, 2.0, 3.0), Spread(0.9, 1.0, 1.1))
+
+
+@pytest.fixture(scope="session")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    generator = torch.Generator().manual_seed(0)
+    for name in "ab":
+        coarse = torch.rand(1, 3, 12, 10, generator=generator)
+        image = F.interpolate(coarse, scale_factor=6, mode="bilinear")[0]
+        write_picture(folder / f"{name}.png", Picture(image))
+    return folder
+
+
+@pytest.fixture
+def data(photos: Path, tmp_path: Path) -> dict[str, Any]:
+    """The plain values of a study of four runs that takes a second or two."""
+    recipe = {
+        "name": "base",
+        "preset": "nano-x2",
+        "network": NETWORK,
+        "train": "elsewhere",
+        "run": "elsewhere",
+        "steps": 1,
+        "batch": 1,
+        "patch": 16,
+        "validation": {"every": 2, "images": 1, "crop": 32},
+        "hardware": {"accelerator": "cpu", "threads": 1},
+    }
+    return {
+        "name": "minute",
+        "recipe": recipe,
+        "variants": {"full": {}, "slow": {"optimizer.lr": 1e-5}},
+        "seeds": [0, 1],
+        "budget": {"steps": 4},
+        "train": str(photos),
+        "validation": str(photos),
+        "evaluate": {"sets": {"drawn": str(photos)}},
+        "run": str(tmp_path / "study"),
+    }
+
+
+@pytest.fixture
+def make(data: dict[str, Any]) -> Callable[..., Study]:
+    """Give the minute study with some of its fields replaced."""
+    return lambda **fields: make_study({**data, **fields})
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Do runs in this process, and measure nothing; gives the labels of the runs that were done."""
+    done: list[str] = []
+
+    def engine(runs: Sequence[Run], evaluation: Evaluation, *, workers: int, hear: Hear) -> list[Ended]:
+        ended = []
+        for run in runs:
+            done.append(run.label)
+            job = job_of(run, evaluation)
+            try:
+                status = guarded(lambda job=job: do(job), RunFiles(run.folder))
+            except Exception:
+                status = 1
+            ended.append(how_ended(run, status))
+        return ended
+
+    monkeypatch.setattr(work, "run_locally", engine)
+    monkeypatch.setattr(work, "costs_of", lambda study: dict.fromkeys(study.variants, COST))
+    return done

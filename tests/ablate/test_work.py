@@ -1,0 +1,147 @@
+"""A study goes on where it stopped: done runs stay, changed ones are refused, failing ones are told."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hfmoe.ablate import worker
+from hfmoe.ablate.reading import StudyError
+from hfmoe.ablate.report import write_results
+from hfmoe.ablate.results import Results
+from hfmoe.ablate.study import Study
+from hfmoe.ablate.work import Engine, do_study
+from hfmoe.ablate.worker import BusyError, locked
+from hfmoe.infer.machine import machine
+from hfmoe.models.weights import WeightsError, load_weights
+from hfmoe.train import train
+
+Make = Callable[..., Study]
+DIVERGING = {
+    "loss": [{"kind": "l1", "weight": 1e30}, {"kind": "mse", "weight": 1e38}],
+    "faults": {"skips": 0, "rollbacks": 0},
+}
+PEER = {"network": "hfmoe.ablate.peers:PlainNetwork", "arguments": {"dim": 4, "blocks": 1, "scale": 2}}
+
+
+def do(study: Study, *, anew: bool = False) -> Results:
+    return do_study(study, engine=Engine(), anew=anew, hear=lambda *_: None)
+
+
+def test_done_runs_are_not_run_again_and_new_variants_and_seeds_are_added(make: Make, here: list[str]):
+    assert not do(make()).failed and len(here) == 4
+    weights = {path: path.stat().st_mtime_ns for path in make().folder.rglob("*.safetensors")}
+    here.clear()
+    found = do(make())
+    assert not here and [row.steps for row in found.rows] == [4, 4]
+    variants = {"full": {}, "slow": {"optimizer.lr": 1e-5}, "peer": PEER}
+    found = do(make(variants=variants, seeds=[0]))
+    assert here == ["peer, seed 0"] and not found.failed
+    assert all(path.stat().st_mtime_ns == before for path, before in weights.items())
+
+
+def test_a_run_whose_own_settings_changed_is_refused_or_made_anew_and_others_stay(
+    make: Make, here: list[str]
+):
+    do(make(seeds=[0]))
+    here.clear()
+    changed = make(seeds=[0], variants={"full": {}, "slow": {"optimizer.lr": 2e-5}})
+    with pytest.raises(StudyError, match=r"slow/seed-0 .*optimizer.lr \(1e-05 before, 2e-05 now\).*--anew"):
+        do(changed)
+    assert not here
+    do(changed, anew=True)
+    assert here == ["slow, seed 0"]
+
+
+def test_another_way_to_score_trains_nothing_again(make: Make, here: list[str], photos: Path):
+    first = do(make(seeds=[0]))
+    trained = [path.read_bytes() for path in sorted(make().folder.rglob("trained.json"))]
+    second = do(make(seeds=[0], evaluate={"sets": {"other": str(photos)}, "metric": "ssim_y"}))
+    assert [path.read_bytes() for path in sorted(make().folder.rglob("trained.json"))] == trained
+    assert first.metric == "psnr_y" and second.metric == "ssim_y" and not second.failed
+
+
+def test_a_diverging_variant_is_told_and_the_rest_go_on(make: Make, here: list[str]):
+    study = make(seeds=[0], variants={"full": {}, "diverging": DIVERGING, "peer": PEER})
+    found = do(study)
+    assert [row.verdict for row in found.rows][:2] == ["base", "unknown"]
+    assert [(each.run.variant, each.state) for each in found.failed] == [("diverging", "diverged")]
+    assert "not finite" in found.failed[0].reason
+    here.clear()
+    do(study)
+    assert not here, "a run that diverged has ended"
+    do(study, anew=True)
+    assert here == ["diverging, seed 0"]
+
+
+def test_a_failing_run_is_tried_again(make: Make, here: list[str], monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(worker, "score_run", lambda *_: 1 / 0)
+        found = do(make(seeds=[0], variants={"full": {}}))
+    assert "division by zero" in found.failed[0].reason and found.failed[0].state == "failed"
+    assert not do(make(seeds=[0], variants={"full": {}})).failed
+
+
+def test_all_variants_spend_the_same_budget_of_processor_time(make: Make, here: list[str]):
+    study = make(seeds=[0], budget={"processor_seconds": 0.3}, variants={"full": {}, "peer": PEER})
+    full, peer = do(study).rows
+    assert full.seconds and peer.seconds and full.steps and peer.steps
+    assert 0.3 <= full.seconds < 1 and 0.3 <= peer.seconds < 1
+    assert peer.steps > full.steps
+
+
+def test_a_half_run_goes_on_and_ends_as_one_that_was_never_stopped(make: Make, here: list[str]):
+    study = make(seeds=[0], variants={"full": {}})
+    do(study)
+    (whole,) = study.folder.rglob("last.safetensors")
+    other = make(seeds=[0], variants={"full": {}}, run=str(study.folder.parent / "other"))
+    from hfmoe.ablate.plan import plan
+
+    (run,) = plan(other)
+    worker.write_json(_made(run.folder) / "settings.json", run.settings())
+    assert not train(run.recipe.model_copy(update={"time_limit_minutes": 1e-9})).finished
+    do(other)
+    one, two = (load_weights(path).network.state_dict() for path in (whole, run.folder / "last.safetensors"))
+    assert all(one[name].equal(two[name]) for name in one)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    return folder
+
+
+def test_two_works_on_one_study_do_not_meet(make: Make, here: list[str]):
+    study = make(seeds=[0])
+    study.folder.mkdir()
+    with locked(study.folder / "lock"), pytest.raises(BusyError, match="another process"):
+        do(study)
+
+
+@pytest.mark.parametrize(
+    ("sets", "said"), [({}, "names no folder"), ({"x": "nowhere"}, "nowhere is no folder")]
+)
+def test_a_study_without_a_folder_to_score_on_is_refused(make: Make, here: list[str], sets: Any, said: str):
+    with pytest.raises(StudyError, match=said):
+        do(make(evaluate={"sets": sets}))
+
+
+def test_what_a_study_leaves_is_whole_and_names_its_command(make: Make, here: list[str]):
+    study = make(seeds=[0], variants={"full": {}, "peer": PEER})
+    path = write_results(do(study), where=machine(), command="hfmoe ablate mine.yaml")
+    found = json.loads((study.folder / "results.json").read_text())
+    assert [row["variant"] for row in found["variants"]] == ["full", "peer"]
+    assert found["variants"][1]["difference"]["seeds"] and found["command"] == "hfmoe ablate mine.yaml"
+    text = (study.folder / "results.md").read_text()
+    assert "hfmoe ablate mine.yaml" in text and "| peer |" in text and "differences.svg" in text
+    assert (study.folder / "differences.svg").read_text().startswith("<svg xmlns")
+    assert "http" not in path.read_text()
+
+
+def test_weights_of_a_peer_are_no_model_of_ours(make: Make, here: list[str]):
+    study = make(seeds=[0], variants={"peer": PEER})
+    do(study)
+    (path,) = study.folder.rglob("last.safetensors")
+    with pytest.raises(WeightsError, match="a network that is not ours"):
+        load_weights(path)
