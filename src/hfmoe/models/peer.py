@@ -88,7 +88,7 @@ def find_class(path: str) -> type[nn.Module]:
         module = f"spandrel.architectures.{name}"
     try:
         found = getattr(importlib.import_module(module), name, None)
-    except ImportError as error:
+    except Exception as error:  # importing runs whatever the module holds
         raise PeerError(f"network {path}: {_missing(module, error)}") from error
     if found is None:
         raise PeerError(f"network {path}: {module} has no {name}")
@@ -129,8 +129,8 @@ def load_peer(path: Path, network: PeerNetwork) -> None:
         ) from error
 
 
-def _missing(module: str, error: ImportError) -> str:
+def _missing(module: str, error: Exception) -> str:
     package = module.partition(".")[0]
     if package == "spandrel" and importlib.util.find_spec("spandrel") is None:
         return "spandrel is needed: pip install 'hf-moe-ir[peers]'"
-    return f"cannot import {module}: {error}"
+    return f"cannot import {module}: {error or type(error).__name__}"
