@@ -77,6 +77,7 @@ def job_of(run: Run, evaluation: Evaluation) -> dict[str, Any]:
     return {
         "recipe": settings["recipe"],
         "settings": settings,
+        "from": str(Path.cwd()),
         "evaluation": evaluation.model_dump(mode="json"),
     }
 
@@ -84,7 +85,7 @@ def job_of(run: Run, evaluation: Evaluation) -> dict[str, Any]:
 def start(job: dict[str, Any]) -> subprocess.Popen[str]:
     """Start the process of a run, out of reach of the terminal's Ctrl-C; what it says goes to output.log."""
     recipe = job["recipe"]
-    files = RunFiles(Path(recipe["run"]))
+    files = RunFiles(Path(job["from"]) / recipe["run"])
     files.folder.mkdir(parents=True, exist_ok=True)
     threads = str(recipe["hardware"]["threads"] or 1)
     with files.log.open("a") as log:
@@ -95,6 +96,7 @@ def start(job: dict[str, Any]) -> subprocess.Popen[str]:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            cwd=job["from"],
             env={**os.environ, "OMP_NUM_THREADS": threads},
         )
     assert process.stdin is not None

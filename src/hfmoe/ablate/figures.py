@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from math import isfinite
 from typing import NamedTuple
 
 from hfmoe.ablate.results import Outcome, Results, Row
@@ -42,7 +43,9 @@ def differences_svg(results: Results) -> str | None:
     from matplotlib import rc_context
     from matplotlib.figure import Figure
 
-    rows = [row for row in reversed(results.rows) if row.difference is not None]
+    rows = [
+        row for row in reversed(results.rows) if row.difference is not None and isfinite(row.difference.mean)
+    ]
     if not rows:
         return None
     with rc_context(settings("differences")):
@@ -77,7 +80,9 @@ def cost_svg(results: Results, measure: Measure) -> str | None:
     from matplotlib.figure import Figure
 
     points = [
-        (row, cost) for row in results.rows if row.score is not None and (cost := measure.of(row)) is not None
+        (row, cost)
+        for row in results.rows
+        if row.score is not None and isfinite(row.score.mean) and (cost := measure.of(row)) is not None
     ]
     if len(points) < 2:
         return None

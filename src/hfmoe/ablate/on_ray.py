@@ -77,7 +77,7 @@ def perform(job: dict[str, Any], stop_file: str) -> int:
 
 
 def _stop_file(run: Run) -> Path:
-    return run.folder / "stop"
+    return run.folder.resolve() / "stop"
 
 
 def _status(ray: Any, task: Any) -> int:

@@ -26,6 +26,9 @@ def load_study(
     try:
         data = apply(read_fields(path, kind="study"), overrides or {})
         if peers and isinstance(data.get("variants"), Mapping):
+            doubled = [name for name in peers if name in data["variants"]]
+            if doubled:
+                raise StudyError(f"there is a variant {doubled[0]} already: --network cannot add another")
             data["variants"] = {**data["variants"], **peers}
         study = make_study(data)
         if isinstance(study.recipe, str):

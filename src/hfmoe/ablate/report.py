@@ -18,7 +18,9 @@ def write_results(results: Results, *, where: Machine, command: str) -> Path:
     """Write all files into the study's folder; give the path of the page."""
     folder = results.study.folder
     found = {"command": command, "commit": commit(Path(hfmoe.__file__)), "machine": where.to_dict()}
-    write_text(folder / "results.json", json.dumps({**found, **results.to_dict()}, indent=1) + "\n")
+    write_text(
+        folder / "results.json", json.dumps({**found, **results.to_dict()}, indent=1, allow_nan=False) + "\n"
+    )
     drawn = {"differences": differences_svg(results)}
     drawn |= {f"score-{measure.name}": cost_svg(results, measure) for measure in MEASURES}
     for name, svg in drawn.items():

@@ -124,7 +124,7 @@ class Results:
             "study": self.study.model_dump(mode="json"),
             "metric": self.metric,
             "notes": list(self.notes),
-            "variants": [_row_data(row) for row in self.rows],
+            "variants": plain([_row_data(row) for row in self.rows]),
         }
 
 
@@ -254,6 +254,15 @@ def notes_of(study: Study, runs: Sequence[Run], rows: Sequence[Row]) -> list[str
     if len(study.seeds) == 1:
         notes.append("One seed: intervals hold the chance of the images alone, not that of training.")
     return notes
+
+
+def plain(value: Any) -> Any:
+    """Put numbers that JSON has no sign for, such as the PSNR of equal images, as words."""
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _compared(run: Run) -> dict[str, Any]:

@@ -39,7 +39,7 @@ def protocol_of(recipe: Recipe, evaluation: Evaluation) -> EvaluationProtocol:
     name = evaluation.protocol or default_protocol(
         recipe.task(), scale=config.scale, channels=config.channels
     )
-    settings = Settings(evaluation.sigma, evaluation.quality, evaluation.targets)
+    settings = Settings(evaluation.sigma, evaluation.quality, evaluation.targets, evaluation.suffixes)
     return choose_protocol(name, scale=config.scale, settings=settings)
 
 

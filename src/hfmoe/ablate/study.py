@@ -52,6 +52,7 @@ class Evaluation(Section):
     sigma: Annotated[float, Field(gt=0, le=255)] = 25.0
     quality: Annotated[int, Field(ge=1, le=100)] = 10
     targets: Path | None = None
+    suffixes: tuple[str, str] = ("_real", "_mean")
     metric: Literal["psnr_y", "ssim_y", "psnr_rgb", "ssim_rgb", "lpips", "dists"] | None = None
     lpips: Path | None = None
     dists: Path | None = None
@@ -91,9 +92,9 @@ class Study(Section):
 
     name: Annotated[str, Field(min_length=1)]
     about: str = ""
-    recipe: str | dict[str, Any]
+    recipe: Any
     fields: dict[str, Any] = {}
-    variants: Annotated[dict[str, str | dict[str, Any]], BeforeValidator(_without_none), Field(min_length=1)]
+    variants: Annotated[dict[str, Any], BeforeValidator(_without_none), Field(min_length=1)]
     base: str | None = None
     seeds: Annotated[
         tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(_listed), Field(min_length=1)
@@ -105,10 +106,19 @@ class Study(Section):
     latency: Timing = Timing()
     run: Path | None = None
 
+    @field_validator("recipe")
+    @classmethod
+    def _is_recipe(cls, recipe: Any) -> Any:
+        if not isinstance(recipe, str | dict):
+            raise ValueError("it must be a recipe file or the fields of a recipe")
+        return recipe
+
     @field_validator("variants")
     @classmethod
-    def _are_folders(cls, variants: dict[str, Any]) -> dict[str, Any]:
-        for name in variants:
+    def _are_variants(cls, variants: dict[str, Any]) -> dict[str, Any]:
+        for name, change in variants.items():
+            if not isinstance(change, str | dict):
+                raise ValueError(f"variant {name!r} must be fields of a recipe or the name of an ablation")
             if not name or name.startswith(".") or set(name) & set('/\\:*?"<>| \n'):
                 raise ValueError(f"variant {name!r} must be a name that a folder can have, without spaces")
         return variants
