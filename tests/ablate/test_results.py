@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hfmoe.ablate.comparison import compare_runs, judged
 from hfmoe.ablate.figures import standalone
+from hfmoe.ablate.outcomes import Outcome, Point
 from hfmoe.ablate.page import page
 from hfmoe.ablate.plan import plan
-from hfmoe.ablate.results import Outcome, Point, Results, compare_runs, judged, make_row
+from hfmoe.ablate.results import Results, make_row
 from hfmoe.ablate.study import Study
 from hfmoe.ablate.table import cells, columns
 from hfmoe.evaluate.report import ImageScore, Report

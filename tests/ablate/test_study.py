@@ -67,7 +67,8 @@ def test_a_wrong_field_of_a_study_is_named_with_its_rule(data: dict[str, Any], f
         ({"network": "hfmoe.models.presets:PRESETS"}, "must be a class of torch.nn.Module"),
         ({"network": "PlainNetwork"}, "must be package.module:Class"),
         ({"loss.1.weight": 2}, "there are 1 items"),
-        ({"steps.more": 2}, "steps 1 is a single value|single value"),
+        ({"batch.more": 2}, "1 is a single value and has no fields"),
+        ({"network": "hfmoe.ablate.peers:PlainNetwork", "network.dim": 3}, "network.dim has no effect"),
     ],
 )
 def test_a_wrong_field_of_a_variant_is_named_with_the_variant(make: Make, change: Any, said: str):

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import NamedTuple
 
-from hfmoe.ablate.results import Outcome, Results, Row
+from hfmoe.ablate.outcomes import Outcome
+from hfmoe.ablate.results import Results, Row
 from hfmoe.ablate.table import NAMES
 from hfmoe.evaluate.scores import LOWER_IS_BETTER
 from hfmoe.train.report.page import STYLE

@@ -3,7 +3,7 @@
 from html import escape
 
 from hfmoe.ablate.figures import MEASURES, cost_svg, curve_figures, differences_svg
-from hfmoe.ablate.plan import variant_fields
+from hfmoe.ablate.plan import variant_changes
 from hfmoe.ablate.results import Results
 from hfmoe.ablate.table import NAMES, cells, columns, differing, estimated
 from hfmoe.infer.machine import Machine
@@ -102,10 +102,9 @@ def _runs(results: Results) -> str:
 def _settings(results: Results) -> str:
     study = results.study
     changed = []
-    for name, change in study.variants.items():
-        fields = variant_fields({"ablation": change} if isinstance(change, str) else change)
-        text = ", ".join(f"{field} {value}" for field, value in flat(fields)) or "nothing"
-        changed.append((name, text))
+    for name in study.variants:
+        fields = [item for changes in variant_changes(study, name) for item in flat(changes)]
+        changed.append((name, ", ".join(f"{field} {value}" for field, value in fields) or "nothing"))
     own = study.model_dump(mode="json", exclude={"variants", "about", "name"})
     return section(
         "settings",

@@ -67,14 +67,14 @@ def plan(study: Study) -> tuple[Run, ...]:
 
 def variant_recipe(study: Study, name: str) -> Recipe:
     """Give the recipe of a variant with the study's first seed. Raises StudyError."""
-    assert isinstance(study.recipe, Mapping)
-    change = study.variants[name]
-    change = {"ablation": change} if isinstance(change, str) else change
+    data: dict[str, Any] = dict(study.recipe)
     try:
-        for fields in (study.fields, change):
-            _check_shared(fields)
-        data = merged(study.recipe, study.fields)
-        data = merged(data, variant_fields(change))
+        for changes in (study.fields, *variant_changes(study, name)):
+            _check_shared(changes)
+            data = merged(data, changes)
+        if data.get("peer"):
+            network = data.get("network") or {}
+            data["network"] = {field: network[field] for field in ("scale", "channels") if field in network}
         recipe = make_recipe(merged(data, _shared(study, name)))
         if recipe.peer is not None:
             find_class(recipe.peer.network)
@@ -83,25 +83,32 @@ def variant_recipe(study: Study, name: str) -> Recipe:
     return recipe
 
 
-def variant_fields(change: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the recipe fields that a variant changes: those of its ablations first, then its own."""
-    fields: dict[str, Any] = {}
+def variant_changes(study: Study, name: str) -> list[dict[str, Any]]:
+    """List the recipe fields that a variant changes: those of its ablations first, then its own."""
+    change = study.variants[name]
+    change = {"ablation": change} if isinstance(change, str) else change
     named = change.get("ablation", ())
-    for ablation in [named] if isinstance(named, str) else named:
-        if ablation not in ABLATIONS:
-            near = difflib.get_close_matches(str(ablation), ABLATIONS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(ABLATIONS)}"
-            raise StudyError(f"ablation {ablation!r} is unknown; {hint}")
-        fields = merged(fields, {"network": _plain(ABLATIONS[ablation])})
+    changes = [{"network": ablated(each)} for each in ([named] if isinstance(named, str) else named)]
     own = {field: value for field, value in change.items() if field not in OWN}
-    network = own.get("network")
     peer = {field: change[field] for field in ("arguments", "multiple", "channels_last") if field in change}
-    if isinstance(network, str):
-        own["network"] = {}
-        own["peer"] = {"network": network, **peer}
+    if isinstance(own.get("network"), str):
+        idle = next((field for field in own if field.startswith("network.")), "ablation" if named else None)
+        if idle:
+            raise StudyError(f"{idle} has no effect on the network {own['network']}")
+        own["peer"] = {"network": own.pop("network"), **peer}
     elif peer:
         raise StudyError(f"{next(iter(peer))} needs network: package.module:Class")
-    return merged(fields, own)
+    return [*changes, own]
+
+
+def ablated(name: str) -> dict[str, Any]:
+    """Give the fields of a named ablation. Raises StudyError with the nearest name."""
+    if name not in ABLATIONS:
+        near = difflib.get_close_matches(str(name), ABLATIONS, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(ABLATIONS)}"
+        raise StudyError(f"ablation {name!r} is unknown; {hint}")
+    fields = ABLATIONS[name].items()
+    return {field: list(value) if isinstance(value, tuple) else value for field, value in fields}
 
 
 def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -172,7 +179,3 @@ def _check_alike(recipes: Mapping[str, Recipe]) -> None:
         ):
             if ours != theirs:
                 raise StudyError(f"variant {name}: {what} {theirs} must be {ours}, as that of {first[0]}")
-
-
-def _plain(fields: Mapping[str, object]) -> dict[str, Any]:
-    return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}

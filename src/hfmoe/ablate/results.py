@@ -3,70 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from statistics import fmean, stdev
-from typing import Any, Literal, NamedTuple
+from statistics import fmean
+from typing import Any
 
+from hfmoe.ablate.comparison import Difference, Estimate, Verdict, compare_runs, estimate, judged
 from hfmoe.ablate.costs import Cost
+from hfmoe.ablate.outcomes import Outcome, outcome_of
 from hfmoe.ablate.plan import Run
-from hfmoe.ablate.standing import RunFiles, read_json, standing_of
 from hfmoe.ablate.study import Study
-from hfmoe.evaluate.compare import check_same_images, differences_of
 from hfmoe.evaluate.report import Report
-from hfmoe.evaluate.scores import LOWER_IS_BETTER
-from hfmoe.evaluate.statistics import Interval, bootstrap_crossed
-from hfmoe.train.records import number, read_records
-
-Verdict = Literal["base", "better", "worse", "inside the noise", "unknown"]
-
-
-class Point(NamedTuple):
-    """A validation while training: the step, the processor time until then, the PSNR in dB."""
-
-    step: int
-    seconds: float
-    psnr: float
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One run that ended: its scores by set, or why there are none."""
-
-    run: Run
-    state: str
-    reason: str = ""
-    reports: Mapping[str, Report] | None = None
-    metric: str = ""
-    steps: int = 0
-    seconds: float = 0.0
-    code: str = ""
-    machine: str = ""
-    curve: tuple[Point, ...] = ()
-
-    @property
-    def done(self) -> bool:
-        """Whether it has scores."""
-        return self.reports is not None
-
-
-class Estimate(NamedTuple):
-    """A mean over seeds and its spread: the standard deviation, None of a single seed."""
-
-    mean: float
-    spread: float | None
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A variant minus the base, paired by seed and by image.
-
-    interval: 95 % of the mean difference when seeds and images are drawn anew, None where a difference is
-    infinite; seeds: the mean difference of each seed that both have.
-    """
-
-    mean: float
-    interval: Interval | None
-    seeds: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -139,38 +84,6 @@ def gather(study: Study, runs: Sequence[Run], costs: Mapping[str, Cost], *, trou
     return Results(study, rows, metric, tuple(notes))
 
 
-def outcome_of(run: Run, study: Study) -> Outcome:
-    """Read what one run left."""
-    files = RunFiles(run.folder)
-    state = standing_of(run, study.evaluate).state
-    trained, scores = read_json(files.trained), read_json(files.scores)
-    if state != "done" or trained is None or scores is None:
-        failure = read_json(files.failure) or {}
-        return Outcome(run, state, str(failure.get("reason", "")), curve=curve_of(run.folder))
-    reports = {name: Report.from_dict(values) for name, values in scores["sets"].items()}
-    return Outcome(
-        run,
-        state,
-        reports=reports,
-        metric=scores["metric"],
-        steps=trained["steps"],
-        seconds=trained["processor_seconds"],
-        code=trained["code"],
-        machine=trained["machine"]["processor"],
-        curve=curve_of(run.folder),
-    )
-
-
-def curve_of(folder: Path) -> tuple[Point, ...]:
-    """Read the validations of a run."""
-    found = {}
-    for record in read_records(folder / "metrics.jsonl").records:
-        psnr, seconds = number(record.get("psnr")), number(record.get("processor_seconds"))
-        if record.get("kind") == "validation" and psnr is not None:
-            found[record["step"]] = Point(record["step"], seconds or 0.0, psnr)
-    return tuple(found[step] for step in sorted(found))
-
-
 def make_row(
     study: Study,
     name: str,
@@ -180,62 +93,29 @@ def make_row(
     cost: Cost | None,
 ) -> Row:
     """Put a variant's runs together and compare them with the base's."""
-    change = study.variants[name]
+    change, sets = study.variants[name], tuple(study.evaluate.sets)
     done = [outcome.reports for outcome in outcomes if outcome.reports]
-    sets = {each: estimate([fmean(reports[each].values(metric)) for reports in done]) for each in
-            study.evaluate.sets} if done else {}  # fmt: skip
-    whole = [fmean(value for each in reports.values() for value in each.values(metric)) for reports in done]
-    difference, by_set = None, {}
+    difference, by_set, verdict = None, {}, "base"
     if name != study.reference:
-        difference = compare_runs(outcomes, base, metric, tuple(study.evaluate.sets))
-        by_set = {
-            each: found
-            for each in study.evaluate.sets
-            if (found := compare_runs(outcomes, base, metric, (each,))) is not None
-        }
-    verdict = "base" if name == study.reference else judged(difference, metric)
-    about = "" if isinstance(change, str) else str(change.get("about", ""))
-    score = estimate(whole) if whole else None
-    return Row(name, about, outcomes, score, sets, difference, by_set, verdict, cost)
+        difference = compare_runs(outcomes, base, metric, sets)
+        by_set = {each: compare_runs(outcomes, base, metric, (each,)) for each in sets}
+        verdict = judged(difference, metric)
+    return Row(
+        name,
+        "" if isinstance(change, str) else str(change.get("about", "")),
+        outcomes,
+        estimate([score_over(reports, metric, sets) for reports in done]) if done else None,
+        {each: estimate([score_over(reports, metric, (each,)) for reports in done]) for each in sets if done},
+        difference,
+        {each: found for each, found in by_set.items() if found is not None},
+        verdict,
+        cost,
+    )
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and spread of values by seed."""
-    finite = all(map(math.isfinite, values))
-    return Estimate(fmean(values), stdev(values) if len(values) > 1 and finite else None)
-
-
-def compare_runs(
-    outcomes: Sequence[Outcome], base: Sequence[Outcome], metric: str, sets: tuple[str, ...]
-) -> Difference | None:
-    """Compare runs of the same seeds on the same images; None where no seed has both."""
-    theirs = {outcome.run.recipe.seed: outcome.reports for outcome in base if outcome.reports}
-    table = []
-    for outcome in outcomes:
-        other = theirs.get(outcome.run.recipe.seed)
-        if outcome.reports is None or other is None:
-            continue
-        row: list[float] = []
-        for name in sets:
-            check_same_images(outcome.reports[name], other[name])
-            row += differences_of(outcome.reports[name], other[name], metric)
-        table.append(row)
-    if not table:
-        return None
-    seeds = tuple(fmean(row) for row in table)
-    finite = all(math.isfinite(value) for row in table for value in row)
-    return Difference(fmean(seeds), bootstrap_crossed(table) if finite else None, seeds)
-
-
-def judged(difference: Difference | None, metric: str) -> Verdict:
-    """Say whether a difference is one: its interval leaves out 0 and all seeds agree on its sign."""
-    if difference is None or difference.interval is None:
-        return "unknown"
-    agree = all(value > 0 for value in difference.seeds) or all(value < 0 for value in difference.seeds)
-    if not agree or difference.interval.low <= 0 <= difference.interval.high:
-        return "inside the noise"
-    higher = difference.mean > 0
-    return "better" if higher != (metric in LOWER_IS_BETTER) else "worse"
+def score_over(reports: Mapping[str, Report], metric: str, sets: Sequence[str]) -> float:
+    """Mean score over all images of sets."""
+    return fmean(value for name in sets for value in reports[name].values(metric))
 
 
 def notes_of(study: Study, runs: Sequence[Run], rows: Sequence[Row]) -> list[str]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from hfmoe.ablate.comparison import Difference, Estimate
 from hfmoe.ablate.costs import Cost
-from hfmoe.ablate.results import Difference, Estimate, Results, Row
+from hfmoe.ablate.results import Results, Row
 from hfmoe.train.report.words import amount
 
 FORMS = {"psnr_y": ".3f", "psnr_rgb": ".3f"}

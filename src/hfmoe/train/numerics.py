@@ -15,7 +15,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning_fabric.strategies.strategy import Strategy
 
-from hfmoe.train.recipe import Hardware
+from hfmoe.train.hardware import Hardware
 from hfmoe.train.sharding import shard
 
 FILLING = "fill_uninitialized_memory"

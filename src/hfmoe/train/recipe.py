@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.presets import PRESETS
 from hfmoe.train.curriculum import check_tasks, degrades
+from hfmoe.train.hardware import Hardware
 from hfmoe.train.places import TrainingPlace, may_hold_pairs
 from hfmoe.train.section import NotNegative, Positive, Section, Share
 from hfmoe.train.tasks import SuperResolutionTask, TaskOfKind
@@ -107,27 +108,6 @@ class Faults(Section):
     saved_batches: Annotated[int, Field(ge=0)] = 3
     unreadable: Share = 0.01
     load_bounds: tuple[Share, Share] = (0.1, 0.9)
-
-
-class Hardware(Section):
-    """Where and how precisely it runs, in the terms of Lightning Fabric.
-
-    devices: processes on this machine, one a device; nodes: machines; they share every batch. accumulate:
-    parts that a process cuts its share into, one after another. compile: torch.compile the network.
-    recompute: compute activations twice instead of keeping them; null does so for the presets base and
-    large, unless compiled.
-    """
-
-    accelerator: str = "auto"
-    devices: Positive = 1
-    nodes: Positive = 1
-    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    accumulate: Positive = 1
-    compile: bool = False
-    recompute: bool | None = None
-    threads: Positive | None = None
-    deterministic: bool = True
 
 
 class Peer(Section):
