@@ -115,7 +115,7 @@ def _made(folder: Path) -> Path:
 def test_two_works_on_one_study_do_not_meet(make: Make, here: list[str]):
     study = make(seeds=[0])
     study.folder.mkdir()
-    with locked(study.folder / "lock"), pytest.raises(BusyError, match="another process"):
+    with locked(study.folder / ".lock"), pytest.raises(BusyError, match="another process"):
         do(study)
 
 

@@ -52,7 +52,7 @@ def run_locally(runs: Sequence[Run], evaluation: Evaluation, *, workers: int, he
     with StopWish() as wish:
         try:
             while waiting or going:
-                while waiting and len(going) < workers and wish.signal is None:
+                while waiting and len(going) < workers:
                     run = waiting.pop(0)
                     hear("begins", run, None)
                     going[run.label] = (run, start(job_of(run, evaluation)))
@@ -61,13 +61,14 @@ def run_locally(runs: Sequence[Run], evaluation: Evaluation, *, workers: int, he
                         del going[label]
                         ended.append(how_ended(run, process.returncode))
                         hear("ends", run, ended[-1])
-                if wish.signal is not None and not going:
-                    raise StudyInterrupted(wish.signal)
                 if wish.signal is not None:
+                    waiting.clear()
                     stop([process for _, process in going.values()])
                 time.sleep(PAUSE)
         finally:
             stop([process for _, process in going.values()])
+        if wish.signal is not None:
+            raise StudyInterrupted(wish.signal)
     return ended
 
 

@@ -38,7 +38,7 @@ def _run(ray: Any, runs: Sequence[Run], evaluation: Evaluation, *, workers: int,
     waiting, going, ended = list(runs), {}, []
     with StopWish() as wish:
         while waiting or going:
-            while waiting and len(going) < workers and wish.signal is None:
+            while waiting and len(going) < workers:
                 run = waiting.pop(0)
                 task = ray.remote(num_cpus=run.recipe.hardware.threads or 1, max_calls=1, max_retries=0)(
                     perform
@@ -46,6 +46,7 @@ def _run(ray: Any, runs: Sequence[Run], evaluation: Evaluation, *, workers: int,
                 hear("begins", run, None)
                 going[task.remote(job_of(run, evaluation), str(_stop_file(run)))] = run
             if wish.signal is not None:
+                waiting.clear()
                 for run in going.values():
                     _stop_file(run).touch()
             done, _ = ray.wait(list(going), timeout=PAUSE) if going else ([], [])
@@ -53,8 +54,8 @@ def _run(ray: Any, runs: Sequence[Run], evaluation: Evaluation, *, workers: int,
                 run = going.pop(task)
                 ended.append(how_ended(run, _status(ray, task)))
                 hear("ends", run, ended[-1])
-            if wish.signal is not None and not going:
-                raise StudyInterrupted(wish.signal)
+        if wish.signal is not None:
+            raise StudyInterrupted(wish.signal)
     return ended
 
 

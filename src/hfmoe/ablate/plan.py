@@ -88,6 +88,8 @@ def variant_changes(study: Study, name: str) -> list[dict[str, Any]]:
     change = study.variants[name]
     change = {"ablation": change} if isinstance(change, str) else change
     named = change.get("ablation", ())
+    if not isinstance(named, str | list | tuple):
+        raise StudyError(f"ablation {named!r} must be a name or a list of names")
     changes = [{"network": ablated(each)} for each in ([named] if isinstance(named, str) else named)]
     own = {field: value for field, value in change.items() if field not in OWN}
     peer = {field: change[field] for field in ("arguments", "multiple", "channels_last") if field in change}
@@ -103,7 +105,7 @@ def variant_changes(study: Study, name: str) -> list[dict[str, Any]]:
 
 def ablated(name: str) -> dict[str, Any]:
     """Give the fields of a named ablation. Raises StudyError with the nearest name."""
-    if name not in ABLATIONS:
+    if not isinstance(name, str) or name not in ABLATIONS:
         near = difflib.get_close_matches(str(name), ABLATIONS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(ABLATIONS)}"
         raise StudyError(f"ablation {name!r} is unknown; {hint}")

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from hfmoe.ablate.costs import Cost, measure
 from hfmoe.ablate.engine import Ended, Hear, run_locally
@@ -96,7 +95,7 @@ def do_study(study: Study, *, engine: Engine, anew: bool, hear: Hear) -> Results
     Raises StudyError, StudyInterrupted and BusyError.
     """
     study.folder.mkdir(parents=True, exist_ok=True)
-    with locked(Path(study.folder) / "lock"):
+    with locked(study.folder / ".lock"):
         agenda = prepare(study, anew=anew)
         engine.run(agenda.left, study, hear)
         try:

@@ -20,7 +20,7 @@ from hfmoe.ablate.table import costs_of as cost_cells
 from hfmoe.ablate.work import Engine, costs_of, do_study
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
 from hfmoe.cli.reports import tables
-from hfmoe.cli.training import parse_fields
+from hfmoe.cli.training import import_from_here, parse_fields
 from hfmoe.infer.machine import machine
 
 ENGINES = ("local", "ray")
@@ -45,6 +45,7 @@ def run_study(order: Order) -> int:
     Raises UsageError for a wrong study, Stopped when a signal ended it.
     """
     _check(order.engine)
+    import_from_here()
     try:
         peers = peer_variants(order.networks, order.arguments)
         study = load_study(order.study, parse_fields(order.fields), peers=peers)

@@ -16,6 +16,7 @@ def run_recipe(recipe: Path, fields: Sequence[str], *, resume: bool, change: boo
     if change and not resume:
         raise UsageError("--change needs --resume: a new run has nothing to change")
     overrides = parse_fields(fields)
+    import_from_here()
     from hfmoe.train import NonFiniteError, TrainingInterrupted, load_recipe, train
 
     if sys.__stderr__ is not None and not faulthandler.is_enabled():
@@ -26,6 +27,13 @@ def run_recipe(recipe: Path, fields: Sequence[str], *, resume: bool, change: boo
         raise Stopped(str(error), signal=error.signal) from error
     except NonFiniteError as error:
         raise Diverged(str(error)) from error
+
+
+def import_from_here() -> None:
+    """Let networks that are not ours be imported from the working directory, as `python -m` does."""
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.append(here)
 
 
 def show_samples(recipe: Path, fields: Sequence[str], *, output: Path, step: int, count: int) -> None:
