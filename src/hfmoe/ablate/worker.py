@@ -19,6 +19,7 @@ from typing import Any
 from hfmoe.ablate.scoring import score_run
 from hfmoe.ablate.standing import RunFiles, read_json, write_json
 from hfmoe.ablate.study import Evaluation
+from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.machine import machine
 from hfmoe.models.weights import code_version
 from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, make_recipe, train
@@ -107,6 +108,7 @@ def follow(stdin: int) -> None:
 
 def main() -> None:
     """Do the job on stdin."""
+    reuse_memory()
     job = json.loads(sys.stdin.readline())
     follow(sys.stdin.fileno())
     sys.exit(guarded(lambda: do(job), RunFiles(Path(job["recipe"]["run"]))))
