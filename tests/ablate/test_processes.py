@@ -47,7 +47,7 @@ def wait_for(folder: Path, step: int, process: subprocess.Popen[str]) -> None:
     while steps_of(folder) < step:
         assert process.poll() is None, "the study ended before it could be killed"
         assert time.monotonic() < deadline, f"no step {step} in {folder}"
-        time.sleep(0.005)
+        time.sleep(0.05)
 
 
 def patient(data: dict[str, Any]) -> dict[str, Any]:

@@ -69,8 +69,9 @@ def differences_svg(results: Results) -> str | None:
         axes.set_yticks(range(len(rows)), [row.variant for row in rows])
         axes.set_ylim(-0.7, len(rows) - 0.3)
         better = "less" if results.metric in LOWER_IS_BETTER else "more"
-        name = NAMES.get(results.metric, results.metric)
-        axes.set_xlabel(f"{name} minus {results.study.reference} ({better} is better)")
+        name, _, unit = NAMES.get(results.metric, results.metric).partition(", ")
+        unit = unit and f"{unit}, "
+        axes.set_xlabel(f"{name} minus {results.study.reference} ({unit}{better} is better)")
         figure.tight_layout()
         return as_svg(figure, "differences")
 
