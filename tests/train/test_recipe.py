@@ -48,7 +48,7 @@ def test_a_field_put_in_the_wrong_place_is_told_where_it_belongs(data: dict[str,
 
 
 def test_an_unknown_field_without_a_near_one_lists_those_that_are_known(data: dict[str, Any]):
-    assert "known here: lr, final_lr" in complaint(data, optimizer={"zzz": 1})
+    assert "known here: kind, lr, final_lr" in complaint(data, optimizer={"zzz": 1})
 
 
 def test_a_mistyped_value_names_field_value_and_rule(data: dict[str, Any]):
