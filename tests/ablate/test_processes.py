@@ -20,7 +20,7 @@ from hfmoe.ablate.study import Study
 from hfmoe.models.weights import load_weights
 from hfmoe.train import train
 
-PATIENCE = 600.0
+PATIENCE = 1500.0
 
 
 def start(study: Study, path: Path, *options: str) -> subprocess.Popen[str]:

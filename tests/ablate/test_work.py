@@ -15,7 +15,8 @@ from hfmoe.ablate.study import Study
 from hfmoe.ablate.work import Engine, do_study
 from hfmoe.ablate.worker import BusyError, locked
 from hfmoe.infer.machine import machine
-from hfmoe.models.weights import WeightsError, load_weights
+from hfmoe.models.header import WeightsError
+from hfmoe.models.weights import load_weights
 from hfmoe.train import train
 
 Make = Callable[..., Study]

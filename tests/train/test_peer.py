@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from hfmoe.models.folding import fold
+from hfmoe.models.header import WeightsError
 from hfmoe.models.peer import PeerError, PeerNetwork, build_peer, find_class, load_peer
-from hfmoe.models.weights import WeightsError
 from hfmoe.nn.repconv import RepConv
 from hfmoe.train import Recipe, RecipeError, train
 from hfmoe.train.learner import build_network

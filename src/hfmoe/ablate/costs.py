@@ -20,8 +20,9 @@ from hfmoe.bench.worker import expert_costs
 from hfmoe.infer.allocator import reuse_memory
 from hfmoe.models.cost import count_parameters, count_work, flops_of_addmm, multiply_adds
 from hfmoe.models.folding import fold
+from hfmoe.models.header import ModelFacts, WeightsError
 from hfmoe.models.peer import Network, PeerNetwork
-from hfmoe.models.weights import Loaded, ModelFacts, WeightsError
+from hfmoe.models.weights import Loaded
 from hfmoe.train import Recipe, make_recipe
 
 

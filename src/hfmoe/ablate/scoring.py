@@ -8,11 +8,13 @@ from hfmoe.ablate.study import Evaluation
 from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol, Restore
 from hfmoe.evaluate.report import Judge, evaluate
+from hfmoe.infer.eager import Eager
 from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.weights import load_dists, load_lpips
 from hfmoe.models.folding import fold
+from hfmoe.models.header import ModelFacts
 from hfmoe.models.peer import Network, PeerNetwork, load_peer
-from hfmoe.models.weights import ModelFacts, load_weights
+from hfmoe.models.weights import load_weights
 from hfmoe.train import Recipe
 from hfmoe.train.learner import build_network
 
@@ -60,7 +62,8 @@ def restorer(network: Network, recipe: Recipe) -> Restore:
     if not isinstance(network, PeerNetwork) or network.channels_last:
         folded = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     device = next(folded.parameters()).device
-    ready = Restorer(folded, recipe.config(), ModelFacts(name=recipe.name, task=recipe.task()), device)
+    facts = ModelFacts(name=recipe.name, task=recipe.task())
+    ready = Restorer(Eager(folded, device), recipe.config(), facts)
     tile = "off" if isinstance(network, PeerNetwork) else "auto"
     return lambda image: ready(image, tile=tile)
 

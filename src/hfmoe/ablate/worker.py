@@ -21,7 +21,7 @@ from hfmoe.ablate.standing import RunFiles, read_json, write_json
 from hfmoe.ablate.study import Evaluation
 from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.machine import machine
-from hfmoe.models.weights import code_version
+from hfmoe.models.header import code_version
 from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, make_recipe, train
 
 DIVERGED = 3
