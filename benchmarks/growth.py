@@ -3,7 +3,7 @@
     python benchmarks/growth.py [--model nano-x4] [--sizes 128,256,512,1024,2048] [--rounds 9] [--clock cpu]
 
 The same as `hfmoe bench MODEL --sizes ...`, with the verdict on b <= 1.05 for both. Sizes that free memory
-does not hold are left out and named. 2048 x 2048 needs about 11 GiB for nano-x4.
+does not hold are left out and named. 2048 x 2048 needs about 5.3 GiB for nano-x4.
 """
 
 import argparse

@@ -242,7 +242,7 @@ def _nan():
 @pytest.mark.parametrize(
     ("name", "picture", "rule"),
     [
-        ("a.gif", _picture(), r"\.png, \.jpg"),
+        ("a.bmp", _picture(), r"\.png, \.jpg"),
         ("a", _picture(), "suffix ''"),
         ("missing/a.png", _picture(), "does not exist"),
         ("a.jpg", _picture(alpha=True), "no alpha"),

@@ -1,10 +1,16 @@
 """Tiles by memory."""
 
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfmoe.infer.footprint import bytes_per_pixel, grid
+from hfmoe.infer.footprint import bytes_per_pixel, grid, run_bytes
 from hfmoe.infer.memory import free_bytes, plan_tile
 from hfmoe.models.presets import PRESETS
 
@@ -36,3 +42,26 @@ def test_larger_presets_are_forecast_to_need_more():
     needs = [bytes_per_pixel(PRESETS[f"{size}-x4"]) for size in ("nano", "tiny", "small", "base", "large")]
     assert needs == sorted(needs)
     assert all(grid(config) % config.size_multiple == 0 for config in PRESETS.values())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="the forecast is that of glibc's allocator")
+@pytest.mark.parametrize("tile", [0, 192])
+def test_the_forecast_is_within_a_quarter_of_what_a_process_takes(tile: int):
+    benchmark = Path(__file__).parents[2] / "benchmarks" / "memory.py"
+    command = [sys.executable, str(benchmark), "--child", "nano-x2", "384", str(tile)]
+    forecast = run_bytes(PRESETS["nano-x2"], 384, 384, tile=tile or None) / 2**20
+    ratios = []
+    while len(ratios) < 3 and not any(0.75 < ratio < 1.25 for ratio in ratios):
+        child = subprocess.run(command, capture_output=True, text=True, check=True)
+        ratios.append(json.loads(child.stdout) / forecast)
+    assert any(0.75 < ratio < 1.25 for ratio in ratios), ratios
+
+
+def test_tiles_are_forecast_to_need_less_than_the_whole_and_the_more_the_larger():
+    config = PRESETS["nano-x4"]
+    whole = run_bytes(config, 2048, 2048)
+    tiled = [run_bytes(config, 2048, 2048, tile=tile) for tile in (192, 512, 1024)]
+    assert tiled == sorted(tiled)
+    assert tiled[-1] < whole
+    assert run_bytes(config, 100, 50, tile=4096) < run_bytes(config, 100, 100, tile=4096)

@@ -8,7 +8,7 @@ from hfmoe.bench.fit import PowerFit, fit_power
 from hfmoe.bench.forms import FORMS, Case, exported_form
 from hfmoe.bench.timing import Rounds, Spread, ratio, spread
 from hfmoe.bench.worker import Job, run_job
-from hfmoe.infer.footprint import bytes_per_pixel
+from hfmoe.infer.footprint import run_bytes
 from hfmoe.infer.machine import Machine, machine
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_work
@@ -129,7 +129,7 @@ def choose_cases(plan: Plan, config: HFMoEConfig, *, free: int) -> tuple[list[Ca
             skipped.append(f"{form}: {missing}")
             continue
         for size in plan.sizes:
-            forecast = bytes_per_pixel(config) * size * size
+            forecast = run_bytes(config, size, size)
             if forecast > MEMORY_SHARE * free:
                 need = f"{forecast / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free"
                 skipped.append(f"{form}, {size} x {size}: needs about {need}")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
-from hfmoe.image.reading import open_header
+from hfmoe.image.reading import MAX_PIXELS, open_header
 
 _ZIGZAG = sorted(range(64), key=lambda k: (k // 8 + k % 8, k // 8 if (k // 8 + k % 8) % 2 else k % 8))
 _START_OF_SCAN = 0xDA
@@ -27,9 +27,9 @@ class FileFacts(NamedTuple):
     profile: str
 
 
-def read_facts(path: Path | str) -> FileFacts:
+def read_facts(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> FileFacts:
     """Read a file's header. Raises ImageError for what `read_picture` refuses by its header."""
-    image = open_header(Path(path))
+    image = open_header(Path(path), max_pixels=max_pixels)
     profile: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
     icc = bytes(profile)
     has_alpha = bool(image.hasalpha())

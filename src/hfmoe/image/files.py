@@ -4,13 +4,17 @@ from pathlib import Path
 
 from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, strip
 from hfmoe.image.reading import MAX_PIXELS, read_8bit, read_arrays, read_gray8, read_picture, read_rgb8
-from hfmoe.image.writing import FORMATS, QUALITY, check_writable, write_picture
+from hfmoe.image.writing import FORMATS, PAGED, QUALITY, check_writable, write_picture
 
-IMAGE_SUFFIXES = tuple(FORMATS)
+IMAGE_SUFFIXES = tuple(suffix for suffix in FORMATS if suffix != ".gif")
+"""Suffixes of single pictures, in and out."""
+PAGED_SUFFIXES = tuple(suffix for suffix, form in FORMATS.items() if form.name in PAGED)
+"""Suffixes of files that can hold several pages."""
 
 __all__ = [
     "IMAGE_SUFFIXES",
     "MAX_PIXELS",
+    "PAGED_SUFFIXES",
     "QUALITY",
     "Bits",
     "ImageError",

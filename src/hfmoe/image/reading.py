@@ -29,6 +29,17 @@ _CONVERTED = {"cmyk": 4, "lab": 3, "labs": 3, "labq": 3, "xyz": 3}
 _log = logging.getLogger(__name__)
 
 
+class Plain(NamedTuple):
+    """An image, undecoded, whose samples are colour first and alpha last; `top` is what stands for 1."""
+
+    image: pyvips.Image
+    has_alpha: bool
+    top: int
+    bits: Bits
+    icc: bytes | None
+    metadata: Metadata
+
+
 class _Samples(NamedTuple):
     """Decoded samples, colour first and alpha last, and the number that stands for 1."""
 
@@ -40,8 +51,8 @@ class _Samples(NamedTuple):
     metadata: Metadata
 
 
-def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
-    """The picture in an image file as tensors, upright: the EXIF orientation is applied.
+def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | None = None) -> Picture:
+    """The picture in an image file as tensors, upright: the EXIF orientation is applied. page: of a TIFF.
 
     CMYK, Lab and XYZ are converted to sRGB; gray and RGB stay in the space of their profile. A profile that
     is damaged or for other colours is left out and logged. Floats are kept as they are, also outside [0, 1].
@@ -49,16 +60,16 @@ def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
     of several pages, larger than `max_pixels`, of samples other than 8 or 16 bit integers and floats,
     or of floats that are not finite or most of which lie outside [0, 1].
     """
-    picture = read_arrays(path, max_pixels=max_pixels)
+    picture = read_arrays(path, max_pixels=max_pixels, page=page)
     alpha = None if picture.alpha is None else as_tensor(picture.alpha)
     return replace(picture, colour=as_tensor(picture.colour), alpha=alpha)
 
 
-def read_arrays(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> Picture:
+def read_arrays(path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | None = None) -> Picture:
     """As `read_picture`, with colour and alpha as numpy arrays: torch is not imported."""
     path = Path(path)
-    samples = _read(path, max_pixels=max_pixels)
-    bands = _floats(samples.values, top=samples.top)
+    samples = _read(path, max_pixels=max_pixels, options={} if page is None else {"page": page})
+    bands = to_floats(samples.values, top=samples.top)
     colour, alpha = (bands[:-1], bands[-1:]) if samples.has_alpha else (bands, None)
     if samples.bits == 32:
         _check_floats(path, colour, alpha)
@@ -98,34 +109,41 @@ def read_8bit(path: Path | str) -> UInt8[Tensor, "c h w"]:
     return as_tensor(rearrange(np.floor(flat * 255 + 0.5).astype(np.uint8), "h w c -> c h w"))
 
 
-def _read(path: Path, *, max_pixels: int) -> _Samples:
-    image = open_header(path, max_pixels=max_pixels)
+def _read(path: Path, *, max_pixels: int, options: dict[str, int] | None = None) -> _Samples:
+    image = open_header(path, max_pixels=max_pixels, options=options)
     try:
         return _decode(path, image, str(image.get("vips-loader")).split("load")[0])
     except pyvips.Error as error:
         raise ImageError(f"{path}: damaged or cut off ({_reason(error)})") from error
 
 
-def open_header(path: Path, *, max_pixels: int = MAX_PIXELS) -> pyvips.Image:
-    """A file's image with nothing decoded yet. Raises ImageError as `read_picture`, but for damage inside."""
+def open_header(
+    path: Path, *, max_pixels: int = MAX_PIXELS, options: dict[str, int] | None = None
+) -> pyvips.Image:
+    """A file's image with nothing decoded yet. Raises ImageError as `read_picture`, but for damage inside.
+
+    options: of libvips' loader, such as a page; with any, files of several pages and GIF are opened.
+    """
     _check_place(path)
     try:
-        loader = sniff(path)
+        loader = sniff(path, pages=bool(options))
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
     try:
-        image = _open(path, loader)
+        image = _open(path, loader, options or {})
     except pyvips.Error as error:
         raise ImageError(f"{path}: cut off, or not a {READABLE} image ({_reason(error)})") from error
-    _check_header(path, image, loader, max_pixels=max_pixels)
+    if not options:
+        _check_single(path, image, loader)
+    _check_header(path, image, max_pixels=max_pixels)
     return image
 
 
-def _open(path: Path, loader: str) -> pyvips.Image:
+def _open(path: Path, loader: str, options: dict[str, int]) -> pyvips.Image:
     """The image behind a header; from a source, so that brackets in a name are no options to libvips."""
     load = getattr(pyvips.Image, f"{loader}load_source")
     name: Any = os.fsencode(path)
-    return load(pyvips.Source.new_from_file(name), access="sequential", fail_on="error")
+    return load(pyvips.Source.new_from_file(name), access="sequential", fail_on="error", **options)
 
 
 def _check_place(path: Path) -> None:
@@ -141,9 +159,12 @@ def _check_place(path: Path) -> None:
         raise ImageError(f"{path}: the file is empty")
 
 
-def _check_header(path: Path, image: pyvips.Image, loader: str, *, max_pixels: int) -> None:
+def _check_single(path: Path, image: pyvips.Image, loader: str) -> None:
     if image.get_n_pages() > 1 and loader != "tiff":
         raise ImageError(f"{path}: animated or of {image.get_n_pages()} pages; single images are read")
+
+
+def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
     if image.width * image.height > max_pixels:
         size = f"{image.width} x {image.height}"
         raise ImageError(f"{path}: {size} pixels are more than the limit of {max_pixels}")
@@ -160,7 +181,14 @@ def _check_header(path: Path, image: pyvips.Image, loader: str, *, max_pixels: i
 
 
 def _decode(path: Path, image: pyvips.Image, loader: str) -> _Samples:
-    image = _upright(image)
+    plain = make_plain(path, _upright(image), loader)
+    image = plain.image
+    values = image.numpy().reshape(image.height, image.width, image.bands)
+    return _Samples(values, *plain[1:])
+
+
+def make_plain(path: Path, image: pyvips.Image, loader: str) -> Plain:
+    """An upright image of a file in gray or RGB, with the profile and metadata that fit it."""
     metadata = read_metadata(image)
     if loader == "tiff":
         with path.open("rb") as file:
@@ -171,13 +199,16 @@ def _decode(path: Path, image: pyvips.Image, loader: str) -> _Samples:
         image, profile = _to_srgb(image, profile is not None), None
     bits = _SAMPLES[str(image.format)]
     tops = {8: 255, 16: (2**bits_used - 1) << (16 - bits_used), 32: 1}
-    values = image.numpy().reshape(image.height, image.width, image.bands)
-    return _Samples(values, bool(image.hasalpha()), tops[bits], bits, profile, metadata)
+    return Plain(image, bool(image.hasalpha()), tops[bits], bits, profile, metadata)
+
+
+def is_turned(image: pyvips.Image) -> bool:
+    """Whether the EXIF orientation says that an image does not lie upright."""
+    return bool(image.get_typeof("orientation") and image.get("orientation") != 1)
 
 
 def _upright(image: pyvips.Image) -> pyvips.Image:
-    turned = image.get_typeof("orientation") and image.get("orientation") != 1
-    return image.copy_memory().autorot() if turned else image
+    return image.copy_memory().autorot() if is_turned(image) else image
 
 
 def _fitting_profile(path: Path, image: pyvips.Image) -> bytes | None:
@@ -209,7 +240,7 @@ def _to_srgb(image: pyvips.Image, has_profile: bool) -> pyvips.Image:
     return image.colourspace("rgb16" if deep else "srgb")
 
 
-def _floats(values: np.ndarray, *, top: int) -> Float[np.ndarray, "bands h w"]:
+def to_floats(values: np.ndarray, *, top: int) -> Float[np.ndarray, "bands h w"]:
     """Samples in units of `top`, a few rows at a time: beside the result this needs little memory."""
     height, width, bands = values.shape
     floats = np.empty((bands, height, width), np.float32)

@@ -38,19 +38,19 @@ _MOVING = {b"avis", b"msf1"}
 _LAB = (8, 9)
 
 
-def sniff(path: Path) -> str:
-    """The libvips loader of a file: png, jpeg, webp, tiff or heif.
+def sniff(path: Path, *, pages: bool = False) -> str:
+    """The libvips loader of a file: png, jpeg, webp, tiff or heif; where pages are asked for, gif, too.
 
     Raises ImageError for other files, for animations and several pages (whose first picture decoders
     would give without a word), and for samples that no decoder takes; OSError when it cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(64)
-        kind = _kind(path, head)
+        kind = "gif" if pages and head.startswith(b"GIF8") else _kind(path, head)
         if kind == "png":
             _check_png(path, file)
         if kind == "tiff":
-            _check_tiff(path, file)
+            _check_tiff(path, file, pages=pages)
     if kind == "heif" and _brands(head) & _MOVING:
         raise ImageError(f"{path}: animated; single images are read")
     return kind
@@ -93,10 +93,10 @@ def _check_png(path: Path, file: BufferedIOBase) -> None:
         file.seek(length + 4, 1)
 
 
-def _check_tiff(path: Path, file: BufferedIOBase) -> None:
+def _check_tiff(path: Path, file: BufferedIOBase, *, pages: bool) -> None:
     """Refuse several pages, unless they are smaller copies of the first, and samples libvips cannot take."""
     try:
-        pages = full_pages(file)
+        count = len(full_pages(file))
         layout, first = read_header(file)
         entries = read_directory(file, layout, first).entries
         fields = [
@@ -106,8 +106,8 @@ def _check_tiff(path: Path, file: BufferedIOBase) -> None:
         bits, photometric = (number(field, layout) for field in fields)
     except ValueError as error:
         raise ImageError(f"{path}: damaged or cut off ({error})") from error
-    if pages > 1:
-        raise ImageError(f"{path}: of {pages} pages; single images are read")
+    if count > 1 and not pages:
+        raise ImageError(f"{path}: of {count} pages; single images are read")
     if bits > 32:
         raise ImageError(f"{path}: samples of {bits} bits; integers of 8 or 16 and floats of 32 are read")
     if photometric in _LAB and bits == 8:

@@ -117,14 +117,14 @@ def number(field: Field | None, layout: Layout) -> int:
     return struct.unpack_from(layout.order + code, field.data)[0] if field and code else 0
 
 
-def full_pages(file: BufferedIOBase) -> int:
-    """The first page and all that are no reduced copies of others.
+def full_pages(file: BufferedIOBase) -> list[int]:
+    """Numbers of the first page and of all that are no reduced copies of others.
 
     Raises ValueError for damage and for a loop of pages.
     """
     layout, offset = read_header(file)
     seen: set[int] = set()
-    full = 0
+    full: list[int] = []
     while offset:
         if offset in seen or len(seen) > _MOST_PAGES:
             raise ValueError("its pages have no end")
@@ -132,7 +132,8 @@ def full_pages(file: BufferedIOBase) -> int:
         page = read_directory(file, layout, offset)
         entry = page.entries.get(SUBFILE_TYPE)
         reduced = entry is not None and number(read_field(file, layout, entry), layout) & REDUCED
-        full += not (reduced and full)
+        if not (reduced and full):
+            full.append(len(seen) - 1)
         offset = page.following
     return full
 

@@ -24,22 +24,22 @@ def fill_hidden(colour: Float[Array, "b c h w"], alpha: Float[Array, "b 1 h w"])
     seen, weight = colour * alpha, alpha
     under = zeros_like(colour, ())
     if max(alpha.shape[-2:]) > 1:
-        under = _doubled(_surroundings(_halved(seen), _halved(weight)), alpha)
+        under = _doubled(surroundings(halved(seen), halved(weight)), alpha)
     trust = (alpha / VISIBLE).clip(max=1)
     return under * (1 - trust) + colour * trust
 
 
-def _surroundings(seen: Float[Array, "b c h w"], weight: Float[Array, "b 1 h w"]) -> Float[Array, "b c h w"]:
+def surroundings(seen: Float[Array, "b c h w"], weight: Float[Array, "b 1 h w"]) -> Float[Array, "b c h w"]:
     """Mean visible colours of a level; where little is visible, those of the next coarser one."""
     here = seen / weight.clip(min=1e-6)
     if max(weight.shape[-2:]) == 1 or weight.min() >= VISIBLE:
         return here
-    under = _doubled(_surroundings(_halved(seen), _halved(weight)), weight)
+    under = _doubled(surroundings(halved(seen), halved(weight)), weight)
     trust = (weight / VISIBLE).clip(max=1)
     return under * (1 - trust) + here * trust
 
 
-def _halved(image: Float[Array, "b c h w"]) -> Float[Array, "b c H W"]:
+def halved(image: Float[Array, "b c h w"]) -> Float[Array, "b c H W"]:
     """Means of 2 x 2 pixels; of what there is of them at an odd border."""
     for axis in (0, 1):
         image = apply_blocks(_means(image.shape[axis - 2]), image, axis=axis)

@@ -2,10 +2,18 @@
 
 from hfmoe.models.config import HFMoEConfig
 
-BYTES_PER_CHANNEL = 72
-"""Peak bytes per channel of the full-resolution path; 42 to 74 measured from nano to base, float32, CPU."""
-BYTES_PER_SAMPLE = 8
+BYTES_PER_CHANNEL = {"dense": 28, "depthwise": 72}
+"""Peak bytes per channel of the full-resolution path, by the kind of the texture blocks, float32, CPU.
+
+Dense: measured with nano and tiny (`benchmarks/memory.py`); depthwise: at most, from small to base.
+"""
+BYTES_PER_SAMPLE = 10
 """Peak bytes per sample of the result, beside what the network holds."""
+STARTING = 40 * 2**20
+"""Bytes that a first run leaves in a process, whatever its size."""
+MOST_FALLOW = 128 * 2**20
+"""Bytes of freed memory that runs on tiles leave between what they use, at most: four of the largest blocks
+that are kept to be used again (`allocator`)."""
 
 
 def grid(config: HFMoEConfig) -> int:
@@ -23,8 +31,8 @@ def halo(config: HFMoEConfig) -> int:
 
 
 def bytes_per_pixel(config: HFMoEConfig) -> int:
-    """Forecast of an inference's peak memory in bytes per input pixel."""
-    network = BYTES_PER_CHANNEL * config.dim // config.folding**2
+    """Forecast of an inference's peak memory in bytes per input pixel, beside `STARTING`."""
+    network = BYTES_PER_CHANNEL[config.texture] * config.dim // config.folding**2
     return network + BYTES_PER_SAMPLE * config.channels * config.scale**2
 
 
@@ -34,3 +42,20 @@ def result_bytes(config: HFMoEConfig, height: int, width: int, *, ensemble: bool
     With an ensemble, also the floats of its mean and of a position turned back.
     """
     return (14 if ensemble else 6) * config.channels * height * width * config.scale**2
+
+
+def run_bytes(config: HFMoEConfig, height: int, width: int, *, tile: int | None = None) -> int:
+    """Forecast of the peak memory that restoring one image adds to a process on the CPU, in bytes.
+
+    tile: side of the tiles, None = the whole image at once. For a network as wide as the image's channels.
+    """
+    pixels = min(height, tile or height) * min(width, tile or width)
+    once = STARTING + bytes_per_pixel(config) * pixels
+    if tile is None:
+        return once
+    return once + fallow_bytes(config, pixels) + 4 * config.channels * height * width * config.scale**2
+
+
+def fallow_bytes(config: HFMoEConfig, pixels: int) -> int:
+    """Memory that runs on parts of so many pixels leave to the next ones, in bytes."""
+    return min(MOST_FALLOW, 40 * config.dim * pixels)

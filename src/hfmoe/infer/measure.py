@@ -61,7 +61,7 @@ def _measure_here(restorer: Restorer, *, height: int, width: int, threads: int, 
     torch.set_num_threads(threads)
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(1, restorer.config.channels, height, width, generator=generator)
-    resting = _resident_mib()
+    resting = resident_mib()
     seconds = []
     for _ in range(runs + 1):
         start = time.perf_counter()
@@ -71,8 +71,8 @@ def _measure_here(restorer: Restorer, *, height: int, width: int, threads: int, 
     return Measurement(latency, max(peak_mib() - resting, 0.0), runs, threads, str(restorer.device))
 
 
-def _resident_mib() -> float:
-    """Resident memory now; where the system does not tell, the peak so far."""
+def resident_mib() -> float:
+    """Give the resident memory of now in MiB; where the system does not tell, the peak so far."""
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:

@@ -16,7 +16,7 @@ from hfmoe.image.files import Picture
 from hfmoe.image.resize import resize
 from hfmoe.image.transparency import fill_hidden, is_flat
 from hfmoe.infer.ensemble import ensemble as mean_of_positions
-from hfmoe.infer.footprint import bytes_per_pixel, grid, halo, result_bytes
+from hfmoe.infer.footprint import STARTING, bytes_per_pixel, grid, halo, result_bytes
 from hfmoe.infer.memory import Device, free_bytes, plan_batch, plan_tile
 from hfmoe.infer.strength import weaken
 from hfmoe.infer.tiled import Load, OnTile, restore_tensor
@@ -98,8 +98,7 @@ class Restorer:
         own = self.engine.adopt(image)
 
         def run(part: Float[Array, "b c h w"]) -> Float[Array, "b c H W"]:
-            restored = self.engine.restore(part, effort=effort)
-            return weaken(restored, alike(part, restored), scale=self.scale, strength=strength)
+            return self.part(part, effort=effort, strength=strength)
 
         def restore(whole: Float[Array, "b c h w"], on_tile: OnTile | None) -> Float[Array, "b c H W"]:
             return restore_tensor(
@@ -114,13 +113,20 @@ class Restorer:
                 on_tile=on_tile,
             )
 
-        channels = _to_channels(cast(own, "float32"), self.config.channels)
+        channels = to_channels(cast(own, "float32"), self.config.channels)
         restored = (
             mean_of_positions(restore, channels, on_tile=on_tile) if ensemble else restore(channels, on_tile)
         )
-        restored = _from_channels(restored, own)
+        restored = from_channels(restored, own)
         namespace(own).clip(restored, 0, 1, out=restored)
         return restored if is_tensor(image) else as_array(restored)
+
+    def part(
+        self, channels: Float[Array, "b c h w"], *, effort: float = 0.5, strength: float = 1.0
+    ) -> Float[Array, "b c H W"]:
+        """One run of the network, on what the engine adopted, with its channels; not clamped."""
+        restored = self.engine.restore(channels, effort=effort)
+        return weaken(restored, alike(channels, restored), scale=self.scale, strength=strength)
 
     def with_alpha(
         self, colour: Float[Array, "b c h w"], alpha: Float[Array, "b 1 h w"], **options: Any
@@ -133,7 +139,7 @@ class Restorer:
         restored = self(fill_hidden(colour, alpha), **options)
         if self.scale == 1:
             return restored, alpha
-        flat, kept = (_repeated(image, self.scale) for image in (is_flat(alpha), alpha))
+        flat, kept = (repeated(image, self.scale) for image in (is_flat(alpha), alpha))
         if flat.all():
             return restored, kept
         return restored, namespace(kept).where(flat > 0, kept, self(alpha, **options))
@@ -170,6 +176,7 @@ class Restorer:
         if free < 0 and self.device.type == "cpu":
             size = f"{width * self.scale} x {height * self.scale} pixels"
             raise MemoryError(f"the result of {size} needs {result / 2**30:.1f} GiB, more than is free")
+        free = max(free - STARTING, 0)
         cost = bytes_per_pixel(self.config) * image.shape[0]
         multiple = grid(self.config)
         if tile == "auto":
@@ -209,11 +216,13 @@ def _check(image: Array, effort: float, strength: float) -> None:
         raise ValueError("the image holds values that are not finite")
 
 
-def _repeated(image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"]:
+def repeated(image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"]:
+    """Every pixel as a square of `scale` pixels a side."""
     return repeat(image, "b c h w -> b c (h i) (w j)", i=scale, j=scale)
 
 
-def _to_channels(image: Float[Array, "b c h w"], channels: int) -> Float[Array, "n d h w"]:
+def to_channels(image: Float[Array, "b c h w"], channels: int) -> Float[Array, "n d h w"]:
+    """An image with the channels of a network: gray repeated, or colours one by one as a batch."""
     if image.shape[1] == channels:
         return image
     if channels == 1:
@@ -221,7 +230,8 @@ def _to_channels(image: Float[Array, "b c h w"], channels: int) -> Float[Array, 
     return repeat(image, "b 1 h w -> b c h w", c=channels)
 
 
-def _from_channels(restored: Float[Array, "n d H W"], like: Float[Array, "b c h w"]) -> Array:
+def from_channels(restored: Float[Array, "n d H W"], like: Float[Array, "b c h w"]) -> Array:
+    """The inverse of `to_channels` for an image like the one given."""
     if restored.shape[1] == like.shape[1]:
         return restored
     if restored.shape[1] == 1:
