@@ -8,21 +8,22 @@ import resource
 import sys
 from pathlib import Path
 
-from hfmoe.cli import restoring
+from hfmoe.batch.planning import Job
+from hfmoe.batch.work import Opened, Work
 from hfmoe.cli.app import run
 
 
 def feed(folder: str, output: str, weights: str, log: str, seconds: str) -> int:
-    read = restoring.read_picture
+    read = Work.read
     with Path(log).open("w") as begun:
 
-        def timed(path: Path):
+        def timed(self: Work, job: Job) -> Opened:
             faulthandler.dump_traceback_later(float(seconds), exit=True)
-            begun.write(f"{path.name!r}\n")
+            begun.write(f"{job.source.name!r}\n")
             begun.flush()
-            return read(path)
+            return read(self, job)
 
-        restoring.read_picture = timed
+        Work.read = timed
         status = run(["restore", folder, "--output", output, "--model", weights, "--device", "cpu"])
         begun.write(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n")
     return status

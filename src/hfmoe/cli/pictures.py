@@ -17,23 +17,34 @@ def restore(
     model: str | None = None,
     scale: int | None = None,
     output: str | None = None,
+    name: str | None = None,
+    include: Annotated[list[str] | None, Parameter(negative="")] = None,
+    exclude: Annotated[list[str] | None, Parameter(negative="")] = None,
+    recursive: bool = True,
     format: str = "png",
     quality: int = 95,
     strip: Annotated[bool, Parameter(negative="")] = False,
     tile: str = "auto",
+    stream: str = "auto",
+    pages: Annotated[bool, Parameter(negative="")] = False,
     effort: float = 0.5,
     strength: float = 1.0,
     ensemble: Annotated[bool, Parameter(negative="")] = False,
     device: str = "auto",
     backend: str = "auto",
+    workers: int = 2,
+    redo: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
-    """Restore image files, or every image of folders.
+    """Restore image files, or every image of folders and of the folders in them.
+
+    What a folder of results already has from the same files and settings is skipped, so an interrupted
+    command goes on when it is given again. A bad file stops no other: the exit status is 1 then.
 
     Parameters
     ----------
     inputs
-        Image files and folders. One file is written beside its source as <stem>-x4.png, a folder
-        into a folder <name>-x4; sources are never overwritten.
+        Image files, folders, and patterns such as 'photos/**/*.jpg'. A file is written beside its source as
+        <stem>-x4.png, a folder into a folder <name>-x4 with the same tree; sources are never overwritten.
     model
         A model that ships (see `hfmoe models`), a weights file, or what `hfmoe export` wrote (.onnx, .xml);
         default nano-x4.
@@ -41,6 +52,16 @@ def restore(
         Picks the nano model of that scale, or checks the scale of the model.
     output
         A file for one input, a folder for several; made where it is missing.
+    name
+        What results are called: {stem}, {name}, {scale}, {model} and {suffix} stand for the source's name
+        without and with suffix, and the result's. Default {stem}-x{scale}{suffix}.
+    include
+        Take only files whose name, path below the folder, or one of its folders fits this pattern; may be
+        repeated. Capital letters or not, and * stands for slashes, too.
+    exclude
+        Leave out what fits, as with --include.
+    recursive
+        Take the images of folders in folders.
     format
         png, tif (the one that holds floats), jpg, webp or avif; the suffix of a file given as --output
         comes first.
@@ -50,6 +71,11 @@ def restore(
         Drop EXIF, XMP and resolution; the colour profile stays.
     tile
         auto (by free memory), off (whole image), or the side of the tiles in input pixels.
+    stream
+        auto goes region by region through images that memory does not hold, by way of a raw file beside the
+        result that a further call goes on with; on does so with all, off with none.
+    pages
+        Restore TIFF of several pages, animated WebP and GIF page by page into a tif, webp or gif.
     effort
         0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
     strength
@@ -61,24 +87,36 @@ def restore(
     backend
         torch, onnx or openvino; auto takes torch for weights and its runtime for an exported file. A model
         is exported for onnx or openvino at first use and kept in ~/.cache/hfmoe.
+    workers
+        Threads that read files ahead of the network, and as many that write results behind it.
+    redo
+        Restore what is done, too.
     """
     reuse_memory()
-    from hfmoe.cli.restoring import Settings, restore_files
+    from hfmoe.cli.restoring import Order, Selection, parse_settings, restore_files
 
-    settings = Settings(
+    order = Order(
         model=model,
         scale=scale,
         format=format,
+        device=device,
+        backend=backend,
+        name=name,
+        selection=Selection(include or (), exclude or (), recursive),
+        workers=workers,
+        redo=redo,
+    )
+    settings = parse_settings(
         quality=quality,
         strip=strip,
         tile=tile,
         effort=effort,
         strength=strength,
         ensemble=ensemble,
-        device=device,
-        backend=backend,
+        stream=stream,
+        pages=pages,
     )
-    return restore_files(inputs, output, settings)
+    return restore_files(inputs, output, order, settings)
 
 
 @app.command

@@ -1,79 +1,105 @@
 """The work of `hfmoe restore`: files in, files out, bad ones reported and passed over."""
 
 import os
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from hfmoe.cli.errors import FAILED, UsageError, complain
-from hfmoe.cli.outputs import Job, plan_jobs
-from hfmoe.image.files import IMAGE_SUFFIXES, check_writable, read_arrays, strip, write_picture
+from hfmoe.batch.jobs import WORKERS, Failed, Summary, make_naming, model_digest, run_jobs, searched_suffixes
+from hfmoe.batch.large import is_begun
+from hfmoe.batch.naming import PlanError, Selection
+from hfmoe.batch.planning import Job, plan_jobs
+from hfmoe.batch.settings import STREAM, Settings
+from hfmoe.batch.work import Done
+from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
 from hfmoe.infer.api import DEFAULT_MODEL, load
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.restorer import Restorer
+from hfmoe.infer.tiled import OnTile
 from hfmoe.models.header import shipped
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
+MOST_WORKERS = 64
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How to restore, as given on the command line."""
+class Order:
+    """What to restore with and how to go about it, as given on the command line."""
 
     model: str | None
     scale: int | None
     format: str
-    quality: int
-    strip: bool
-    tile: str
-    effort: float
-    strength: float
-    ensemble: bool
     device: str
     backend: str = "auto"
+    name: str | None = None
+    selection: Selection = field(default=Selection())
+    workers: int = WORKERS
+    redo: bool = False
 
 
-def restore_files(inputs: Sequence[Path], output: str | None, settings: Settings) -> int:
+def restore_files(inputs: Sequence[Path], output: str | None, order: Order, settings: Settings) -> int:
     """Restore every input. Each failure is one line on stderr; returns the exit status."""
-    _check_amounts(settings)
-    options = {
-        "tile": _tile(settings.tile),
-        "effort": settings.effort,
-        "strength": settings.strength,
-        "ensemble": settings.ensemble,
-    }
-    restorer = open_model(
-        settings.model, scale=settings.scale, device=settings.device, backend=settings.backend
-    )
-    _check_tile(options["tile"], restorer)
-    mark = f"-x{restorer.scale}" if restorer.scale > 1 else "-restored"
-    jobs = plan_jobs(inputs, output, suffix=mark, form=_form(settings))
-    failures = []
-    with _progress() as progress:
-        overall = progress.add_task("", total=len(jobs), visible=len(jobs) > 1)
-        for job in jobs:
-            bar = progress.add_task(job.source.name, total=None)
-            try:
-                _restore_file(job, restorer, progress, bar, settings=settings, options=options)
-            except (ValueError, OSError, RuntimeError, MemoryError) as error:
-                failures.append(_named(error, job))
-            progress.remove_task(bar)
-            progress.advance(overall)
-    for failure in failures:
-        complain(failure)
-    if failures and len(jobs) > 1:
-        complain(f"{len(failures)} of {len(jobs)} images failed")
-    return FAILED if failures else 0
+    _check_amounts(order, settings)
+    model = choose_model(order.model, scale=order.scale, backend=order.backend)
+    restorer = _load(model, scale=order.scale, device=order.device)
+    _check_tile(settings.tile, restorer)
+    try:
+        known = searched_suffixes(settings)
+        naming = make_naming(restorer, suffix=_form(order.format, known), pattern=order.name, known=known)
+        selection = replace(order.selection, suffixes=known)
+        jobs = plan_jobs(inputs, output, naming=naming, selection=selection)
+    except PlanError as error:
+        raise UsageError(str(error)) from error
+    with _progress() as progress, _terminable():
+        screen = _Screen(progress, len(jobs))
+        try:
+            summary = run_jobs(
+                jobs,
+                restorer,
+                settings,
+                model=model_digest(model),
+                workers=order.workers,
+                redo=order.redo,
+                on_begin=screen.begin,
+                on_end=screen.end,
+            )
+        except KeyboardInterrupt as stop:
+            raise _stopped(stop, screen, jobs) from stop
+    return _report(summary, jobs)
 
 
-def open_model(model: str | None, *, scale: int | None, device: str, backend: str = "auto") -> Restorer:
-    """Load a model by name or file; of none, the nano of the scale. UsageError when its scale is another.
+def _stopped(stop: KeyboardInterrupt, screen: "_Screen", jobs: list[Job]) -> BaseException:
+    number = signal.SIGTERM if stop.args == (signal.SIGTERM,) else signal.SIGINT
+    kept = all(job.root for job in jobs) if len(jobs) > 1 else is_begun(jobs[0].target)
+    goes_on = "; the same command goes on" if kept else ""
+    if len(jobs) == 1:
+        return Stopped(f"interrupted{goes_on}", signal=number)
+    return Stopped(f"interrupted after {screen.ended} of {len(jobs)} images{goes_on}", signal=number)
+
+
+def _report(summary: Summary, jobs: list[Job]) -> int:
+    if summary.skipped:
+        count = f"{len(summary.skipped)} of {len(jobs)}"
+        sys.stdout.write(f"{count} were done before with the same settings (--redo does them again)\n")
+    order = {job: number for number, job in enumerate(jobs)}
+    for failure in sorted(summary.failed, key=lambda failure: order[failure.job]):
+        complain(failure.reason)
+    if summary.failed and len(jobs) > 1:
+        complain(f"{len(summary.failed)} of {len(jobs)} images failed")
+    return FAILED if summary.failed else 0
+
+
+def choose_model(model: str | None, *, scale: int | None, backend: str = "auto") -> str:
+    """The model's name or file; of none, the nano of the scale. UsageError for what cannot be.
 
     backend: "auto" runs weights in torch and exported files in their runtime; "torch", "onnx" and "openvino"
     ask for one, the last two with an export of their own where `model` is weights.
@@ -90,6 +116,15 @@ def open_model(model: str | None, *, scale: int | None, device: str, backend: st
         from hfmoe.cli.copies import exported_copy
 
         model = str(exported_copy(model, backend))
+    return model
+
+
+def open_model(model: str | None, *, scale: int | None, device: str, backend: str = "auto") -> Restorer:
+    """Load what `choose_model` chooses. UsageError when its scale is another."""
+    return _load(choose_model(model, scale=scale, backend=backend), scale=scale, device=device)
+
+
+def _load(model: str, *, scale: int | None, device: str) -> Restorer:
     restorer = load(model, device=device)
     if scale not in (None, restorer.scale):
         raise UsageError(f"--scale {scale}: {model} is a model of scale {restorer.scale}")
@@ -105,49 +140,24 @@ def _shipped_of(scale: int) -> str:
     return name
 
 
-def _check_amounts(settings: Settings) -> None:
+def _check_amounts(order: Order, settings: Settings) -> None:
     """UsageError, once and before any image is read, for an amount that no image could be restored with."""
     for name in ("effort", "strength"):
         value = getattr(settings, name)
         if not 0 <= value <= 1:
             raise UsageError(f"--{name} {value} must be in [0, 1]")
-
-
-def _restore_file(
-    job: Job,
-    restorer: Restorer,
-    progress: Progress,
-    bar: TaskID,
-    *,
-    settings: Settings,
-    options: dict[str, Any],
-) -> None:
-    picture = read_arrays(job.source)
-    if settings.strip:
-        picture = strip(picture)
-    height, width = (side * restorer.scale for side in picture.colour.shape[-2:])
-    check_writable(job.target, picture, height=height, width=width, quality=settings.quality)
-    restored = restorer.picture(
-        picture,
-        on_tile=lambda done, total: progress.update(bar, completed=done, total=total),
-        **options,
-    )
-    job.target.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(job.target, restored, quality=settings.quality)
-    with _above(progress):
-        name = os.fsencode(job.target).decode(errors="backslashreplace")
-        sys.stdout.write(f"{name}  {width} x {height}\n")
-        sys.stdout.flush()
-
-
-def _form(settings: Settings) -> str:
-    """The suffix of results without a name of their own."""
-    suffix = f".{settings.format.lower().lstrip('.')}"
-    if suffix not in IMAGE_SUFFIXES:
-        known = ", ".join(known.lstrip(".") for known in IMAGE_SUFFIXES)
-        raise UsageError(f"--format {settings.format!r} must be one of {known}")
     if not 1 <= settings.quality <= 100:
         raise UsageError(f"--quality {settings.quality} must be in [1, 100]")
+    if not 1 <= order.workers <= MOST_WORKERS:
+        raise UsageError(f"--workers {order.workers} must be in [1, {MOST_WORKERS}]")
+
+
+def _form(format: str, known: Sequence[str]) -> str:
+    """The suffix of results without a name of their own."""
+    suffix = f".{format.lower().lstrip('.')}"
+    if suffix not in known:
+        forms = ", ".join(each.lstrip(".") for each in known)
+        raise UsageError(f"--format {format!r} must be one of {forms}")
     return suffix
 
 
@@ -158,7 +168,8 @@ def _check_tile(tile: int | str, restorer: Restorer) -> None:
         raise UsageError(f"--tile {tile} must be at least {least} for {restorer.facts.name}")
 
 
-def _tile(text: str) -> int | str:
+def parse_tile(text: str) -> int | str:
+    """Give what --tile means. Raises UsageError."""
     if text in ("auto", "off"):
         return text
     if not text.isdecimal():
@@ -166,9 +177,14 @@ def _tile(text: str) -> int | str:
     return int(text)
 
 
-def _named(error: BaseException, job: Job) -> str:
-    message = str(error) or type(error).__name__
-    return message if str(job.source) in message or str(job.target) in message else f"{job.source}: {message}"
+def parse_settings(**given: Any) -> Settings:
+    """The settings that options mean. Raises UsageError for those that contradict each other."""
+    if given["stream"] not in STREAM:
+        raise UsageError(f"--stream {given['stream']!r} must be one of {', '.join(STREAM)}")
+    try:
+        return Settings(**{**given, "tile": parse_tile(given["tile"])})
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
 
 
 def _progress() -> Progress:
@@ -186,3 +202,45 @@ def _above(progress: Progress) -> Iterator[None]:
     progress.stop()
     yield
     progress.start()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the work in order, as Ctrl-C does."""
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt(signal.Signals(number))
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class _Screen:
+    """Bars of a job on stderr, where that is a terminal, and a line on stdout for each result."""
+
+    def __init__(self, progress: Progress, count: int) -> None:
+        self._progress = progress
+        self._overall = progress.add_task("", total=count, visible=count > 1)
+        self._bars: dict[Job, TaskID] = {}
+        self.ended = 0
+
+    def begin(self, job: Job) -> OnTile:
+        bar = self._bars[job] = self._progress.add_task(job.source.name, total=None)
+        return lambda done, total: self._progress.update(bar, completed=done, total=total)
+
+    def end(self, outcome: Done | Failed) -> None:
+        if outcome.job in self._bars:
+            self._progress.remove_task(self._bars.pop(outcome.job))
+        self._progress.advance(self._overall)
+        self.ended += 1
+        if isinstance(outcome, Done):
+            with _above(self._progress):
+                name = os.fsencode(outcome.job.target).decode(errors="backslashreplace")
+                sys.stdout.write(f"{name}  {outcome.width} x {outcome.height}\n")
+                sys.stdout.flush()

@@ -1,0 +1,179 @@
+"""One file part by part: what is done lies on the disk, so that it is gone on with after an interrupt."""
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import NamedTuple
+
+from hfmoe.batch.settings import Settings
+from hfmoe.image.canvas import Canvas, encoder_bytes
+from hfmoe.image.facts import read_facts
+from hfmoe.image.files import MAX_PIXELS, ImageError, check_writable, strip
+from hfmoe.image.strips import LARGEST, Strips
+from hfmoe.image.survey import Survey, needs_survey, survey
+from hfmoe.infer.memory import CPU, SHARE, free_bytes
+from hfmoe.infer.restorer import Restorer
+from hfmoe.infer.streaming import Streaming, plan_side, plan_tiling
+from hfmoe.infer.tiled import OnTile
+from hfmoe.models.header import write_atomically
+
+PIXELS_PER_BYTE = 256
+"""Above `MAX_PIXELS`, more of them in a byte of a file are taken for a decompression bomb."""
+
+
+class Large(NamedTuple):
+    """The size of a result that is on the disk."""
+
+    width: int
+    height: int
+
+
+class _Places(NamedTuple):
+    """Files beside a result while it is made: its raw levels, how far they go, and a turned source."""
+
+    raw: Path
+    state: Path
+    scratch: Path
+
+
+class _State(NamedTuple):
+    """What the raw file is of (a digest), the side of its tiles, and how many rows of them it holds."""
+
+    key: str
+    tile: int
+    rows: int
+
+
+def goes_by_parts(source: Path, restorer: Restorer, settings: Settings) -> bool:
+    """Whether a file is to be restored part by part: it is asked for, or memory does not hold the whole.
+
+    Raises ImageError as `read_picture`, and for a file that is small for what it claims to hold.
+    """
+    if settings.stream == "off":
+        return False
+    facts = read_facts(source, max_pixels=LARGEST)
+    if settings.stream == "on":
+        return True
+    pixels, size = facts.height * facts.width, source.stat().st_size
+    if pixels > MAX_PIXELS:
+        if pixels > size * PIXELS_PER_BYTE:
+            claim = f"{facts.width} x {facts.height} pixels in {size} bytes"
+            raise ImageError(f"{source}: {claim} look like a decompression bomb; stream on takes it")
+        return True
+    if settings.ensemble or settings.tile == "off":
+        return False
+    samples = pixels * (facts.channels + facts.has_alpha)
+    return samples * (4 + 6 * restorer.scale**2) > _free() * SHARE
+
+
+def restore_large(
+    source: Path,
+    target: Path,
+    restorer: Restorer,
+    settings: Settings,
+    *,
+    key: Sequence[object] = (),
+    on_tile: OnTile | None = None,
+) -> Large:
+    """Restore a file of any size into target, with the result that tiles of the same side would have.
+
+    After each row of tiles what is done is on the disk, as `.<target>.part` and `.<target>.state`. A call of
+    the same key, settings and sizes goes on there after an interrupt or a kill; an error removes both.
+    Raises ImageError for what cannot be read or written or has no room on the disk, ValueError with an
+    ensemble.
+    """
+    if settings.ensemble:
+        raise ValueError(f"{source}: an ensemble turns the whole image, which memory does not hold")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _places(target) as places:
+        strips = Strips(source, scratch=places.scratch)
+        found = survey(strips) if needs_survey(strips) else None
+        if found is not None:
+            strips.rewind()
+        canvas = _canvas(target, places, strips, found, restorer.scale, settings)
+        about = json.dumps([*key, settings.of_results(), canvas.size, restorer.facts.name], default=list)
+        digest = sha256(about.encode()).hexdigest()
+        layers = max(1, (strips.bands - strips.plain.has_alpha) // restorer.config.channels)
+        side = plan_side(restorer, free=free_bytes(restorer.device), layers=layers)
+        state = _state(
+            places, canvas, digest, settings.tile if isinstance(settings.tile, int) else None, side
+        )
+        tiling = plan_tiling(restorer, strips.height, strips.width, tile=state.tile)
+        streaming = Streaming(restorer, strips, found, tiling, settings.effort, settings.strength)
+        try:
+            _fill(canvas, streaming, places.state, state, on_tile)
+            canvas.save(quality=settings.quality)
+        finally:
+            canvas.close()
+    return Large(canvas.width, canvas.height)
+
+
+def _fill(canvas: Canvas, streaming: Streaming, place: Path, state: _State, on_tile: OnTile | None) -> None:
+    """Restore the rows of tiles that the canvas does not hold, and write down each."""
+
+    def put_down(rows: int) -> None:
+        canvas.flush()
+        write_atomically(place, json.dumps(state._replace(rows=rows)).encode())
+
+    if state.rows < len(streaming.tiling.rows):
+        streaming.run(canvas.put, first=state.rows, on_tile=on_tile, on_row=put_down)
+
+
+@contextmanager
+def _places(target: Path) -> Iterator[_Places]:
+    """Where the files lie; removed after success and errors, kept after an interrupt but for the scratch."""
+    stem = f".{target.name[:200]}"
+    places = _Places(*(target.with_name(stem + ending) for ending in (".part", ".state", ".turned")))
+    try:
+        yield places
+    except Exception:
+        _remove(places)
+        raise
+    except BaseException:
+        _remove((places.scratch,))
+        raise
+    _remove(places)
+
+
+def _remove(paths: Sequence[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _canvas(
+    target: Path, places: _Places, strips: Strips, found: Survey | None, scale: int, settings: Settings
+) -> Canvas:
+    """The raw result; ImageError when the format, memory or the disk cannot take it."""
+    like = (found or Survey(0.0, 1.0, None)).stand_in(strips)
+    if settings.strip:
+        like = strip(like)
+    height, width = strips.height * scale, strips.width * scale
+    check_writable(target, like, height=height, width=width, quality=settings.quality)
+    needed, free = encoder_bytes(target, height=height, width=width, bands=strips.bands), _free()
+    if needed > free:
+        form = target.suffix.lower().lstrip(".")
+        needs = f"{needed / 2**30:.1f} GiB of memory, more than is free"
+        raise ImageError(f"{target}: {form} is written as a whole, which takes {needs}; use PNG or TIFF")
+    return Canvas(places.raw, target, like, height=height, width=width)
+
+
+def is_begun(target: Path) -> bool:
+    """Whether an interrupted call left a part of a file that a further one goes on with."""
+    return target.with_name(f".{target.name[:200]}.state").exists()
+
+
+def _free() -> int:
+    return free_bytes(CPU)
+
+
+def _state(places: _Places, canvas: Canvas, digest: str, wanted: int | None, side: int) -> _State:
+    """How far an earlier call went, or the beginning; wanted: side of the tiles where one was asked for."""
+    if not canvas.is_new:
+        with suppress(OSError, ValueError, TypeError):
+            before = _State(*json.loads(places.state.read_bytes()))
+            if before.key == digest and wanted in (None, before.tile):
+                return before
+    return _State(digest, wanted or side, 0)
