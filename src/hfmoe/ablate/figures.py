@@ -8,6 +8,7 @@ from typing import NamedTuple
 from hfmoe.ablate.outcomes import Outcome
 from hfmoe.ablate.results import Results, Row
 from hfmoe.ablate.table import NAMES
+from hfmoe.evaluate.html import STYLE as SHARED
 from hfmoe.evaluate.scores import LOWER_IS_BETTER
 from hfmoe.train.report.page import STYLE
 from hfmoe.train.report.plots import CURVES, FAINT, INK, as_svg, curve_svg, settings, short
@@ -137,7 +138,7 @@ def mean_curve(outcomes: Sequence[Outcome]) -> Series | None:
 
 def standalone(svg: str) -> str:
     """Give a drawing of a page as a file of its own, in the page's light colours."""
-    light = STYLE.read_text("utf-8").partition("}")[0]
+    light = "".join(style.read_text("utf-8").partition("}")[0] for style in (SHARED, STYLE))
     for name, value in re.findall(r"(--[\w-]+):\s*([^;]+);", light):
         svg = svg.replace(f"var({name})", value.strip().replace('"', "'"))
     return svg.replace("<svg", '<svg xmlns="http://www.w3.org/2000/svg"', 1)

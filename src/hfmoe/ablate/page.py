@@ -6,10 +6,20 @@ from hfmoe.ablate.figures import MEASURES, cost_svg, curve_figures, differences_
 from hfmoe.ablate.plan import variant_changes
 from hfmoe.ablate.results import Results
 from hfmoe.ablate.table import NAMES, cells, columns, differing, estimated
+from hfmoe.evaluate.html import (
+    document,
+    element,
+    facts_table,
+    figure,
+    footer,
+    paragraph,
+    section,
+    table,
+)
 from hfmoe.infer.machine import Machine
 from hfmoe.train.report.overview import tile
-from hfmoe.train.report.page import document, footer
-from hfmoe.train.report.words import element, facts_table, figure, flat, paragraph, section, table
+from hfmoe.train.report.page import STYLE
+from hfmoe.train.report.words import flat
 
 HOW = (
     "Mean over all images and seeds ± standard deviation over seeds. Differences are paired by seed and "
@@ -33,7 +43,7 @@ def page(results: Results, where: Machine) -> str:
         section("machine", "Machine", paragraph(f"Costs and this page: {where.line()}.")),
         footer("ablate"),
     )
-    return document(f"{results.study.name}: ablation study", body)
+    return document(f"{results.study.name}: ablation study", *body, style=STYLE.read_text("utf-8"))
 
 
 def _head(results: Results) -> str:

@@ -9,8 +9,8 @@ from hfmoe.ablate.figures import MEASURES, cost_svg, differences_svg, standalone
 from hfmoe.ablate.page import HOW, page
 from hfmoe.ablate.results import Results
 from hfmoe.ablate.table import cells, columns, markdown
+from hfmoe.evaluate.html import write_whole
 from hfmoe.infer.machine import Machine
-from hfmoe.train.report.page import write_text
 from hfmoe.train.session import commit
 
 
@@ -18,17 +18,17 @@ def write_results(results: Results, *, where: Machine, command: str) -> Path:
     """Write all files into the study's folder; give the path of the page."""
     folder = results.study.folder
     found = {"command": command, "commit": commit(Path(hfmoe.__file__)), "machine": where.to_dict()}
-    write_text(
+    write_whole(
         folder / "results.json", json.dumps({**found, **results.to_dict()}, indent=1, allow_nan=False) + "\n"
     )
     drawn = {"differences": differences_svg(results)}
     drawn |= {f"score-{measure.name}": cost_svg(results, measure) for measure in MEASURES}
     for name, svg in drawn.items():
         if svg is not None:
-            write_text(folder / f"{name}.svg", standalone(svg))
+            write_whole(folder / f"{name}.svg", standalone(svg))
     names = [name for name, svg in drawn.items() if svg is not None]
-    write_text(folder / "results.md", in_markdown(results, names, where=where, command=command))
-    write_text(folder / "report.html", page(results, where))
+    write_whole(folder / "results.md", in_markdown(results, names, where=where, command=command))
+    write_whole(folder / "report.html", page(results, where))
     return folder / "report.html"
 
 

@@ -2,7 +2,6 @@
 
 import errno
 import sys
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,12 +30,6 @@ def check_report(path: Path) -> None:
 
 def write_report(path: Path, text: str) -> None:
     """Write text to path, whole or not at all. Raises OSError naming path when it cannot be."""
-    unfinished = path.with_name(f".{path.name}.part")
-    try:
-        unfinished.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-        unfinished.replace(path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+    from hfmoe.evaluate.html import write_whole
+
+    write_whole(path, text.rstrip("\n") + "\n")

@@ -18,19 +18,10 @@ from hfmoe.evaluate.pictures import Album, check_pictures
 from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, Restore, bicubic
 from hfmoe.evaluate.report import Judge, Report, evaluate
 from hfmoe.evaluate.restoration import as_given
-from hfmoe.evaluate.scores import Scores
+from hfmoe.evaluate.scores import COLUMNS, Scores
 from hfmoe.infer.ensemble import ensemble
 from hfmoe.infer.machine import machine
 from hfmoe.metrics.weights import load_dists, load_lpips
-
-COLUMNS = {
-    "psnr_y": ("PSNR Y", ".2f"),
-    "ssim_y": ("SSIM Y", ".4f"),
-    "psnr_rgb": ("PSNR RGB", ".2f"),
-    "ssim_rgb": ("SSIM RGB", ".4f"),
-    "lpips": ("LPIPS", ".4f"),
-    "dists": ("DISTS", ".4f"),
-}
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Where a restored image is farthest from its target."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -29,6 +29,21 @@ class Crop(NamedTuple):
     mean_square: float
 
 
+class Square(NamedTuple):
+    """A part of an image in pixels, and the mean of what was looked for in it."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mean: float
+
+    def place(self) -> tuple[Any, ...]:
+        """What cuts it out of an image's last two axes."""
+        down, across = slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+        return (..., down, across)
+
+
 def error_map(restored: Float[Tensor, "c h w"], target: Float[Tensor, "d h w"]) -> Float[Tensor, "h w"]:
     """Root mean square of the channels' differences at each pixel, both in 8-bit levels, in levels."""
     difference = round_to_8bit(restored) - round_to_8bit(target)
@@ -38,19 +53,23 @@ def error_map(restored: Float[Tensor, "c h w"], target: Float[Tensor, "d h w"]) 
 def worst_crop(pair: Pair, restored: Float[Tensor, "1 c H W"], *, side: int, border: int) -> Crop:
     """The square of `side` pixels (of the whole side where that is less) with the largest error."""
     whole, target = restored[0], pair.target[0]
-    inner = tuple(length - 2 * border for length in target.shape[-2:])
+    square = largest_mean(error_map(whole, target).square() / 255**2, side=side, border=border)
+    baseline = unrestored(pair)[0]
+    channels = max(len(whole), len(target))
+    shown = [_channels(image[square.place()], channels) for image in (target, whole, baseline)]
+    name, mean = baseline_name(pair), square.mean
+    return Crop(pair.name, square.top, square.left, shown[0], shown[1], shown[2], name, mean)
+
+
+def largest_mean(values: Float[Tensor, "h w"], *, side: int, border: int = 0) -> Square:
+    """The square of `side` pixels, or of the whole inner side where that is less, whose mean is largest."""
+    inner = tuple(length - 2 * border for length in values.shape)
     size = (min(side, inner[0]), min(side, inner[1]))
-    squares = error_map(whole, target).square() / 255**2
-    kept = squares[border : border + inner[0], border : border + inner[1]]
+    kept = values[border : border + inner[0], border : border + inner[1]]
     step = max(1, side // 8)
     means = F.avg_pool2d(kept[None, None], size, stride=step)[0, 0]
     row, column = divmod(int(means.argmax()), means.shape[1])
-    top, left = border + row * step, border + column * step
-    place = (..., slice(top, top + size[0]), slice(left, left + size[1]))
-    baseline = unrestored(pair)[0]
-    channels = max(len(whole), len(target))
-    shown = [_channels(image[place], channels) for image in (target, whole, baseline)]
-    return Crop(pair.name, top, left, shown[0], shown[1], shown[2], baseline_name(pair), float(means.max()))
+    return Square(border + row * step, border + column * step, *size, float(means.max()))
 
 
 def unrestored(pair: Pair) -> Float[Tensor, "1 c H W"]:

@@ -110,7 +110,7 @@ def evaluate(
             scores = protocol.score(restored, pair.target)
             if judges:
                 both = comparable(restored, pair.target, border=protocol.border)
-                scores = replace(scores, **_judged(both, judges))
+                scores = replace(scores, **judged(both, judges))
         except ValueError as error:
             raise ValueError(f"{pair.name}: {error}") from error
         rows.append(ImageScore(pair.name, seconds, scores))
@@ -121,7 +121,7 @@ def evaluate(
     return Report(protocol.name, Path(folder).name, tuple(rows))
 
 
-def _judged(images: Comparable, judges: Mapping[str, Judge]) -> dict[str, float]:
+def judged(images: Comparable, judges: Mapping[str, Judge]) -> dict[str, float]:
     """The distances of one image; gray ones are three equal channels."""
     result, truth = (
         repeat(image, "b 1 h w -> b 3 h w") if image.shape[1] == 1 else image for image in images

@@ -33,6 +33,15 @@ class Scores:
 
 METRICS = tuple(field.name for field in fields(Scores))
 LOWER_IS_BETTER = ("lpips", "dists")
+COLUMNS = {
+    "psnr_y": ("PSNR Y", ".2f"),
+    "ssim_y": ("SSIM Y", ".4f"),
+    "psnr_rgb": ("PSNR RGB", ".2f"),
+    "ssim_rgb": ("SSIM RGB", ".4f"),
+    "lpips": ("LPIPS", ".4f"),
+    "dists": ("DISTS", ".4f"),
+}
+"""How each score is headed and written."""
 
 
 class Comparable(NamedTuple):

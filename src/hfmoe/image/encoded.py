@@ -1,8 +1,10 @@
-"""Images as the bytes of a file in memory: members of archives, and a trip through JPEG or WebP."""
+"""Images as the bytes of a file in memory: archives' members, pages' data, a trip through JPEG or WebP."""
 
+import base64
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
+from tempfile import NamedTemporaryFile, TemporaryDirectory
 
 import numpy as np
 import pyvips
@@ -11,11 +13,22 @@ from einops import rearrange
 from jaxtyping import UInt8
 from torch import Tensor
 
-from hfmoe.image.picture import ImageError
+from hfmoe.image.picture import ImageError, Picture
 from hfmoe.image.reading import read_gray8, read_rgb8
+from hfmoe.image.writing import FORMATS, write_picture
 
 SUBSAMPLED_UP_TO = 89
 """Up to this quality colours are stored at half the resolution (4:2:0), as libvips and most programs do."""
+
+
+def data_address(picture: Picture) -> str:
+    """Give a picture as an address that holds it, to the bit in 8 bits: WebP, or PNG above its sides."""
+    small = max(picture.colour.shape[-2:]) <= FORMATS[".webp"].side
+    kind = "webp" if small else "png"
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"picture.{kind}"
+        write_picture(path, replace(picture, bits=8), quality=100)
+        return f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode("ascii")
 
 
 def decode_rgb8(data: bytes, name: str) -> UInt8[Tensor, "3 h w"]:

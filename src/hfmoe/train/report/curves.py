@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from hfmoe.evaluate.html import element, figure, paragraph, section, table
 from hfmoe.models.cost import built
 from hfmoe.nn.experts import MoEFFN
 from hfmoe.nn.routing import cost_prior
@@ -9,7 +10,6 @@ from hfmoe.train.report.plots import Mark, curve_svg, load_svg, shade
 from hfmoe.train.report.reading import RunData
 from hfmoe.train.report.series import Series, collect, grouped, make_series, scaled
 from hfmoe.train.report.summary import best, mean_load, scores, shape, shares
-from hfmoe.train.report.words import element, figure, paragraph, section, table
 
 APART = frozenset({"loss", "lr", "gradient_norm", "load", "evenness", "images_per_second", "waiting"})
 """Fields of a training record that have a place of their own."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, fields
 from html import escape
 from typing import Any
 
+from hfmoe.evaluate.html import element, facts_table, paragraph, picture, section, table
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_parameters, multiply_adds
 from hfmoe.train.journal import TOLD
@@ -12,17 +13,7 @@ from hfmoe.train.records import number
 from hfmoe.train.report.pictures import Sample, read_samples
 from hfmoe.train.report.reading import RunData
 from hfmoe.train.report.summary import scores
-from hfmoe.train.report.words import (
-    amount,
-    element,
-    facts_table,
-    flat,
-    moment,
-    paragraph,
-    plain,
-    section,
-    table,
-)
+from hfmoe.train.report.words import amount, flat, moment, plain
 from hfmoe.train.screen import outcome_of
 
 HARDWARE = {
@@ -78,7 +69,7 @@ def pictures_section(run: RunData) -> str:
 def sample_row(sample: Sample, steps: list[int]) -> str:
     """Put one photo's three pictures side by side, the restored ones of all steps in one place."""
     restored = [
-        picture(address, f"{sample.name} restored at step {step}", step=step, hidden=shown(step, steps))
+        step_picture(address, f"{sample.name} restored at step {step}", step=step, hidden=shown(step, steps))
         for step, address in sample.restored.items()
     ]
     columns = (
@@ -95,10 +86,9 @@ def shown(step: int, steps: list[int]) -> str | None:
     return None if step == steps[-1] else "hidden"
 
 
-def picture(address: str, text: str, *, step: int | None = None, hidden: str | None = None) -> str:
-    """Give an image whose data is in the page."""
-    number = "" if step is None else f' data-step="{step}"'
-    return f'<img src="{address}" alt="{escape(text)}"{number}{" hidden" if hidden else ""}>'
+def step_picture(address: str, text: str, *, step: int, hidden: str | None) -> str:
+    """Give an image of a step, which may be hidden."""
+    return picture(address, text, data=f' data-step="{step}"{" hidden" if hidden else ""}')
 
 
 def configuration_section(run: RunData) -> str:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from html import escape
 
+from hfmoe.evaluate.html import element
 from hfmoe.models.cost import count_parameters
 from hfmoe.train.records import number
 from hfmoe.train.report.reading import RunData
 from hfmoe.train.report.summary import Score, best, pace, scores, seconds_left, session_seconds
-from hfmoe.train.report.words import amount, duration, element, moment
+from hfmoe.train.report.words import amount, duration, moment
 
 TASKS = {
     "sr": "super-resolution",

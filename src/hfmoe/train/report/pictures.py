@@ -1,7 +1,5 @@
 """Sample pictures of a run as data inside a page: degraded and target once, restored by step, lossless."""
 
-import base64
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +8,8 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.image.files import ImageError, Picture, list_images, read_picture, write_picture
+from hfmoe.image.encoded import data_address
+from hfmoe.image.files import ImageError, Picture, list_images, read_picture
 
 MOST_STEPS, MOST_NAMES = 12, 6
 """Steps and photos that a page shows at most."""
@@ -53,11 +52,11 @@ def read_sample(name: str, paths: dict[int, Path], notes: list[str]) -> Sample |
     for step, path in paths.items():
         try:
             degraded, middle, target = panels(read_picture(path).colour, path)
-            restored[step] = data_address(middle)
+            restored[step] = data_address(Picture(middle))
             sides = degraded, target
         except ImageError as error:
             notes.append(f"{error}.")
-    return sides and Sample(name, data_address(sides[0]), data_address(sides[1]), restored)
+    return sides and Sample(name, data_address(Picture(sides[0])), data_address(Picture(sides[1])), restored)
 
 
 def spread(found: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:
@@ -75,11 +74,3 @@ def panels(picture: Float[Tensor, "c h w3"], path: Path) -> tuple[Tensor, Tensor
         raise ImageError(f"{path}: width {width} must be a multiple of 3, for three pictures side by side")
     first, second, third = rearrange(picture, "c h (n w) -> n c h w", n=3)
     return first, second, third
-
-
-def data_address(picture: Float[Tensor, "c h w"]) -> str:
-    """Give a picture as an address that holds it, to the bit in 8 bits."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "picture.webp"
-        write_picture(path, Picture(picture), quality=100)
-        return "data:image/webp;base64," + base64.b64encode(path.read_bytes()).decode("ascii")

@@ -1,47 +1,8 @@
-"""HTML of values: every text is escaped here, numbers are put as people read them."""
+"""Values as people read them: plain values in short, durations, moments, amounts."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from html import escape
 from typing import Any
-
-
-def element(tag: str, *inner: str, **attributes: str | None) -> str:
-    """Give an element around inner HTML; attribute values are escaped, None leaves an attribute out."""
-    given = {name.rstrip("_").replace("_", "-"): value for name, value in attributes.items()}
-    text = "".join(f' {name}="{escape(value)}"' for name, value in given.items() if value is not None)
-    return f"<{tag}{text}>{''.join(inner)}</{tag}>"
-
-
-def section(identity: str, title: str, *inner: str) -> str:
-    """Give a section with its title."""
-    return element("section", element("h2", escape(title)), *inner, id=identity)
-
-
-def figure(title: str, svg: str, note: str = "") -> str:
-    """Give a drawing under its title."""
-    said = element("span", escape(note)) if note else ""
-    return element("figure", element("figcaption", element("b", escape(title)), said), svg)
-
-
-def paragraph(text: str) -> str:
-    """Give a line of remark."""
-    return element("p", escape(text), class_="remark")
-
-
-def facts_table(rows: Iterable[tuple[str, str]]) -> str:
-    """Give names and values in two columns."""
-    lines = (element("tr", element("th", escape(name), scope="row"), element("td", escape(value)))
-             for name, value in rows)  # fmt: skip
-    return element("table", *lines, class_="facts")
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Give a table with a head, which scrolls sideways where it does not fit."""
-    head = element("tr", *(element("th", escape(column), scope="col") for column in columns))
-    body = (element("tr", *(element("td", escape(cell)) for cell in row)) for row in rows)
-    whole = element("table", element("thead", head), element("tbody", *body), class_="rows")
-    return element("div", whole, class_="wide")
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
