@@ -1,4 +1,4 @@
-"""The commands that take pictures: restore and inspect."""
+"""The commands that take pictures: restore, inspect and compare."""
 
 from pathlib import Path
 from typing import Annotated
@@ -160,3 +160,44 @@ def inspect(
     from hfmoe.cli.inspecting import inspect as look_into
 
     look_into(Look(model, source, output, truth, degrade, effort, Settings(sigma, quality)))
+
+
+@app.command
+def compare(
+    first: Annotated[Path, Parameter(name="A")],
+    second: Annotated[Path, Parameter(name="B")],
+    truth: Annotated[Path | None, Parameter(name="TRUTH")] = None,
+    /,
+    *,
+    output: Path | None = None,
+    side: int = 96,
+    border: int = 0,
+    lpips: Path | None = None,
+    dists: Path | None = None,
+) -> int:
+    """Show two images side by side, where they differ and how they score, with a page to slide between them.
+
+    Parameters
+    ----------
+    first
+        An image file, or a folder of images.
+    second
+        Another, of the same size, or smaller by a whole factor: then it is enlarged by bicubic
+        interpolation. Images of folders are matched by their names without suffix.
+    truth
+        What both should be: adds scores, and the squares where each is farthest from it.
+    output
+        Folder for picture, page and scores, <B>-comparison beside B by default.
+    side
+        Side of the enlarged squares, in pixels.
+    border
+        Pixels on each side that do not count, as `hfmoe evaluate` leaves out as many as the scale.
+    lpips
+        Weights of LPIPS (python -m hfmoe.metrics.weights makes the file); adds that score.
+    dists
+        Weights of DISTS; adds that score.
+    """
+    reuse_memory()
+    from hfmoe.cli.comparing import compare as show
+
+    return show((first, second, truth), output, side=side, border=border, lpips=lpips, dists=dists)

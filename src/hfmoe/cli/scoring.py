@@ -57,7 +57,7 @@ def score(task: Task) -> None:
         check_report(task.json)
     if task.pictures is not None:
         check_pictures(task.pictures)
-    judges = _judges(task)
+    judges = load_judges(task.lpips, task.dists)
     first = _contender(task.model, task)
     protocol = _protocol(first, task)
     second = None if task.against is None else _rival(task.against, first, task)
@@ -137,12 +137,13 @@ def _protocol(contender: Contender, task: Task) -> EvaluationProtocol:
         raise UsageError(str(error)) from error
 
 
-def _judges(task: Task) -> dict[str, Judge]:
+def load_judges(lpips: Path | None, dists: Path | None) -> dict[str, Judge]:
+    """The distances whose weights are given, by the name of their score."""
     judges: dict[str, Judge] = {}
-    if task.lpips is not None:
-        judges["lpips"] = load_lpips(task.lpips)
-    if task.dists is not None:
-        judges["dists"] = load_dists(task.dists)
+    if lpips is not None:
+        judges["lpips"] = load_lpips(lpips)
+    if dists is not None:
+        judges["dists"] = load_dists(dists)
     return judges
 
 

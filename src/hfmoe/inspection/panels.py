@@ -135,15 +135,17 @@ def draw_field(figure: "FigureBase", field: Float[Tensor, "s s"], *, squares: in
     profile.set_title("how much lies how near", fontsize=10)
 
 
-def draw_spectrum(figure: "FigureBase", ratios: dict[str, Float[Tensor, " n"]], *, scale: int) -> None:
-    """Energy over the truth's by frequency: above 1 is sharper than the truth."""
-    figure.suptitle("Sharpness: energy over the truth's by radial frequency of the luma")
+def draw_spectrum(
+    figure: "FigureBase", ratios: dict[str, Float[Tensor, " n"]], *, scale: int, reference: str = "truth"
+) -> None:
+    """Energy over the truth's, or another reference's, by frequency: above 1 is sharper than that."""
+    figure.suptitle(f"Sharpness: energy over that of {reference} by radial frequency of the luma")
     axes = figure.subplots()
     for (name, ratio), colour in zip(ratios.items(), ("#cc3344", "#4477aa", "#228833"), strict=False):
         places = (np.arange(len(ratio)) + 0.5) / (2 * len(ratio))
         axes.plot(places, ratio.numpy(), label=name, color=colour, linewidth=1.8)
     axes.axhline(1, color="black", linewidth=0.8)
-    axes.text(0.005, 1.04, "over-sharpened above, blurred below", fontsize=9, va="bottom")
+    axes.text(0.005, 1.04, f"above: sharper than {reference}; below: blurred", fontsize=9, va="bottom")
     if scale > 1:
         axes.axvline(0.5 / scale, color="gray", linestyle=":")
         axes.text(0.5 / scale + 0.004, 1.6, "finest of the input", fontsize=9, color="gray")
@@ -154,7 +156,7 @@ def draw_spectrum(figure: "FigureBase", ratios: dict[str, Float[Tensor, " n"]], 
     axes.set_ylim(max(floor * 0.8, 1e-4), 3)
     axes.set_xlim(0, 0.5)
     axes.set_xlabel("radial frequency in cycles a pixel of the result")
-    axes.set_ylabel("energy / energy of the truth")
+    axes.set_ylabel(f"energy / energy of {reference}")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
 
