@@ -8,8 +8,9 @@ from collections.abc import Callable
 FAILED, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 TRAINING_NEEDS = ("lightning_fabric", "tensorboard", "matplotlib")
 """Libraries of the extra `train`."""
-RUNTIMES = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
-"""Extra of the package that brings a library for exported models."""
+EXTRAS = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
+EXTRAS |= {"ray": "ray", "fsspec": "ray", "pyarrow": "ray", "pandas": "ray"}
+"""Extra of the package that brings a library."""
 
 
 class UsageError(ValueError):
@@ -79,9 +80,9 @@ def _sentence(error: Exception) -> str:
         return "the engine ray needs ray: pip install 'hf-moe-ir[ray]'"
     if isinstance(error, ImportError) and error.name in TRAINING_NEEDS:
         return f"training needs {error.name}: pip install 'hf-moe-ir[train]'"
-    if isinstance(error, ImportError) and (error.name or "").split(".")[0] in RUNTIMES:
+    if isinstance(error, ImportError) and (error.name or "").split(".")[0] in EXTRAS:
         name = str(error.name).split(".")[0]
-        return f"{name} is needed: pip install 'hf-moe-ir[{RUNTIMES[name]}]'"
+        return f"{name} is needed: pip install 'hf-moe-ir[{EXTRAS[name]}]'"
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__

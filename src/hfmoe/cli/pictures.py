@@ -6,12 +6,13 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hfmoe.cli.application import app
+from hfmoe.cli.errors import UsageError
 from hfmoe.infer.allocator import reuse_memory
 
 
 @app.command
 def restore(
-    inputs: Annotated[list[Path], Parameter(name="INPUT", negative="")],
+    inputs: Annotated[list[str], Parameter(name="INPUT", negative="")],
     /,
     *,
     model: str | None = None,
@@ -34,6 +35,8 @@ def restore(
     backend: str = "auto",
     workers: int = 2,
     redo: Annotated[bool, Parameter(negative="")] = False,
+    engine: str = "local",
+    address: str | None = None,
 ) -> int:
     """Restore image files, or every image of folders and of the folders in them.
 
@@ -91,6 +94,11 @@ def restore(
         Threads that read files ahead of the network, and as many that write results behind it.
     redo
         Restore what is done, too.
+    engine
+        local, or ray: the same over a Ray cluster, --workers of whose processes each hold the model. Inputs
+        and output may then be addresses that fsspec knows, such as s3://bucket/photos.
+    address
+        Of the Ray cluster, such as auto or ray://head:10001; without it one is started for the job.
     """
     reuse_memory()
     from hfmoe.cli.restoring import Order, Selection, parse_settings, restore_files
@@ -116,7 +124,13 @@ def restore(
         stream=stream,
         pages=pages,
     )
-    return restore_files(inputs, output, order, settings)
+    if engine == "local" and address is None:
+        return restore_files(inputs, output, order, settings)
+    if engine != "ray":
+        raise UsageError(f"--engine {engine!r} must be local or ray; --address is of ray")
+    from hfmoe.cli.clustering import restore_on_cluster
+
+    return restore_on_cluster(inputs, output, order, settings, address=address)
 
 
 @app.command

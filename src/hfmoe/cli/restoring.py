@@ -7,16 +7,15 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hfmoe.batch.jobs import WORKERS, Failed, Summary, make_naming, model_digest, run_jobs, searched_suffixes
 from hfmoe.batch.large import is_begun
-from hfmoe.batch.naming import PlanError, Selection
+from hfmoe.batch.naming import Naming, PlanError, Selection
 from hfmoe.batch.planning import Job, plan_jobs
 from hfmoe.batch.settings import STREAM, Settings
 from hfmoe.batch.work import Done
@@ -46,16 +45,36 @@ class Order:
     redo: bool = False
 
 
-def restore_files(inputs: Sequence[Path], output: str | None, order: Order, settings: Settings) -> int:
-    """Restore every input. Each failure is one line on stderr; returns the exit status."""
+class Prepared(NamedTuple):
+    """What a job needs before files are looked for: the model by name and opened, names, which files count."""
+
+    model: str
+    restorer: Restorer
+    naming: Naming
+    selection: Selection
+
+
+def prepare(order: Order, settings: Settings, *, device: str) -> Prepared:
+    """Check the options and open the model on a device. Raises UsageError for what cannot be."""
     _check_amounts(order, settings)
     model = choose_model(order.model, scale=order.scale, backend=order.backend)
-    restorer = _load(model, scale=order.scale, device=order.device)
+    restorer = _load(model, scale=order.scale, device=device)
     _check_tile(settings.tile, restorer)
     try:
         known = searched_suffixes(settings)
         naming = make_naming(restorer, suffix=_form(order.format, known), pattern=order.name, known=known)
-        selection = replace(order.selection, suffixes=known)
+    except PlanError as error:
+        raise UsageError(str(error)) from error
+    return Prepared(model, restorer, naming, replace(order.selection, suffixes=known))
+
+
+def restore_files(inputs: Sequence[str], output: str | None, order: Order, settings: Settings) -> int:
+    """Restore every input. Each failure is one line on stderr; returns the exit status."""
+    for place in (*inputs, *([output] if output else [])):
+        if "://" in place:
+            raise UsageError(f"{place} is an address; --engine ray reads and writes those")
+    model, restorer, naming, selection = prepare(order, settings, device=order.device)
+    try:
         jobs = plan_jobs(inputs, output, naming=naming, selection=selection)
     except PlanError as error:
         raise UsageError(str(error)) from error

@@ -14,6 +14,7 @@ document.querySelectorAll(".viewer").forEach((viewer) => {
   const layers = Array.from(shots.querySelectorAll("figure"), (shot) => {
     const layer = make("div", "layer", stage);
     layer.title = shot.querySelector("figcaption").textContent;
+    layer.dataset.label = shot.dataset.label;
     const image = shot.querySelector("img");
     image.draggable = false;
     image.style.width = `${width}px`;
@@ -60,11 +61,11 @@ document.querySelectorAll(".viewer").forEach((viewer) => {
   };
 
   const zoomTo = (zoom, at = [stage.clientWidth / 2, stage.clientHeight / 2]) => {
-    const before = scale(), least = fit();
-    const next = Math.min(Math.max(zoom, least), Math.max(64, least));
+    const before = scale(), whole = fit();
+    const next = zoom ? Math.min(Math.max(zoom, Math.min(whole, 1 / devicePixelRatio)), Math.max(64, whole)) : whole;
     state.x = at[0] - ((at[0] - state.x) * next) / before;
     state.y = at[1] - ((at[1] - state.y) * next) / before;
-    state.zoom = next <= least * 1.001 ? 0 : next;
+    state.zoom = Math.abs(next / whole - 1) < 0.001 ? 0 : next;
     draw();
   };
   const split = (value) => { state.split = Math.min(1, Math.max(0, value)); draw(); };
@@ -86,7 +87,7 @@ document.querySelectorAll(".viewer").forEach((viewer) => {
   };
   const choices = Object.fromEntries(["left", "right"].map((side) => {
     const label = make("label", "", bar, `${side} `), choice = make("select", "", label);
-    layers.forEach((layer, index) => { make("option", "", choice, layer.title.split(":")[0]).value = index; });
+    layers.forEach((layer, index) => { make("option", "", choice, layer.dataset.label).value = index; });
     choice.addEventListener("change", () => { state[side] = Number(choice.value); draw(); });
     return [side, choice];
   }));

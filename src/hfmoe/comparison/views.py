@@ -122,12 +122,12 @@ def _alike(first: View, second: View, *, colour: bool) -> tuple[View, View]:
 
 
 def _notes(pictures: Mapping[str, Picture], views: Views) -> tuple[str, ...]:
-    """What one should know of the images before one believes the numbers."""
+    """What one should know of the images before one believes the numbers; that A is B says `same`."""
     notes = [f"{view.title}." for view in views.all() if view.enlarged > 1]
     for (one, left), (other, right) in combinations(pictures.items(), 2):
-        if _equal(left, right):
+        if _equal(left, right) and (one, other) != ("A", "B"):
             notes.append(f"{one} and {other} are the same image: every sample is equal.")
-        elif left.colour.shape == right.colour.shape and _equal_in_8bit(left, right):
+        elif not _equal(left, right) and _equal_in_8bit(left, right):
             most = float((left.colour - right.colour).abs().max())
             notes.append(
                 f"{one} and {other} are equal in 8 bits; in their files they differ by up to {most:.2g}."
@@ -148,4 +148,6 @@ def _equal(one: Picture, other: Picture) -> bool:
 
 
 def _equal_in_8bit(one: Picture, other: Picture) -> bool:
-    return torch.equal(*(round_to_8bit(flatten(each).colour) for each in (one, other)))
+    return one.colour.shape == other.colour.shape and torch.equal(
+        *(round_to_8bit(flatten(each).colour) for each in (one, other))
+    )

@@ -10,7 +10,7 @@ from hfmoe.evaluate.scores import COLUMNS
 def difference_line(found: Comparison) -> str:
     """How A and B differ, in one line."""
     if found.views.same:
-        return "A and B are the same image"
+        return "A and B are the same image: every sample is equal"
     d = found.difference
     if d.largest == 0:
         return "A and B are equal in 8 bits"

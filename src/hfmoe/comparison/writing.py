@@ -80,7 +80,6 @@ def _write(
     alone: bool,
 ) -> Outcome:
     done, entries, facts, size = Outcome(alone=matched.alone), [], [], 0
-    place.mkdir(parents=True, exist_ok=True)
     for trio in matched.trios:
         name = trio.second.name if alone else trio.name
         try:

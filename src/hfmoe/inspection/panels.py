@@ -150,6 +150,8 @@ def draw_spectrum(
         axes.axvline(0.5 / scale, color="gray", linestyle=":")
         axes.text(0.5 / scale + 0.004, 1.6, "finest of the input", fontsize=9, color="gray")
     axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter("")
     drawn = torch.cat(list(ratios.values()))
     drawn = drawn[torch.isfinite(drawn) & (drawn > 0)]
     floor = min(0.5, float(drawn.min())) if len(drawn) else 0.5

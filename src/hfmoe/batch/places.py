@@ -1,0 +1,146 @@
+"""Files on this machine and in stores: which a job reads, where its results go, how they are brought over."""
+
+import glob
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, NamedTuple
+
+from hfmoe.batch.naming import WRITABLE, Naming, PlanError, Selection
+from hfmoe.batch.planning import plan_jobs
+
+LOCAL = "file://"
+
+
+class Errand(NamedTuple):
+    """One picture to restore, by paths or addresses; root: the folder of results, where it is a path."""
+
+    source: str
+    target: str
+    root: Path | None = None
+
+
+class _Found(NamedTuple):
+    """The address of a source, and of the folder that its result goes to."""
+
+    source: str
+    folder: str
+
+
+def is_address(place: Path | str) -> bool:
+    """Whether a place is an address for fsspec, such as s3://bucket/photos, and no path."""
+    return "://" in str(place) and not str(place).startswith(LOCAL)
+
+
+def plan_errands(
+    inputs: Sequence[Path | str], output: str | None, *, naming: Naming, selection: Selection
+) -> list[Errand]:
+    """Where the result of each input goes, as `plan_jobs` has it; with addresses by the same rules.
+
+    file:// stands for a path. Raises PlanError as `plan_jobs`, ImportError where fsspec, or what it needs for
+    an address, is missing.
+    """
+    places = [_plain(str(place)) for place in inputs]
+    output = None if output is None else _plain(output)
+    if not any(map(is_address, places)) and (output is None or not is_address(output)):
+        jobs = plan_jobs(places, output, naming=naming, selection=selection)
+        return [Errand(*(str(path.absolute()) for path in job[:2]), job.root) for job in jobs]
+    if output is not None and len(places) == 1 and PurePosixPath(output).suffix.lower() in WRITABLE:
+        errands = [Errand(_plain(places[0]), output)]
+    else:
+        found = [one for place in places for one in _below(place, output, naming.mark, selection)]
+        errands = _named(list(dict.fromkeys(found)), naming)
+    _check(errands)
+    return errands
+
+
+def open_place(place: str) -> tuple[Any, str]:
+    """The file system of an address and the path in it. Raises PlanError for one that there is none for."""
+    from fsspec.core import url_to_fs
+
+    try:
+        return url_to_fs(place)
+    except ValueError as error:
+        raise PlanError(f"{place}: {error}") from error
+
+
+def stays_here(place: str) -> bool:
+    """Whether an address means something in this process alone, as memory:// does."""
+    return place.startswith("memory://")
+
+
+def fetch(place: str, folder: Path) -> Path:
+    """The file at a place as one of this machine, copied into folder where it is elsewhere."""
+    if not is_address(place):
+        return Path(place)
+    files, path = open_place(place)
+    copy = folder / PurePosixPath(path).name
+    files.get_file(path, str(copy))
+    return copy
+
+
+def deliver(file: Path, place: str) -> None:
+    """Put a file at an address: under another name first, so that the address never holds half of it."""
+    files, path = open_place(place)
+    whole = PurePosixPath(path)
+    unfinished = str(whole.with_name(f".{whole.name}.part"))
+    files.makedirs(str(whole.parent), exist_ok=True)
+    files.put_file(str(file), unfinished)
+    files.mv(unfinished, path)
+
+
+def _plain(place: str) -> str:
+    return place.removeprefix(LOCAL) if place.startswith(LOCAL) else place
+
+
+def _below(place: str, output: str | None, mark: str, selection: Selection) -> Iterator[_Found]:
+    """The wanted images of a place, sorted, with the folders that their results go to."""
+    files, path = open_place(place)
+    if glob.has_magic(path) and not files.exists(path):
+        first = next(n for n, part in enumerate(PurePosixPath(path).parts) if glob.has_magic(part))
+        top, names = str(PurePosixPath(*PurePosixPath(path).parts[:first])), files.glob(path)
+    elif files.isdir(path):
+        top, names = path, files.find(path)
+        output = output or place.rstrip("/") + mark
+    elif files.exists(path):
+        parent = str(PurePosixPath(path).parent)
+        yield _Found(place, output or _plain(files.unstrip_protocol(parent)))
+        return
+    else:
+        raise PlanError(f"{place}: no such file or folder")
+    wanted = [name for name in sorted(names) if _is_wanted(PurePosixPath(name).relative_to(top), selection)]
+    if not wanted:
+        raise PlanError(f"{place} holds no images that are wanted ({', '.join(selection.suffixes)})")
+    for name in wanted:
+        below = PurePosixPath(name).relative_to(top).parent
+        home = _plain(files.unstrip_protocol(str(PurePosixPath(name).parent)))
+        folder = home if output is None else "/".join((output.rstrip("/"), *below.parts))
+        yield _Found(_plain(files.unstrip_protocol(name)), folder)
+
+
+def _is_wanted(path: PurePosixPath, selection: Selection) -> bool:
+    hidden = any(part.startswith(".") for part in path.parts)
+    deep = len(path.parts) > 1 and not selection.recursive
+    return not hidden and not deep and path.suffix.lower() in selection.suffixes and selection.takes(path)
+
+
+def _named(found: list[_Found], naming: Naming) -> list[Errand]:
+    names = [Path(PurePosixPath(one.source).name) for one in found]
+    wanted = Counter((one.folder, name.stem) for one, name in zip(found, names, strict=True))
+    return [
+        Errand(one.source, f"{one.folder}/{naming.name(name, whole=wanted[one.folder, name.stem] > 1)}")
+        for one, name in zip(found, names, strict=True)
+    ]
+
+
+def _check(errands: list[Errand]) -> None:
+    """PlanError when a result would take the place of a source or of another result."""
+    sources = {errand.source for errand in errands}
+    taken: dict[str, str] = {}
+    for errand in errands:
+        if errand.target in sources:
+            raise PlanError(f"{errand.target} is an input; choose another --output")
+        if errand.target in taken:
+            both = f"{taken[errand.target]} and {errand.source}"
+            raise PlanError(f"several inputs would be written to {errand.target}: {both}; restore them apart")
+        taken[errand.target] = errand.source

@@ -1,0 +1,54 @@
+"""The work of `hfmoe restore --engine ray`: a job over the workers of a cluster."""
+
+import sys
+from collections.abc import Sequence
+
+from hfmoe.batch.actor import pack
+from hfmoe.batch.cluster import Cluster, ClusterSummary, Delivered, Lost, run_on_ray
+from hfmoe.batch.jobs import model_digest
+from hfmoe.batch.naming import PlanError
+from hfmoe.batch.places import Errand, plan_errands
+from hfmoe.batch.settings import Settings
+from hfmoe.cli.errors import FAILED, UsageError, complain
+from hfmoe.cli.restoring import Order, prepare
+
+
+def restore_on_cluster(
+    inputs: Sequence[str], output: str | None, order: Order, settings: Settings, *, address: str | None
+) -> int:
+    """Restore every input. A line on stdout for each result, at the end one on stderr for each failure."""
+    model, restorer, naming, selection = prepare(order, settings, device="cpu")
+    try:
+        errands = plan_errands(inputs, output, naming=naming, selection=selection)
+    except PlanError as error:
+        raise UsageError(str(error)) from error
+    scale, packed = restorer.scale, pack(model, digest=model_digest(model))
+    device = "cpu" if order.device == "auto" else order.device
+    summary = run_on_ray(
+        errands,
+        packed,
+        settings,
+        scale=scale,
+        cluster=Cluster(address, order.workers, device),
+        redo=order.redo,
+        on_end=_tell,
+    )
+    return _report(summary, errands)
+
+
+def _tell(outcome: Delivered | Lost) -> None:
+    if isinstance(outcome, Delivered):
+        sys.stdout.write(f"{outcome.errand.target}  {outcome.width} x {outcome.height}\n")
+        sys.stdout.flush()
+
+
+def _report(summary: ClusterSummary, errands: Sequence[Errand]) -> int:
+    if summary.skipped:
+        count = f"{len(summary.skipped)} of {len(errands)}"
+        sys.stdout.write(f"{count} were done before with the same settings (--redo does them again)\n")
+    order = {errand: number for number, errand in enumerate(errands)}
+    for lost in sorted(summary.failed, key=lambda lost: order[lost.errand]):
+        complain(lost.reason)
+    if summary.failed and len(errands) > 1:
+        complain(f"{len(summary.failed)} of {len(errands)} images failed")
+    return FAILED if summary.failed else 0

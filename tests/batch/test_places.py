@@ -1,0 +1,93 @@
+"""Jobs by address: the same rules as for paths, over what fsspec opens."""
+
+from pathlib import Path
+
+import pytest
+
+from hfmoe.batch.naming import Naming, PlanError, Selection
+
+fsspec = pytest.importorskip("fsspec")
+
+from hfmoe.batch.places import Errand, deliver, fetch, plan_errands  # noqa: E402
+
+NAMING = Naming("-x2")
+
+
+@pytest.fixture
+def store():
+    """A store in this process's memory, empty again afterwards."""
+    files = fsspec.filesystem("memory")
+    files.store.clear()
+    yield files
+    files.store.clear()
+
+
+def plan(inputs: list[str], output: str | None = None, selection: Selection | None = None) -> list[Errand]:
+    return plan_errands(inputs, output, naming=NAMING, selection=selection or Selection())
+
+
+def pairs(errands: list[Errand]) -> list[tuple[str, str]]:
+    return [(errand.source, errand.target) for errand in errands]
+
+
+def test_a_folder_of_a_store_keeps_its_tree(store):
+    for name in ("a.jpg", "sub/b.png", "sub/.hidden.png", "notes.txt"):
+        store.pipe_file(f"/photos/{name}", b"x")
+    assert pairs(plan(["memory://photos"])) == [
+        ("memory:///photos/a.jpg", "memory://photos-x2/a-x2.png"),
+        ("memory:///photos/sub/b.png", "memory://photos-x2/sub/b-x2.png"),
+    ]
+    only = plan(["memory://photos"], "memory://out", Selection(["*.jpg"]))
+    assert [errand.target for errand in only] == ["memory://out/a-x2.png"]
+    flat = plan(["memory://photos"], "memory://out", Selection(recursive=False))
+    assert [errand.target for errand in flat] == ["memory://out/a-x2.png"]
+
+
+def test_patterns_and_files_of_a_store(store):
+    for name in ("a.jpg", "a.png", "b.jpg"):
+        store.pipe_file(f"/photos/{name}", b"x")
+    globbed = plan(["memory://photos/*.jpg"], "memory://out")
+    assert [errand.target for errand in globbed] == ["memory://out/a-x2.png", "memory://out/b-x2.png"]
+    assert plan(["memory://photos/b.jpg"], "memory://out/c.webp")[0].target == "memory://out/c.webp"
+    both = plan(["memory://photos/a.jpg", "memory://photos/a.png"], "memory://out")
+    assert [errand.target for errand in both] == ["memory://out/a.jpg-x2.png", "memory://out/a.png-x2.png"]
+
+
+def test_local_files_go_to_a_store_and_back(store, tmp_path: Path):
+    (tmp_path / "a.jpg").write_bytes(b"x")
+    assert pairs(plan([str(tmp_path)], "memory://out")) == [(f"{tmp_path}/a.jpg", "memory://out/a-x2.png")]
+    store.pipe_file("/photos/b.jpg", b"x")
+    back = plan(["memory://photos"], str(tmp_path / "back"))
+    assert back[0].target == f"{tmp_path}/back/b-x2.png"
+
+
+def test_a_file_address_is_a_path_with_a_manifest(tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.jpg").write_bytes(b"x")
+    (errand,) = plan([f"file://{tmp_path}/in"])
+    assert errand == Errand(f"{tmp_path}/in/a.jpg", f"{tmp_path}/in-x2/a-x2.png", tmp_path / "in-x2")
+
+
+def test_what_cannot_be_is_refused_before_any_work(store):
+    store.pipe_file("/photos/a.png", b"x")
+    store.pipe_file("/empty/notes.txt", b"x")
+    with pytest.raises(PlanError, match="memory://none: no such file or folder"):
+        plan(["memory://none"])
+    with pytest.raises(PlanError, match="memory://empty holds no images"):
+        plan(["memory://empty"])
+    with pytest.raises(PlanError, match="nosuch://a"):
+        plan(["nosuch://a"])
+    with pytest.raises(PlanError, match="is an input"):
+        plan(["memory:///photos/a.png"], "memory:///photos/a.png")
+    store.pipe_file("/other/a.png", b"x")
+    with pytest.raises(PlanError, match="several inputs would be written to"):
+        plan(["memory://photos", "memory://other"], "memory://out")
+
+
+def test_a_file_is_brought_over_whole(store, tmp_path: Path):
+    store.pipe_file("/photos/a.png", b"content")
+    copy = fetch("memory://photos/a.png", tmp_path)
+    assert copy.read_bytes() == b"content"
+    deliver(copy, "memory://out/sub/b.png")
+    assert store.find("/out") == ["/out/sub/b.png"]
+    assert store.cat_file("/out/sub/b.png") == b"content"
