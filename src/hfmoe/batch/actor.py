@@ -1,6 +1,7 @@
 """What a worker of a cluster holds and does: a model, and pictures one by one, from place to place."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -12,6 +13,9 @@ from hfmoe.batch.work import Work
 from hfmoe.infer.api import load
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.models.weights import find_weights
+
+RETRIES = 3
+"""Times that a picture is begun anew after its worker died; then it is given up, by name."""
 
 
 class Packed(NamedTuple):
@@ -32,12 +36,15 @@ def pack(model: str, *, digest: str) -> Packed:
 class Actor:
     """Loads its model once; each call takes a row about a picture and gives one that says how it went.
 
+    begin: tells how often a picture has been begun, by any worker.
+
     A row has "place" (its number), "source", "target" and "data": the source itself where its address means
     nothing here. What comes back has "place", "error" (empty where it went well), the new "width" and
     "height", the source's "read_size" and "read_ns", "seconds", and "data" to be written by the caller.
     """
 
-    def __init__(self, packed: Packed, settings: Settings, device: str) -> None:
+    def __init__(self, packed: Packed, settings: Settings, device: str, begin: Callable[[int], int]) -> None:
+        self._begin = begin
         self._folder = TemporaryDirectory(prefix="hfmoe-")
         for name, content in packed.files.items():
             (Path(self._folder.name) / name).write_bytes(content)
@@ -51,6 +58,8 @@ class Actor:
         began = time.monotonic()
         with TemporaryDirectory(prefix="hfmoe-") as folder:
             try:
+                if self._begin(answer["place"]) > 1 + RETRIES:
+                    raise RuntimeError(f"its worker died {1 + RETRIES} times")
                 done = self._restore(row, Path(folder))
                 return answer | done | {"seconds": time.monotonic() - began}
             except Exception as error:

@@ -4,7 +4,8 @@ import sys
 from collections.abc import Sequence
 
 from hfmoe.batch.actor import pack
-from hfmoe.batch.cluster import Cluster, ClusterSummary, Delivered, Lost, run_on_ray
+from hfmoe.batch.cluster import Cluster
+from hfmoe.batch.dispatch import ClusterSummary, Delivered, Lost, run_on_ray
 from hfmoe.batch.jobs import model_digest
 from hfmoe.batch.naming import PlanError
 from hfmoe.batch.places import Errand, plan_errands

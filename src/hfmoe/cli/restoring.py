@@ -46,7 +46,7 @@ class Order:
 
 
 class Prepared(NamedTuple):
-    """What a job needs before files are looked for: the model by name and opened, names, which files count."""
+    """What a job needs before files are looked for: the model by name and opened, names, what counts."""
 
     model: str
     restorer: Restorer
