@@ -10,8 +10,10 @@ import pytest
 import torch
 
 import hfmoe
+from hfmoe.batch.actor import RETRIES, Actor, pack
 from hfmoe.batch.manifest import MANIFEST
 from hfmoe.batch.naming import Naming, Selection
+from hfmoe.batch.settings import Settings
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, read_picture, write_picture
 
@@ -53,7 +55,7 @@ def test_a_worker_killed_on_the_way_loses_and_doubles_nothing(tmp_path: Path, ti
     entries = [json.loads(line) for line in (output / MANIFEST).read_text().splitlines()]
     written = Counter(entry["target"] for entry in entries if "written" in entry)
     assert written == Counter(path.relative_to(output).as_posix() for path in due)
-    assert lines[-1].startswith("store ['/large/a-x2.png'] ['memory:///photos/sub/bad.png: ")
+    assert lines[-1] == "the example ran", child.stderr
 
     restorer = hfmoe.load(tiny_weights)
     for number, name in ((0, "0-x2.png"), (1, "sub/1-x2.png")):
@@ -64,6 +66,49 @@ def test_a_worker_killed_on_the_way_loses_and_doubles_nothing(tmp_path: Path, ti
 
     assert run(["restore", str(folder), "--output", str(output), "--model", str(tiny_weights)]) == 1
     assert f"{PICTURES} of {PICTURES + 1} were done before" in capsys.readouterr().out
+
+
+def actor(weights: Path, begun: int = 1, **settings: object) -> Actor:
+    packed = pack(str(weights), digest="")
+    return Actor(packed, Settings(**settings), "cpu", lambda _: begun)  # pyright: ignore[reportArgumentType]
+
+
+def row(source: str, target: str, data: bytes = b"") -> dict[str, object]:
+    return {"place": 7, "source": source, "target": target, "data": data}
+
+
+def test_a_worker_goes_from_path_to_path_with_16_bits(tmp_path: Path, tiny_weights: Path):
+    write_picture(tmp_path / "a.png", picture(1, 16))
+    said = actor(tiny_weights)(row(str(tmp_path / "a.png"), str(tmp_path / "out/b.png")))
+    assert (said["place"], said["error"], said["width"], said["height"]) == (7, "", 32, 32)
+    assert said["read_size"] == (tmp_path / "a.png").stat().st_size
+    assert read_picture(tmp_path / "out/b.png").bits == 16
+
+
+def test_a_worker_goes_from_a_store_to_a_store(tmp_path: Path, tiny_weights: Path):
+    write_picture(tmp_path / "a.png", picture(0, 16))
+    content = (tmp_path / "a.png").read_bytes()
+    said = actor(tiny_weights)(row("memory:///in/a.png", "memory://out/a.webp", content))
+    (tmp_path / "b.webp").write_bytes(said["data"])
+    assert read_picture(tmp_path / "b.webp").colour.shape == (3, 32, 32)
+
+
+def test_a_bad_picture_is_named_by_its_place_and_stops_no_other(tmp_path: Path, tiny_weights: Path):
+    write_picture(tmp_path / "a.png", picture(0, 16))
+    worker = actor(tiny_weights)
+    bad = worker(row("memory:///in/bad.png", "memory://out/bad.png", b"no image"))
+    assert bad["error"].startswith("memory:///in/bad.png: ")
+    assert "hfmoe-" not in bad["error"]
+    gone = worker(row(str(tmp_path / "gone.png"), str(tmp_path / "b.png")))
+    assert gone["error"].startswith(f"{tmp_path}/gone.png: ")
+    assert worker(row(str(tmp_path / "a.png"), str(tmp_path / "b.png")))["error"] == ""
+
+
+def test_a_picture_that_kills_its_workers_is_given_up(tmp_path: Path, tiny_weights: Path):
+    write_picture(tmp_path / "a.png", picture(0, 16))
+    said = actor(tiny_weights, begun=RETRIES + 2)(row(str(tmp_path / "a.png"), str(tmp_path / "b.png")))
+    assert said["error"] == f"{tmp_path}/a.png: its worker died {RETRIES + 1} times"
+    assert not (tmp_path / "b.png").exists()
 
 
 @pytest.mark.parametrize(
