@@ -1,6 +1,7 @@
 """A job on a Ray of two workers, one of which is killed on the way: every result once, nothing lost."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -37,7 +38,8 @@ def test_a_worker_killed_on_the_way_loses_and_doubles_nothing(tmp_path: Path, ti
         write_picture(folder / name, picture(number))
     (folder / "bad.png").write_bytes((folder / "0.png").read_bytes()[:2000])
     command = [sys.executable, str(SCRIPT), str(folder), str(output), str(tiny_weights)]
-    child = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    awake = {**os.environ, "RAY_worker_niceness": "0"}
+    child = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env=awake)
 
     lines = child.stdout.splitlines()
     (killed,) = [line for line in lines if line.startswith("killed after")]

@@ -1,6 +1,7 @@
 """Two images side by side: what differs is found, scored, drawn and put on a page; the same is said."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import torch
 
 from hfmoe.cli.app import run
 from hfmoe.comparison import Options, compare_files, compare_images, read_views
+from hfmoe.comparison.page import entry
+from hfmoe.comparison.views import make_views
 from hfmoe.evaluate.scores import score_image
 from hfmoe.image.encoded import data_address
 from hfmoe.image.files import ImageError, Picture, read_picture, write_picture
@@ -137,6 +140,28 @@ def test_gray_alpha_and_colour_are_compared(tmp_path: Path):
     assert "Laid over white, for transparency: A." in found.notes
 
 
+def test_a_gray_truth_weighs_energy_as_a_coloured_one(tmp_path: Path):
+    gray = scene()[:1]
+    paths = put(tmp_path / "a.png", scene(seed=1)), put(tmp_path / "b.png", gray.expand(3, 64, 64))
+    found = compare_images(read_views(*paths, put(tmp_path / "t.png", gray)))
+    assert found.bands()["B"] == pytest.approx((1, 1, 1))
+
+
+def test_a_gray_profile_does_not_spoil_the_page():
+    head = (128).to_bytes(4, "big") + bytes(12) + b"GRAY" + bytes(16) + b"acsp" + bytes(88)
+    pictures = {"A": Picture(scene()[:1], icc=head), "B": Picture(scene(seed=1))}
+    found = compare_images(make_views(pictures, names={"A": "a", "B": "b"}))
+    assert "The colour profiles differ; samples are compared as they are stored." in found.notes
+    assert "data:image/webp" in entry(found, "a")
+
+
+def test_a_name_that_is_no_text_is_compared(tmp_path: Path, capsys):
+    odd = tmp_path / os.fsdecode(b"\xff.png")
+    put(tmp_path / "x.png", scene()).rename(odd)
+    assert run(["compare", str(odd), str(put(tmp_path / "b.png", scene(seed=1)))]) == 0
+    assert "\\xff.png" in (tmp_path / "b-comparison/comparison.html").read_text()
+
+
 def test_the_page_loads_nothing_and_holds_the_images_to_the_bit(tmp_path: Path):
     paths = put(tmp_path / "a.png", scene()), put(tmp_path / "b<i>.png", scene(seed=1))
     compare_files(*paths, output=tmp_path / "out")
@@ -182,7 +207,7 @@ def test_beyond_its_room_a_page_keeps_the_squares(tmp_path: Path, monkeypatch):
     ("arguments", "status", "rule"),
     [
         (["a.png", "none.png"], 2, "none.png: no such file or folder"),
-        (["a.png", "folder"], 2, "a.png is a file and folder a folder"),
+        (["a.png", "folder"], 1, "a.png is a file and folder a folder"),
         (["a.png", "b.png", "--output", "a.png"], 2, "--output a.png is a file"),
         (["a.png", "b.png", "--side", "0"], 2, "--side 0 must be at least 1"),
         (["a.png", "b.png", "--border", "32"], 1, "border 32 must be in [0, 32)"),

@@ -14,6 +14,7 @@ from hfmoe.comparison import Comparison, Options, compare_files
 from hfmoe.comparison.summary import mean_rows, wins
 from hfmoe.comparison.words import difference_line, score_rows
 from hfmoe.evaluate.figure import new_figure
+from hfmoe.image.files import printable
 
 
 def compare(
@@ -51,22 +52,18 @@ def compare(
     for line in [*lines, *done.alone]:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
     for path in done.written:
-        sys.stdout.write(f"{path}\n")
+        sys.stdout.write(f"{printable(path)}\n")
     for line in done.failed:
         complain(line)
     return FAILED if done.failed else 0
 
 
 def _check(paths: tuple[Path, Path, Path | None], output: Path | None) -> None:
-    """UsageError for what is not there, for files mixed with folders, for an output that is a file."""
+    """UsageError for what is not there and for an output that is a file."""
     given = [path for path in paths if path is not None]
     for path in given:
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder")
-    folders = [path for path in given if path.is_dir()]
-    if folders and len(folders) < len(given):
-        file = next(path for path in given if path not in folders)
-        raise UsageError(f"{file} is a file and {folders[0]} a folder; give files alone or folders alone")
     if output is not None and output.exists() and not output.is_dir():
         raise UsageError(f"--output {output} is a file; a folder is needed")
 

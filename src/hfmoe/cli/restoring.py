@@ -1,6 +1,5 @@
 """The work of `hfmoe restore`: files in, files out, bad ones reported and passed over."""
 
-import os
 import signal
 import sys
 import threading
@@ -20,6 +19,7 @@ from hfmoe.batch.planning import Job, plan_jobs
 from hfmoe.batch.settings import STREAM, Settings
 from hfmoe.batch.work import Done
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
+from hfmoe.image.files import printable
 from hfmoe.infer.api import DEFAULT_MODEL, load
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.restorer import Restorer
@@ -260,6 +260,5 @@ class _Screen:
         self.ended += 1
         if isinstance(outcome, Done):
             with _above(self._progress):
-                name = os.fsencode(outcome.job.target).decode(errors="backslashreplace")
-                sys.stdout.write(f"{name}  {outcome.width} x {outcome.height}\n")
+                sys.stdout.write(f"{printable(outcome.job.target)}  {outcome.width} x {outcome.height}\n")
                 sys.stdout.flush()

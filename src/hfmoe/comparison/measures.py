@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.comparison.places import Place, find_places
-from hfmoe.comparison.views import View, Views
+from hfmoe.comparison.views import View, Views, as_colour
 from hfmoe.evaluate.crops import error_map
 from hfmoe.evaluate.report import Judge, judged
 from hfmoe.evaluate.scores import comparable, score_image
@@ -105,7 +105,9 @@ def compare_images(views: Views, options: Options | None = None) -> Comparison:
     reference = views.truth or views.first
     candidates = (views.first, views.second) if views.truth else (views.second,)
     scores = {view.label: _scores(view, reference, options, notes) for view in candidates}
-    energy = {view.label: energy_ratio(view.image, reference.image) for view in candidates}
+    energy = {
+        view.label: energy_ratio(as_colour(view.image), as_colour(reference.image)) for view in candidates
+    }
     return Comparison(
         views,
         _difference(views, options.border),

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from hfmoe.image.files import ImageError, list_images
+from hfmoe.image.files import ImageError, list_images, printable
 
 
 class Trio(NamedTuple):
@@ -23,8 +23,8 @@ class Matched(NamedTuple):
     alone: tuple[str, ...]
 
 
-def match(first: Path, second: Path, truth: Path | None, *, but: Path | None = None) -> Matched:
-    """Match the images of folders, with their trees, by path without suffix; `but`: a folder to pass over.
+def match(first: Path, second: Path, truth: Path | None, *, but: Path) -> Matched:
+    """Match the images of folders, with their trees, by path without suffix; `but`: where results go.
 
     Raises ImageError when no image stands in all folders, or two of one folder differ in suffix alone.
     """
@@ -40,10 +40,11 @@ def match(first: Path, second: Path, truth: Path | None, *, but: Path | None = N
     return Matched(trios, tuple(_alone(found, folders, shared)))
 
 
-def _by_name(folder: Path, but: Path | None) -> dict[str, Path]:
+def _by_name(folder: Path, but: Path) -> dict[str, Path]:
     names: dict[str, Path] = {}
+    apart, inside = but.resolve(), folder.resolve()
     for path in list_images(folder, recursive=True):
-        if but is not None and path.is_relative_to(but) and not folder.is_relative_to(but):
+        if path.resolve().is_relative_to(apart) and not inside.is_relative_to(apart):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in names:
@@ -60,6 +61,6 @@ def _alone(
         left = sorted(names.keys() - shared)
         if left:
             more = f" and {len(left) - 3} more" if len(left) > 3 else ""
-            listed = ", ".join(names[name].name for name in left[:3])
+            listed = printable(", ".join(names[name].name for name in left[:3]))
             sentences.append(f"{folders[label]}: {listed}{more} not in every folder, left out")
     return sentences

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.image.depth import round_to_8bit
-from hfmoe.image.files import IMAGE_SUFFIXES, ImageError, Picture, flatten, read_picture
+from hfmoe.image.files import IMAGE_SUFFIXES, ImageError, Picture, flatten, printable, read_picture
 from hfmoe.image.resize import resize
 
 
@@ -84,7 +84,8 @@ def _read(path: Path) -> Picture:
 def _names(given: Mapping[str, Path]) -> dict[str, str]:
     """The files' names, with their folders where two have the same name."""
     alike = len({path.name for path in given.values()}) < len(given)
-    return {label: "/".join(path.parts[-2:]) if alike else path.name for label, path in given.items()}
+    named = {label: "/".join(path.parts[-2:]) if alike else path.name for label, path in given.items()}
+    return {label: printable(name) for label, name in named.items()}
 
 
 def _view(label: str, name: str, picture: Picture) -> View:
@@ -113,12 +114,17 @@ def _fit(view: View, due: View) -> View:
 
 
 def _alike(first: View, second: View, *, colour: bool) -> tuple[View, View]:
-    """Both views in colour where anything is."""
+    """Both views in colour where anything is; the profile of a gray one is not for that."""
     pair = [
-        view._replace(image=repeat(view.image, "1 h w -> 3 h w")) if colour and len(view.image) == 1 else view
+        view._replace(image=as_colour(view.image), icc=None) if colour and len(view.image) == 1 else view
         for view in (first, second)
     ]
     return pair[0], pair[1]
+
+
+def as_colour(image: Float[Tensor, "c h w"]) -> Float[Tensor, "3 h w"]:
+    """Three channels of an image of one or three."""
+    return repeat(image, "1 h w -> 3 h w") if len(image) == 1 else image
 
 
 def _notes(pictures: Mapping[str, Picture], views: Views) -> tuple[str, ...]:

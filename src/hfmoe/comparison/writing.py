@@ -13,7 +13,7 @@ from hfmoe.comparison.picture import draw_comparison
 from hfmoe.comparison.summary import Row, mean_rows, wins
 from hfmoe.comparison.views import read_views
 from hfmoe.evaluate.html import element, paragraph, table, write_whole
-from hfmoe.image.files import ImageError
+from hfmoe.image.files import ImageError, printable
 
 NAME = "comparison"
 """Of the page and the JSON file, and of the picture of two files."""
@@ -52,10 +52,11 @@ def compare_files(
     paths = [Path(first), Path(second), *([] if truth is None else [Path(truth)])]
     folders = [path.is_dir() for path in paths]
     if any(folders) and not all(folders):
-        raise ValueError(f"{paths[not folders[1]]}: files and folders cannot be compared with each other")
+        file, folder = (paths[folders.index(kind)] for kind in (False, True))
+        raise ValueError(f"{file} is a file and {folder} a folder; give files alone or folders alone")
     place = default_folder(paths[1]) if output is None else Path(output)
     if all(folders):
-        matched = match(*paths[:2], paths[2] if truth else None, but=place.absolute() and place)
+        matched = match(paths[0], paths[1], paths[2] if truth else None, but=place)
     else:
         matched = Matched((Trio(NAME, paths[0], paths[1], paths[2] if truth else None),), ())
     _check_place(place, matched.trios)
@@ -81,7 +82,7 @@ def _write(
 ) -> Outcome:
     done, entries, facts, size = Outcome(alone=matched.alone), [], [], 0
     for trio in matched.trios:
-        name = trio.second.name if alone else trio.name
+        name = printable(trio.second.name if alone else trio.name)
         try:
             found = compare_images(read_views(*trio[1:]), options)
         except ValueError as error:

@@ -1,5 +1,6 @@
 """Image files: reading, writing and listing them. The whole of libvips stays behind this door."""
 
+import os
 from pathlib import Path
 
 from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, strip
@@ -23,6 +24,7 @@ __all__ = [
     "check_writable",
     "flatten",
     "list_images",
+    "printable",
     "read_8bit",
     "read_arrays",
     "read_gray8",
@@ -43,6 +45,11 @@ def list_images(folder: Path | str, *, recursive: bool = False) -> list[Path]:
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     found = folder.rglob("*") if recursive else folder.iterdir()
     return sorted(path for path in found if _is_image(path, folder))
+
+
+def printable(name: Path | str) -> str:
+    """A name as text that every file and terminal takes: bytes that are none of UTF-8 as backslashes."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _is_image(path: Path, folder: Path) -> bool:
