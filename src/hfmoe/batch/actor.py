@@ -1,5 +1,6 @@
 """What a worker of a cluster holds and does: a model, and pictures one by one, from place to place."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -10,6 +11,7 @@ from hfmoe.batch.places import deliver, fetch, is_address, stays_here
 from hfmoe.batch.planning import Job
 from hfmoe.batch.settings import Settings
 from hfmoe.batch.work import Work
+from hfmoe.image.files import printable
 from hfmoe.infer.api import load
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.models.weights import find_weights
@@ -38,9 +40,10 @@ class Actor:
 
     begin: tells how often a picture has been begun, by any worker.
 
-    A row has "place" (its number), "source", "target" and "data": the source itself where its address means
-    nothing here. What comes back has "place", "error" (empty where it went well), the new "width" and
-    "height", the source's "read_size" and "read_ns", "seconds", and "data" to be written by the caller.
+    A row has "place" (its number), "source" and "target" as bytes, for names need not be text, and "data":
+    the source itself where its address means nothing here. What comes back has "place", "error" (empty where
+    it went well), the new "width" and "height", the source's "read_size" and "read_ns", "seconds", and "data"
+    to be written by the caller.
     """
 
     def __init__(self, packed: Packed, settings: Settings, device: str, begin: Callable[[int], int]) -> None:
@@ -66,7 +69,7 @@ class Actor:
                 return answer | {"error": _sentence(error, row, folder)}
 
     def _restore(self, row: dict[str, Any], folder: Path) -> dict[str, Any]:
-        source, target = str(row["source"]), str(row["target"])
+        source, target = os.fsdecode(row["source"]), os.fsdecode(row["target"])
         elsewhere = is_address(target)
         result = folder / "result" / PurePosixPath(target).name if elsewhere else Path(target)
         if row["data"]:
@@ -88,8 +91,8 @@ class Actor:
 
 def _sentence(error: BaseException, row: dict[str, Any], folder: str) -> str:
     """One line that names the source or the target by the place that the user knows."""
-    source, target = str(row["source"]), str(row["target"])
-    message = " ".join((str(error) or type(error).__name__).split())
+    source, target = printable(os.fsdecode(row["source"])), printable(os.fsdecode(row["target"]))
+    message = printable(" ".join((str(error) or type(error).__name__).split()))
     for known, place in ((f"{folder}/result/{PurePosixPath(target).name}", target),
                          (f"{folder}/{PurePosixPath(source).name}", source)):  # fmt: skip
         message = message.replace(known, place)

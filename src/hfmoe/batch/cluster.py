@@ -32,6 +32,8 @@ class Cluster:
     def __post_init__(self) -> None:
         if self.workers < 1:
             raise ValueError(f"workers {self.workers} must be at least 1")
+        if self.device.startswith("cuda:"):
+            raise ValueError(f"device {self.device} must be cuda: Ray chooses which one a worker gets")
 
 
 class Ledger:
@@ -90,7 +92,12 @@ def answers(
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
     ledger = ray.remote(Ledger).options(num_cpus=0).remote()
     rows = [
-        {"place": place, "source": each.source, "target": each.target, "data": _content(each.source)}
+        {
+            "place": place,
+            "source": os.fsencode(each.source),
+            "target": os.fsencode(each.target),
+            "data": _content(each.source),
+        }
         for place, each in enumerate(todo)
     ]
     data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS)).map(

@@ -54,9 +54,9 @@ class Prepared(NamedTuple):
     selection: Selection
 
 
-def prepare(order: Order, settings: Settings, *, device: str) -> Prepared:
+def prepare(order: Order, settings: Settings, *, device: str, most_workers: int = MOST_WORKERS) -> Prepared:
     """Check the options and open the model on a device. Raises UsageError for what cannot be."""
-    _check_amounts(order, settings)
+    _check_amounts(order, settings, most_workers=most_workers)
     model = choose_model(order.model, scale=order.scale, backend=order.backend)
     restorer = _load(model, scale=order.scale, device=device)
     _check_tile(settings.tile, restorer)
@@ -159,7 +159,7 @@ def _shipped_of(scale: int) -> str:
     return name
 
 
-def _check_amounts(order: Order, settings: Settings) -> None:
+def _check_amounts(order: Order, settings: Settings, *, most_workers: int) -> None:
     """UsageError, once and before any image is read, for an amount that no image could be restored with."""
     for name in ("effort", "strength"):
         value = getattr(settings, name)
@@ -167,8 +167,8 @@ def _check_amounts(order: Order, settings: Settings) -> None:
             raise UsageError(f"--{name} {value} must be in [0, 1]")
     if not 1 <= settings.quality <= 100:
         raise UsageError(f"--quality {settings.quality} must be in [1, 100]")
-    if not 1 <= order.workers <= MOST_WORKERS:
-        raise UsageError(f"--workers {order.workers} must be in [1, {MOST_WORKERS}]")
+    if not 1 <= order.workers <= most_workers:
+        raise UsageError(f"--workers {order.workers} must be in [1, {most_workers}]")
 
 
 def _form(format: str, known: Sequence[str]) -> str:
