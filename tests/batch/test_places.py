@@ -77,6 +77,8 @@ def test_what_cannot_be_is_refused_before_any_work(store):
         plan(["memory://empty"])
     with pytest.raises(PlanError, match="nosuch://a"):
         plan(["nosuch://a"])
+    with pytest.raises(PlanError, match="is named like a file"):
+        plan(["memory://photos"], "memory://out.png")
     with pytest.raises(PlanError, match="is an input"):
         plan(["memory:///photos/a.png"], "memory:///photos/a.png")
     store.pipe_file("/other/a.png", b"x")

@@ -152,11 +152,12 @@ def restore_on_ray(
     Arguments as those of `restore_files`, errors as those of `run_on_ray` and `plan_errands`.
     """
     restorer = load(model, device="cpu")
-    naming = make_naming(restorer, suffix=f".{format.lower().lstrip('.')}", pattern=name)
+    chosen = Settings(**settings)
+    known = searched_suffixes(chosen)
+    naming = make_naming(restorer, suffix=f".{format.lower().lstrip('.')}", pattern=name, known=known)
     places = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     where = None if output is None else str(output)
-    chosen = Settings(**settings)
-    wanted = replace(selection or Selection(), suffixes=searched_suffixes(chosen))
+    wanted = replace(selection or Selection(), suffixes=known)
     errands = plan_errands(places, where, naming=naming, selection=wanted)
     return run_on_ray(
         errands,

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
-from hfmoe.batch.naming import WRITABLE, Naming, PlanError, Selection
+from hfmoe.batch.naming import Naming, PlanError, Selection
 from hfmoe.batch.planning import plan_jobs
 
 LOCAL = "file://"
@@ -21,10 +21,11 @@ class Errand(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """The address of a source, and of the folder that its result goes to."""
+    """The address of a source, of the folder that its result goes to, and whether it was given by itself."""
 
     source: str
     folder: str
+    alone: bool = False
 
 
 def is_address(place: Path | str) -> bool:
@@ -45,11 +46,16 @@ def plan_errands(
     if not any(map(is_address, places)) and (output is None or not is_address(output)):
         jobs = plan_jobs(places, output, naming=naming, selection=selection)
         return [Errand(*(str(path.absolute()) for path in job[:2]), job.root) for job in jobs]
-    if output is not None and len(places) == 1 and PurePosixPath(output).suffix.lower() in WRITABLE:
-        errands = [Errand(_plain(places[0]), output)]
+    if output is not None and not is_address(output):
+        output = str(Path(output).absolute())
+    listed = [one for place in places for one in _listed(place, output, naming.mark, selection)]
+    found = list(dict.fromkeys(listed))
+    if output is None or PurePosixPath(output).suffix.lower() not in naming.known:
+        errands = _named(found, naming)
+    elif len(found) == 1 and found[0].alone:
+        errands = [Errand(found[0].source, output)]
     else:
-        found = [one for place in places for one in _below(place, output, naming.mark, selection)]
-        errands = _named(list(dict.fromkeys(found)), naming)
+        raise PlanError(f"--output {output} is named like a file; several inputs need a folder")
     _check(errands)
     return errands
 
@@ -93,6 +99,16 @@ def _plain(place: str) -> str:
     return place.removeprefix(LOCAL) if place.startswith(LOCAL) else place
 
 
+def _listed(place: str, output: str | None, mark: str, selection: Selection) -> list[_Found]:
+    """What is below a place; whatever its store says when it cannot be listed, in a sentence."""
+    try:
+        return list(_below(place, output, mark, selection))
+    except (ValueError, OSError, ImportError):
+        raise
+    except Exception as error:
+        raise RuntimeError(f"{place}: {' '.join(str(error).split())}") from error
+
+
 def _below(place: str, output: str | None, mark: str, selection: Selection) -> Iterator[_Found]:
     """The wanted images of a place, sorted, with the folders that their results go to."""
     files, path = open_place(place)
@@ -103,8 +119,10 @@ def _below(place: str, output: str | None, mark: str, selection: Selection) -> I
         top, names = path, files.find(path)
         output = output or place.rstrip("/") + mark
     elif files.exists(path):
-        parent = str(PurePosixPath(path).parent)
-        yield _Found(place, output or _plain(files.unstrip_protocol(parent)))
+        home, source = (
+            _plain(files.unstrip_protocol(str(each))) for each in (PurePosixPath(path).parent, path)
+        )
+        yield _Found(source, output or home, alone=True)
         return
     else:
         raise PlanError(f"{place}: no such file or folder")
