@@ -18,11 +18,13 @@ from hfmoe.batch.cluster import Cluster, connected
 from hfmoe.cli.app import run
 
 PAGE = Path(__file__).parents[2] / "docs" / "cluster.md"
+SCREEN = sys.stdout
 
 
 def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """A line on stdout itself, which is stderr for others while the command runs."""
+    SCREEN.write(f"{line}\n")
+    SCREEN.flush()
 
 
 def parent(process: int) -> int:

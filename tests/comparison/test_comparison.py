@@ -48,7 +48,7 @@ def covers(place, top: int, left: int) -> bool:
 def test_the_squares_are_where_the_errors_are(tmp_path: Path):
     truth = scene()
     paths = [put(tmp_path / "a.png", spoilt(truth, 4, 8)), put(tmp_path / "b.png", spoilt(truth, 44, 40))]
-    found = compare_images(read_views(*paths, put(tmp_path / "t.png", truth)), Options(side=16))
+    found = compare_images(read_views(paths[0], paths[1], put(tmp_path / "t.png", truth)), Options(side=16))
     why = {reason: place for place in found.places for reason in place.why.split("; ")}
     assert covers(why["A is farthest from the truth"], 4, 8)
     assert covers(why["B is farthest from the truth"], 44, 40)

@@ -48,10 +48,10 @@ class Actor:
 
     def __init__(self, packed: Packed, settings: Settings, device: str, begin: Callable[[int], int]) -> None:
         self._begin = begin
-        self._folder = TemporaryDirectory(prefix="hfmoe-")
-        for name, content in packed.files.items():
-            (Path(self._folder.name) / name).write_bytes(content)
-        restorer = load(Path(self._folder.name) / next(iter(packed.files)), device=device)
+        with TemporaryDirectory(prefix="hfmoe-") as folder:
+            for name, content in packed.files.items():
+                (Path(folder) / name).write_bytes(content)
+            restorer = load(Path(folder) / next(iter(packed.files)), device=device)
         self._work = Work(restorer, settings, {}, packed.digest)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +92,9 @@ class Actor:
 def _sentence(error: BaseException, row: dict[str, Any], folder: str) -> str:
     """One line that names the source or the target by the place that the user knows."""
     source, target = printable(os.fsdecode(row["source"])), printable(os.fsdecode(row["target"]))
-    message = printable(" ".join((str(error) or type(error).__name__).split()))
+    known = isinstance(error, OSError) and error.filename and error.strerror
+    said = f"{error.filename}: {error.strerror}" if known else str(error) or type(error).__name__
+    message = printable(" ".join(said.split()))
     for known, place in ((f"{folder}/result/{PurePosixPath(target).name}", target),
                          (f"{folder}/{PurePosixPath(source).name}", source)):  # fmt: skip
         message = message.replace(known, place)

@@ -52,6 +52,7 @@ class Ledger:
 def connected(cluster: Cluster) -> Iterator[None]:
     """A connection that ends with the job, or the one that there is."""
     import ray
+    from ray.exceptions import RayError
 
     if ray.is_initialized():
         yield
@@ -67,7 +68,7 @@ def connected(cluster: Cluster) -> Iterator[None]:
             logging_level=logging.ERROR,
             **({} if cluster.address else own),
         )
-    except (ConnectionError, ray.exceptions.RayError) as error:
+    except (ConnectionError, RayError) as error:
         raise RuntimeError(f"no Ray at {cluster.address or 'this machine'}: {_line(error)}") from error
     try:
         yield
@@ -85,11 +86,13 @@ def answers(
     """
     import ray
     from ray.data import ActorPoolStrategy, DataContext
+    from ray.exceptions import RayError
 
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.max_errored_blocks = -1
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    worker: Any = Actor
     ledger = ray.remote(Ledger).options(num_cpus=0).remote()
     rows = [
         {
@@ -101,7 +104,7 @@ def answers(
         for place, each in enumerate(todo)
     ]
     data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS)).map(
-        Actor,
+        worker,
         fn_constructor_args=(packed, settings, cluster.device, _begin(ledger)),
         compute=ActorPoolStrategy(size=min(cluster.workers, len(rows)), max_tasks_in_flight_per_actor=2),
         num_cpus=1,
@@ -109,7 +112,7 @@ def answers(
     )
     try:
         yield from data.iter_rows()
-    except ray.exceptions.RayError as error:
+    except RayError as error:
         raise RuntimeError(f"the workers of Ray failed: {_line(error)}") from error
 
 

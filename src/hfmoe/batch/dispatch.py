@@ -69,7 +69,10 @@ def run_on_ray(
             stack.enter_context(connected(cluster))
             said = answers(todo, packed, settings, cluster)
             for outcome in _outcomes(todo, said, manifests):
-                (summary.done if isinstance(outcome, Delivered) else summary.failed).append(outcome)
+                if isinstance(outcome, Delivered):
+                    summary.done.append(outcome)
+                else:
+                    summary.failed.append(outcome)
                 if on_end:
                     on_end(outcome)
             _sweep(todo)

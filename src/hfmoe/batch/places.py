@@ -45,7 +45,7 @@ def plan_errands(
     output = None if output is None else _plain(output)
     if not any(map(is_address, places)) and (output is None or not is_address(output)):
         jobs = plan_jobs(places, output, naming=naming, selection=selection)
-        return [Errand(*(str(path.absolute()) for path in job[:2]), job.root) for job in jobs]
+        return [Errand(str(job.source.absolute()), str(job.target.absolute()), job.root) for job in jobs]
     if output is not None and not is_address(output):
         output = str(Path(output).absolute())
     listed = [one for place in places for one in _listed(place, output, naming.mark, selection)]

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from typing import TextIO
+from typing import Any
 
 from hfmoe.batch.actor import pack
 from hfmoe.batch.cluster import Cluster
@@ -41,7 +41,7 @@ def restore_on_cluster(
     return _report(summary, errands)
 
 
-def _teller(screen: TextIO) -> Callable[[Delivered | Lost], None]:
+def _teller(screen: Any) -> Callable[[Delivered | Lost], None]:
     """What writes a line for each result to a screen; Ray's own messages go to stderr meanwhile."""
 
     def tell(outcome: Delivered | Lost) -> None:
