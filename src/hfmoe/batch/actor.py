@@ -92,8 +92,9 @@ class Actor:
 def _sentence(error: BaseException, row: dict[str, Any], folder: str) -> str:
     """One line that names the source or the target by the place that the user knows."""
     source, target = printable(os.fsdecode(row["source"])), printable(os.fsdecode(row["target"]))
-    known = isinstance(error, OSError) and error.filename and error.strerror
-    said = f"{error.filename}: {error.strerror}" if known else str(error) or type(error).__name__
+    said = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        said = f"{error.filename}: {error.strerror}"
     message = printable(" ".join(said.split()))
     for known, place in ((f"{folder}/result/{PurePosixPath(target).name}", target),
                          (f"{folder}/{PurePosixPath(source).name}", source)):  # fmt: skip
