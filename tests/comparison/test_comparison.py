@@ -162,6 +162,13 @@ def test_a_name_that_is_no_text_is_compared(tmp_path: Path, capsys):
     assert "\\xff.png" in (tmp_path / "b-comparison/comparison.html").read_text()
 
 
+def test_names_have_the_folders_that_tell_them_apart(tmp_path: Path):
+    paths = [put(tmp_path / folder / "sub/x.png", scene(16)) for folder in ("one", "two")]
+    views = read_views(paths[0], paths[1])
+    assert [view.name for view in views.all()] == ["one/sub/x.png", "two/sub/x.png"]
+    assert read_views(paths[0], paths[0]).second.name == "x.png"
+
+
 def test_the_page_loads_nothing_and_holds_the_images_to_the_bit(tmp_path: Path):
     paths = put(tmp_path / "a.png", scene()), put(tmp_path / "b<i>.png", scene(seed=1))
     compare_files(*paths, output=tmp_path / "out")

@@ -82,10 +82,13 @@ def _read(path: Path) -> Picture:
 
 
 def _names(given: Mapping[str, Path]) -> dict[str, str]:
-    """The files' names, with their folders where two have the same name."""
-    alike = len({path.name for path in given.values()}) < len(given)
-    named = {label: "/".join(path.parts[-2:]) if alike else path.name for label, path in given.items()}
-    return {label: printable(name) for label, name in named.items()}
+    """The files' names, with as many of their folders as tell them apart."""
+    most = max(len(path.parts) for path in given.values())
+    for count in range(1, most + 1):
+        names = {label: "/".join(path.parts[-count:]) for label, path in given.items()}
+        if len(set(names.values())) == len(set(given.values())):
+            break
+    return {label: printable(name) for label, name in names.items()}
 
 
 def _view(label: str, name: str, picture: Picture) -> View:

@@ -151,11 +151,11 @@ def draw_spectrum(
         axes.text(0.5 / scale + 0.004, 1.6, "finest of the input", fontsize=9, color="gray")
     axes.set_yscale("log")
     axes.yaxis.set_major_formatter("{x:g}")
-    axes.yaxis.set_minor_formatter("")
     drawn = torch.cat(list(ratios.values()))
     drawn = drawn[torch.isfinite(drawn) & (drawn > 0)]
     floor = min(0.5, float(drawn.min())) if len(drawn) else 0.5
     axes.set_ylim(max(floor * 0.8, 1e-4), 3)
+    axes.yaxis.set_minor_formatter("{x:g}" if floor > 0.1 else "")
     axes.set_xlim(0, 0.5)
     axes.set_xlabel("radial frequency in cycles a pixel of the result")
     axes.set_ylabel(f"energy / energy of {reference}")
