@@ -12,6 +12,7 @@ import torch
 
 import hfmoe
 from hfmoe.batch.actor import RETRIES, Actor, pack
+from hfmoe.batch.cluster import check_address
 from hfmoe.batch.manifest import MANIFEST
 from hfmoe.batch.naming import Naming, Selection
 from hfmoe.batch.settings import Settings
@@ -130,6 +131,12 @@ def test_engines_that_cannot_be_are_refused(
     write_picture(tmp_path / "a.png", picture(0, 8))
     assert run(["restore", str(tmp_path), "--model", str(tiny_weights), *options]) == 2
     assert rule in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1", "127.0.0.1:99999"])
+def test_a_cluster_that_does_not_answer_is_said_at_once(address: str):
+    with pytest.raises(RuntimeError, match=r"^no Ray at "):
+        check_address(address)
 
 
 def test_without_ray_the_extra_is_named(tmp_path: Path, tiny_weights: Path, capsys, monkeypatch):

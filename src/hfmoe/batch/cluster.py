@@ -2,6 +2,8 @@
 
 import logging
 import os
+import re
+import socket
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +16,8 @@ from hfmoe.batch.settings import Settings
 
 MOST_BLOCKS = 4096
 """Parts that a job is cut into at most: a picture each up to here."""
+ANSWER = 10.0
+"""Seconds in which the head of a cluster must answer."""
 OBJECT_STORE = 256 * 2**20
 """Bytes that a Ray of our own keeps for what goes between its processes, which are paths."""
 
@@ -48,17 +52,25 @@ class Ledger:
         return self._begun[place]
 
 
+def check_libraries() -> None:
+    """Import Ray, told to send nothing home and to be quiet. Raises ImportError naming what is missing."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    import ray.data  # noqa: F401 (its ImportError names what is missing)
+
+
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[None]:
     """A connection that ends with the job, or the one that there is."""
+    check_libraries()
     import ray
     from ray.exceptions import RayError
 
     if ray.is_initialized():
         yield
         return
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
+    if cluster.address:
+        check_address(cluster.address)
     own: dict[str, Any] = {"num_cpus": cluster.workers, "include_dashboard": False}
     own["object_store_memory"] = OBJECT_STORE
     try:
@@ -74,6 +86,17 @@ def connected(cluster: Cluster) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def check_address(address: str) -> None:
+    """RuntimeError at once for a host that does not answer, which Ray would ask for minutes."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+)\]?:(\d{1,5})", address)
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=ANSWER).close()
+    except (OSError, OverflowError) as error:
+        raise RuntimeError(f"no Ray at {address}: {error}") from error
 
 
 def answers(

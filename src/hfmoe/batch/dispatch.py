@@ -65,7 +65,6 @@ def run_on_ray(
         for errand in errands:
             (summary.skipped if not redo and _is_done(errand, manifests) else todo).append(errand)
         if todo:
-            _check_libraries()
             stack.enter_context(connected(cluster))
             said = answers(todo, packed, settings, cluster)
             for outcome in _outcomes(todo, said, manifests):
@@ -77,10 +76,6 @@ def run_on_ray(
                     on_end(outcome)
             _sweep(todo)
     return summary
-
-
-def _check_libraries() -> None:
-    import ray.data  # noqa: F401 (its ImportError names what is missing)
 
 
 def _is_done(errand: Errand, manifests: dict[Path, Manifest]) -> bool:
