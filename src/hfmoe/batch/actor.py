@@ -14,7 +14,7 @@ from hfmoe.batch.work import Work
 from hfmoe.image.files import printable
 from hfmoe.infer.api import load
 from hfmoe.infer.backends.opening import is_exported
-from hfmoe.models.weights import find_weights
+from hfmoe.models.header import find_weights
 
 RETRIES = 3
 """Times that a picture is begun anew after its worker died; then it is given up, by name."""
