@@ -7,7 +7,7 @@ import torch.nn.functional as F
 
 from hfmoe.image.lowpass import binomial, low_pass
 from hfmoe.image.resize import resize
-from hfmoe.image.transparency import _doubled, _halved, fill_hidden, is_flat
+from hfmoe.image.transparency import _doubled, fill_hidden, halved, is_flat
 
 SIZES = ((1, 1), (1, 6), (7, 1), (2, 3), (33, 300))
 
@@ -19,7 +19,7 @@ def image(size: tuple[int, int], channels: int = 3) -> torch.Tensor:
 @pytest.mark.parametrize("size", SIZES)
 def test_halving_and_doubling_are_pooling_and_bilinear_interpolation(size: tuple[int, int]):
     whole = image(size)
-    half = _halved(whole)
+    half = halved(whole)
     torch.testing.assert_close(half, F.avg_pool2d(whole, 2, ceil_mode=True))
     expected = F.interpolate(half, size=size, mode="bilinear", align_corners=False)
     torch.testing.assert_close(_doubled(half, whole), expected)

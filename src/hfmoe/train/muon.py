@@ -61,7 +61,7 @@ class Muon(torch.optim.Optimizer):
         self._matrices = {id(matrix) for matrix in matrices}
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+    def step(self, closure: Any = None) -> None:
         """Move every parameter that has a gradient."""
         for group in self.param_groups:
             trained = [weight for weight in group["params"] if weight.grad is not None]
@@ -81,10 +81,10 @@ class Muon(torch.optim.Optimizer):
     def _orthogonal_step(self, group: dict[str, Any], weights: list[Tensor]) -> None:
         if not weights:
             return
-        momentum, gradients = group["momentum"], [weight.grad for weight in weights]
+        momentum, gradients = group["momentum"], gradients_of(weights)
         means = [self._mean(weight) for weight in weights]
-        torch._foreach_lerp_(means, gradients, 1 - momentum)
-        ahead = torch._foreach_lerp(gradients, means, momentum)
+        torch._foreach_lerp_(means, gradients, 1 - momentum)  # pyright: ignore[reportPrivateImportUsage]
+        ahead = torch._foreach_lerp(gradients, means, momentum)  # pyright: ignore[reportPrivateImportUsage]
         alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
         for weight, direction in zip(weights, ahead, strict=True):
             flat = (direction.full_tensor() if isinstance(direction, DTensor) else direction).flatten(1)
@@ -112,8 +112,9 @@ class Muon(torch.optim.Optimizer):
         states = [self.state[weight] for weight in weights]
         adamw(
             weights,
-            [weight.grad for weight in weights],  # type: ignore[misc]
-            *([state[name] for state in states] for name in ("exp_avg", "exp_avg_sq")),
+            gradients_of(weights),
+            [state["exp_avg"] for state in states],
+            [state["exp_avg_sq"] for state in states],
             [],
             [state["step"] for state in states],
             fused=group["fused"],
@@ -125,6 +126,11 @@ class Muon(torch.optim.Optimizer):
             eps=group["eps"],
             maximize=False,
         )
+
+
+def gradients_of(weights: list[Tensor]) -> list[Tensor]:
+    """List the gradients of weights that have one."""
+    return [weight.grad for weight in weights if weight.grad is not None]
 
 
 def orthogonalised(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "n rows columns"]:
@@ -143,7 +149,7 @@ def orthogonalised(matrices: Float[Tensor, "n rows columns"]) -> Float[Tensor, "
     return x.to(matrices.dtype)
 
 
-def matrices_of(network: nn.Module) -> list[nn.Parameter]:
+def matrices_of(network: nn.Module) -> list[Tensor]:
     """List the weights that are matrices: of linear layers and dense convolutions, no side below 8."""
     kinds = (nn.Linear, nn.Conv2d)
     layers = [layer for layer in network.modules() if isinstance(layer, kinds)]
