@@ -20,15 +20,15 @@ from hfmoe.ablate.study import Study
 from hfmoe.models.weights import load_weights
 from hfmoe.train import train
 
-PATIENCE = 1500.0
+PATIENCE = 600.0
 
 
-def start(study: Study, path: Path, *options: str) -> subprocess.Popen[str]:
+def start(study: Study, path: Path, *options: str, **environment: str) -> subprocess.Popen[str]:
     """Do a study by the command line."""
     path.write_text(yaml.safe_dump(study.model_dump(mode="json")))
     return subprocess.Popen(
         [sys.executable, "-m", "hfmoe", "ablate", str(path), *options],
-        env={**os.environ, "PYTHONPATH": str(Path(hfmoe.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(hfmoe.__file__).parents[1]), **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -92,7 +92,7 @@ def test_ray_does_the_runs_that_processes_do(
 ):
     recipe = {**data["recipe"], "validation": {"every": 100}}
     study = make(recipe=recipe, seeds=[0], latency={"size": 32, "rounds": 3})
-    process = start(study, tmp_path / "study.yaml", "--engine", "ray", "--workers", "2")
+    process = start(study, tmp_path / "study.yaml", "--engine", "ray", "--workers", "2", RAY_worker_niceness="0")
     out, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     found = json.loads((study.folder / "results.json").read_text())
