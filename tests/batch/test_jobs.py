@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -148,6 +149,11 @@ def test_a_damaged_manifest_is_one_line_and_nothing_is_touched(folder: Path, tin
     assert results(root) == {}
 
 
+def hear_interrupts() -> None:
+    """Undo that a shell's background jobs, which these tests may be one of, ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGKILL, -9)])
 def test_an_interrupted_job_leaves_whole_files_and_goes_on(
@@ -158,7 +164,8 @@ def test_an_interrupted_job_leaves_whole_files_and_goes_on(
     for index in range(30):
         write_picture(folder / f"{index}.png", picture(index, side=120))
     command = [sys.executable, "-m", "hfmoe", "restore", str(folder), "--model", str(tiny_weights)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, **pipes, preexec_fn=hear_interrupts) as child:
         for _ in range(2400):
             if len(list(root.glob("[0-9]*.png"))) >= 3:
                 break

@@ -1,12 +1,14 @@
+from pathlib import Path
+
 import pytest
 import skimage.data
 import torch
 from einops import rearrange
 
 import hfmoe
-from hfmoe.evaluate.protocol import ClassicalSR
-from hfmoe.image.depth import round_to_8bit
-from hfmoe.image.resize import resize
+from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
+from hfmoe.evaluate.crops import unrestored
+from hfmoe.image.files import Picture, write_picture
 from hfmoe.models.header import shipped
 
 
@@ -15,7 +17,7 @@ def photo(name: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_tiles_of_a_real_photo_equal_the_whole_with_every_shipped_model(name):
+def test_tiles_of_a_real_photo_equal_the_whole_with_every_shipped_model(name: str):
     restorer = hfmoe.load(name, device="cpu")
     image = photo("chelsea")[..., :260, :310]
     whole = restorer(image, tile="off")
@@ -25,11 +27,17 @@ def test_tiles_of_a_real_photo_equal_the_whole_with_every_shipped_model(name):
 
 
 @pytest.mark.parametrize("name", shipped())
-def test_every_shipped_model_beats_bicubic_on_a_real_photo(name):
+def test_every_shipped_model_beats_the_input_it_was_given_by_the_protocol_of_its_task(
+    name: str, tmp_path: Path
+):
     restorer = hfmoe.load(name, device="cpu")
-    scale = restorer.scale
-    truth = photo("coffee")[..., :240, :240]
-    small = resize(truth, scale=1 / scale, round_to_uint8=True)
-    protocol = ClassicalSR(scale)
-    ours = protocol.score(restorer(small), truth).psnr_y
-    assert ours > protocol.score(round_to_8bit(resize(small, scale=scale)), truth).psnr_y + 0.5
+    scale, facts = restorer.scale, restorer.facts
+    write_picture(tmp_path / "coffee.png", Picture(photo("coffee")[0, :, :240, :240]))
+    protocol = choose_protocol(
+        default_protocol(facts.task, scale=scale, channels=3), scale=scale, settings=Settings()
+    )
+    (pair,) = protocol.pairs(tmp_path)
+    ours, plain = (
+        protocol.score(image, pair.target) for image in (restorer(pair.degraded), unrestored(pair))
+    )
+    assert getattr(ours, protocol.headline) > getattr(plain, protocol.headline) + 0.5

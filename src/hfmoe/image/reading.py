@@ -241,12 +241,16 @@ def _to_srgb(image: pyvips.Image, has_profile: bool) -> pyvips.Image:
 
 
 def to_floats(values: np.ndarray, *, top: int) -> Float[np.ndarray, "bands h w"]:
-    """Samples in units of `top`, a few rows at a time: beside the result this needs little memory."""
+    """Samples in units of `top`, a few rows at a time: beside the result this needs little memory.
+
+    NaN and numbers beyond float32 pass without a warning: who reads files refuses them by name.
+    """
     height, width, bands = values.shape
     floats = np.empty((bands, height, width), np.float32)
-    for start in range(0, height, ROWS):
-        part = values[start : start + ROWS].astype(np.float32)
-        floats[:, start : start + ROWS] = rearrange(part, "h w bands -> bands h w") / top
+    with np.errstate(invalid="ignore", over="ignore"):
+        for start in range(0, height, ROWS):
+            part = values[start : start + ROWS].astype(np.float32)
+            floats[:, start : start + ROWS] = rearrange(part, "h w bands -> bands h w") / top
     return floats
 
 
