@@ -3,11 +3,12 @@
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
 
 import torch
+import torch.distributed as dist
 import torch.utils.deterministic as determinism
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision.amp import MixedPrecision
@@ -70,7 +71,7 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
     filling = getattr(determinism, FILLING)
     setattr(determinism, FILLING, False)
     try:
-        with quiet():
+        with quiet(), ExitStack() as stack:
             fabric = Fabric(
                 accelerator=hardware.accelerator,
                 devices=hardware.devices,
@@ -78,6 +79,7 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
                 strategy=choose_strategy(hardware),
                 **choose_precision(hardware),
             )
+            stack.enter_context(disconnecting())
             fabric.launch()
             torch.set_num_threads(hardware.threads or torch.get_num_threads())
             yield fabric
@@ -85,6 +87,24 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
         setattr(determinism, FILLING, filling)
+
+
+@contextmanager
+def disconnecting() -> Iterator[None]:
+    """End the connection of a run's processes with the run, where there was none before.
+
+    Left to the interpreter's end, gloo's threads now and then abort a process that has done everything. Other
+    libraries end a connection together, which after an error nobody can count on.
+    """
+    before = dist.is_available() and dist.is_initialized()
+    well = False
+    try:
+        yield
+        well = True
+    finally:
+        connected = not before and dist.is_available() and dist.is_initialized()
+        if connected and (well or dist.get_backend() == "gloo"):
+            dist.destroy_process_group()
 
 
 @contextmanager
