@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Evaluation
+from hfmoe.models.header import write_atomically
 from hfmoe.train.changes import FREE, differences
 
 State = Literal["new", "begun", "unscored", "done", "diverged", "failed", "changed"]
@@ -76,9 +77,7 @@ def read_json(path: Path) -> dict[str, Any] | None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON that appears whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-    part.replace(path)
+    write_atomically(path, f"{json.dumps(value, indent=1)}\n".encode())
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:

@@ -7,13 +7,13 @@ from typing import Any
 
 from hfmoe.batch.actor import pack
 from hfmoe.batch.cluster import Cluster
-from hfmoe.batch.dispatch import ClusterSummary, Delivered, Lost, run_on_ray
+from hfmoe.batch.dispatch import Delivered, Lost, run_on_ray
 from hfmoe.batch.jobs import model_digest
 from hfmoe.batch.naming import PlanError
-from hfmoe.batch.places import Errand, plan_errands
+from hfmoe.batch.places import plan_errands
 from hfmoe.batch.settings import Settings
-from hfmoe.cli.errors import FAILED, UsageError, complain
-from hfmoe.cli.restoring import Order, prepare
+from hfmoe.cli.errors import UsageError
+from hfmoe.cli.restoring import Order, prepare, report
 from hfmoe.image.files import printable
 
 MOST_WORKERS = 65_536
@@ -38,7 +38,9 @@ def restore_on_cluster(
         summary = run_on_ray(
             errands, packed, settings, scale=scale, cluster=cluster, redo=order.redo, on_end=tell
         )
-    return _report(summary, errands)
+    order = {errand: number for number, errand in enumerate(errands)}
+    failed = sorted(summary.failed, key=lambda lost: order[lost.errand])
+    return report(len(summary.skipped), [lost.reason for lost in failed], images=len(errands))
 
 
 def _teller(screen: Any) -> Callable[[Delivered | Lost], None]:
@@ -50,15 +52,3 @@ def _teller(screen: Any) -> Callable[[Delivered | Lost], None]:
             screen.flush()
 
     return tell
-
-
-def _report(summary: ClusterSummary, errands: Sequence[Errand]) -> int:
-    if summary.skipped:
-        count = f"{len(summary.skipped)} of {len(errands)}"
-        sys.stdout.write(f"{count} were done before with the same settings (--redo does them again)\n")
-    order = {errand: number for number, errand in enumerate(errands)}
-    for lost in sorted(summary.failed, key=lambda lost: order[lost.errand]):
-        complain(lost.reason)
-    if summary.failed and len(errands) > 1:
-        complain(f"{len(summary.failed)} of {len(errands)} images failed")
-    return FAILED if summary.failed else 0

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from hfmoe.batch.jobs import WORKERS, Failed, Summary, make_naming, model_digest, run_jobs, searched_suffixes
+from hfmoe.batch.jobs import WORKERS, Failed, make_naming, model_digest, run_jobs, searched_suffixes
 from hfmoe.batch.large import is_begun
 from hfmoe.batch.naming import Naming, PlanError, Selection
 from hfmoe.batch.planning import Job, plan_jobs
@@ -93,7 +93,9 @@ def restore_files(inputs: Sequence[str], output: str | None, order: Order, setti
             )
         except KeyboardInterrupt as stop:
             raise _stopped(stop, screen, jobs) from stop
-    return _report(summary, jobs)
+    order = {job: number for number, job in enumerate(jobs)}
+    failed = sorted(summary.failed, key=lambda failure: order[failure.job])
+    return report(len(summary.skipped), [failure.reason for failure in failed], images=len(jobs))
 
 
 def _stopped(stop: KeyboardInterrupt, screen: "_Screen", jobs: list[Job]) -> BaseException:
@@ -105,16 +107,16 @@ def _stopped(stop: KeyboardInterrupt, screen: "_Screen", jobs: list[Job]) -> Bas
     return Stopped(f"interrupted after {screen.ended} of {len(jobs)} images{goes_on}", signal=number)
 
 
-def _report(summary: Summary, jobs: list[Job]) -> int:
-    if summary.skipped:
-        count = f"{len(summary.skipped)} of {len(jobs)}"
+def report(skipped: int, failed: Sequence[str], *, images: int) -> int:
+    """Say how a job of so many images ended, with a line on stderr for each failure; give the exit status."""
+    if skipped:
+        count = f"{skipped} of {images}"
         sys.stdout.write(f"{count} were done before with the same settings (--redo does them again)\n")
-    order = {job: number for number, job in enumerate(jobs)}
-    for failure in sorted(summary.failed, key=lambda failure: order[failure.job]):
-        complain(failure.reason)
-    if summary.failed and len(jobs) > 1:
-        complain(f"{len(summary.failed)} of {len(jobs)} images failed")
-    return FAILED if summary.failed else 0
+    for reason in failed:
+        complain(reason)
+    if failed and images > 1:
+        complain(f"{len(failed)} of {images} images failed")
+    return FAILED if failed else 0
 
 
 def choose_model(model: str | None, *, scale: int | None, backend: str = "auto") -> str:

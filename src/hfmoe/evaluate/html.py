@@ -1,12 +1,12 @@
 """HTML pages that load nothing: elements whose every text is escaped, and files written whole."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
 import hfmoe
+from hfmoe.models.header import write_atomically
 
 STYLE = Path(__file__).with_name("html.css")
 """Colours, fonts, tables: what all pages share."""
@@ -76,12 +76,7 @@ def footer(command: str) -> str:
 
 def write_whole(path: Path, text: str) -> None:
     """Write text to path, whole or not at all. Raises OSError naming path when it cannot be."""
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        write_atomically(path, text.encode("utf-8"))
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)

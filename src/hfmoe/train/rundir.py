@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from hfmoe.data import PhotoSet
+from hfmoe.models.header import write_atomically
 from hfmoe.train.changes import FIXED, SCORING, Change, changes_between, listed
 from hfmoe.train.checkpoint import load_checkpoint
 from hfmoe.train.recipe import Recipe
@@ -99,9 +100,7 @@ class RunFolder:
 
 def put(path: Path, text: str) -> None:
     """Write a small file that is always whole."""
-    part = path.with_suffix(".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    write_atomically(path, text.encode())
 
 
 def read_mapping(path: Path) -> dict[str, Any]:
