@@ -38,8 +38,8 @@ def restore_on_cluster(
         summary = run_on_ray(
             errands, packed, settings, scale=scale, cluster=cluster, redo=order.redo, on_end=tell
         )
-    order = {errand: number for number, errand in enumerate(errands)}
-    failed = sorted(summary.failed, key=lambda lost: order[lost.errand])
+    places = {errand: number for number, errand in enumerate(errands)}
+    failed = sorted(summary.failed, key=lambda lost: places[lost.errand])
     return report(len(summary.skipped), [lost.reason for lost in failed], images=len(errands))
 
 

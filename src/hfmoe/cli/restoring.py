@@ -93,8 +93,8 @@ def restore_files(inputs: Sequence[str], output: str | None, order: Order, setti
             )
         except KeyboardInterrupt as stop:
             raise _stopped(stop, screen, jobs) from stop
-    order = {job: number for number, job in enumerate(jobs)}
-    failed = sorted(summary.failed, key=lambda failure: order[failure.job])
+    places = {job: number for number, job in enumerate(jobs)}
+    failed = sorted(summary.failed, key=lambda failure: places[failure.job])
     return report(len(summary.skipped), [failure.reason for failure in failed], images=len(jobs))
 
 
