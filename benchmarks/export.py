@@ -3,28 +3,31 @@
     python benchmarks/export.py PHOTOS [--models nano-x4 tiny-x4] [--size 256] [--threads 1] [--rounds 15]
                                 [--clock cpu] [--operators]
 
-Photos calibrate int8 and are what PSNR is lost on (made smaller by the model's scale). Rounds are
-interleaved and ratios formed inside them (median with quartiles), so that a slow moment of the machine hits
-all alike; --clock wall counts time instead of processor time. A preset that does not ship is untrained: its
-times count, its PSNR does not. OpenVINO is timed compiled for the one size, as it is at the first size that
-comes, and once with its sizes free. The last line is what the multiply-adds of a model would take at this
-CPU's FP32 peak, as a dense 3x3 convolution reaches it: no fp32 export can be faster. --operators also prints
-where the runtimes spend a run.
+Ratios are to eager PyTorch twice: as `hfmoe` runs it (folded, channels-last, memory reused), and plain, as
+somebody gets it who loads the network and calls it: not folded, in NCHW memory, torch's own allocation, in
+a process of its own with as many threads. Photos calibrate int8 and are what PSNR is lost on (made smaller by
+the model's scale). Rounds are interleaved and ratios formed inside them (median with quartiles), so that a
+slow moment of the machine hits all alike; --clock wall counts time instead of processor time. A preset that
+does not ship is untrained: its times count, its PSNR does not. OpenVINO is timed compiled for the one size,
+as it is at the first size that comes, and once with its sizes free. The last line is what the multiply-adds
+of a model would take at this CPU's FP32 peak, as a dense 3x3 convolution reaches it: no fp32 export can be
+faster. --operators also prints where the runtimes spend a run.
 """
 
 import argparse
 import statistics
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from plain import Plain
 from runtimes import onnx_operators, openvino_operators
 from torch import Tensor
 
-from hfmoe.bench.timing import CLOCKS, interleave, ratio, spread
+from hfmoe.bench.timing import CLOCKS, Rounds, interleave, ratio, spread
 from hfmoe.export.files import SUFFIX, Order, write_graph
 from hfmoe.export.onnx import make_onnx
 from hfmoe.export.programs import make_program
@@ -54,11 +57,15 @@ WIDTH, PATCH = 64, 128
 
 
 class Contender(NamedTuple):
-    """Something that runs the model: title, the callable, size of its file."""
+    """Something that runs the model: title, the callable, size of its file.
+
+    again: runs the image of the last `run` anew, where `run` also brings image and result over.
+    """
 
     title: str
     run: Callable[[Tensor], Tensor]
     size: int
+    again: Callable[[], object] | None = None
 
 
 def main() -> None:
@@ -74,31 +81,37 @@ def main() -> None:
     parser.add_argument("--clock", choices=sorted(CLOCKS), default="cpu")
     parser.add_argument("--operators", action="store_true")
     options = parser.parse_args()
-    reuse_memory()
-    torch.set_num_threads(options.threads)
-    print(machine().line())
-    print(f"{options.size} x {options.size} input, {options.clock} clock")
-    for name in options.models:
-        with tempfile.TemporaryDirectory() as folder:
-            table(describe(name), options, Path(folder))
+    with Plain(options.threads) as plain:
+        reuse_memory()
+        torch.set_num_threads(options.threads)
+        print(machine().line())
+        print(f"{options.size} x {options.size} input, {options.clock} clock")
+        for name in options.models:
+            with tempfile.TemporaryDirectory() as folder:
+                table(name, plain, options, Path(folder))
 
 
-def table(loaded: Loaded, options: argparse.Namespace, folder: Path) -> None:
+def table(name: str, plain: Plain, options: argparse.Namespace, folder: Path) -> None:
     """Export a model in every way and print a row for each, then the bound."""
+    loaded = describe(name)
     paths = exports(loaded, options.photos, folder)
     shape = (1, loaded.config.channels, options.size, options.size)
-    contenders = list(every(loaded, paths, shape, options.threads))
+    plain.load(name)
+    first = Contender("plain eager", plain.run, 0, plain.again)
+    contenders = [*every(loaded, paths, shape, options.threads), first]
     pairs = list(pictures(options.photos, loaded.config.scale))
     image = resized(pairs[0][0], shape)
-    runs = {each.title: (lambda each=each: each.run(image)) for each in contenders}
-    found = interleave(runs, rounds=options.rounds, budget=60.0, clock=CLOCKS[options.clock])
+    plain.run(image)
+    runs = {each.title: each.again or (lambda each=each: each.run(image)) for each in contenders}
+    clock = plain.clock if options.clock == "cpu" else CLOCKS["wall"]
+    found = interleave(runs, rounds=options.rounds, budget=60.0, clock=clock)
     eager = contenders[0]
     for each in contenders:
-        took, share = spread(found[each.title].seconds), ratio(found[eager.title], found[each.title])
-        faster = "" if share is None else f"x{share.median:4.2f} [{share.low:.2f} {share.high:.2f}]"
+        ratios = "  ".join(faster(found, case.title, each.title) for case in (eager, first))
         error, loss = against(eager, each, pairs)
+        took = 1e3 * spread(found[each.title].seconds).median
         print(
-            f"{loaded.facts.name:8s} {each.title:22s} {1e3 * took.median:7.1f} ms  {faster:18s}  "
+            f"{loaded.facts.name:8s} {each.title:22s} {took:7.1f} ms  {ratios}  "
             f"error {error:.1e}  PSNR lost {loss:6.3f} dB  {each.size / 2**10:6.0f} KiB"
         )
     bound(loaded, options, 1e3 * spread(found[eager.title].seconds).median)
@@ -108,6 +121,13 @@ def table(loaded: Loaded, options: argparse.Namespace, folder: Path) -> None:
             (paths["openvino fp32"], openvino_operators),
         ):
             print(operators(path, image.numpy()))
+
+
+def faster(found: Mapping[str, Rounds], case: str, title: str) -> str:
+    """How many times as long as `title` a case takes, with quartiles, round by round."""
+    share = ratio(found[case], found[title])
+    text = "" if share is None else f"x{share.median:4.2f} [{share.low:.2f} {share.high:.2f}]"
+    return f"{case} / this {text:18s}"
 
 
 def exports(loaded: Loaded, photos: Path, folder: Path) -> dict[str, Path]:

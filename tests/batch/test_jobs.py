@@ -113,6 +113,22 @@ def test_a_bad_file_is_tried_again_and_the_rest_is_not(folder: Path, tiny_weight
     assert set(results(folder.parent / "in-x2")) == ALL | {"bad-x2.png"}
 
 
+def test_what_a_killed_job_had_begun_to_write_is_removed_and_nothing_else(folder: Path, tiny_weights: Path):
+    root = folder.parent / "in-x2"
+    begun = [root / ".a-x2-0123abcd.png", root / "sub" / ".c-x2-89abcdef.png"]
+    others = [root / ".a-x2-0123abcd.jpg", root / ".e-x2-0123abcd.png", root / ".a-x2-mine.png"]
+    for path in (*begun, *others):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    assert restore(folder, tiny_weights) == 0
+    assert set(results(root)) == ALL | {path.name for path in others}
+
+
+def test_what_is_not_there_is_said_as_a_sentence(folder: Path, tiny_weights: Path, capsys):
+    assert restore(folder.parent / "none.png", tiny_weights) == 1
+    assert capsys.readouterr().err == f"hfmoe: {folder.parent / 'none.png'}: No such file or directory\n"
+
+
 def test_names_and_patterns_are_taken_from_the_command_line(folder: Path, tiny_weights: Path):
     options = ("--name", "{stem}_x{scale}{suffix}", "--include", "*.webp", "--include", "*.tif")
     assert restore(folder, tiny_weights, *options, "--exclude", "deep", "--format", "tif") == 0

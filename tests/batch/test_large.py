@@ -189,7 +189,7 @@ def test_a_disk_without_room_is_said_before_the_work(restorer: Restorer, tmp_pat
     write_picture(tmp_path / "in.png", Picture(colours()))
     usage = type("Usage", (), {"free": 10})
     monkeypatch.setattr("hfmoe.image.canvas.shutil.disk_usage", lambda _: usage)
-    with pytest.raises(ImageError, match=r"out\.png: .* are more than the 0\.0 GiB on the disk"):
+    with pytest.raises(ImageError, match=r"out\.png: .* are more than the 0\.0 MiB on the disk"):
         restore_large(tmp_path / "in.png", tmp_path / "out.png", restorer, Settings(tile=TILE))
     assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
 

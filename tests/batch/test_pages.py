@@ -82,7 +82,9 @@ def test_without_the_wish_they_are_refused_and_so_are_formats_of_one_picture(
     for suffix, rule in ((".tif", "of 3 pages"), (".webp", "of 3 pages"), (".gif", "a GIF file")):
         source = save(tmp_path / f"in{suffix}")
         assert restore(source, tiny_weights) == 1
-        assert rule in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert rule in said
+        assert said.endswith("; --pages restores each\n")
         assert restore(source, tiny_weights, "--pages", "--output", tmp_path / "out.png") == 1
         assert "out.png: holds one picture" in capsys.readouterr().err
     assert not list(tmp_path.glob("*out*"))

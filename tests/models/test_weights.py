@@ -173,6 +173,12 @@ def test_pickles_are_refused_unread_with_a_way_to_convert_them(tmp_path: Path):
         assert "convert" in message
 
 
+def test_an_exported_program_is_not_taken_for_a_pickle(tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "nano.pt2", "w") as archive:
+        archive.writestr("version", b"1")
+    assert "torch.export.load" in refusal(tmp_path / "nano.pt2")
+
+
 def test_files_of_other_kinds_are_refused(tmp_path: Path):
     (tmp_path / "photo.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(100))
     save_file({"a": torch.ones(2)}, tmp_path / "other.safetensors")

@@ -1,6 +1,5 @@
 """A job over the workers of a Ray cluster: paths in, pictures read and written by the workers themselves."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
@@ -10,6 +9,7 @@ from typing import Any, NamedTuple
 from hfmoe.batch.actor import Packed, pack
 from hfmoe.batch.cluster import Cluster, answers, connected
 from hfmoe.batch.jobs import make_naming, model_digest, searched_suffixes
+from hfmoe.batch.leftovers import sweep
 from hfmoe.batch.manifest import MANIFEST, Identity, Manifest
 from hfmoe.batch.naming import Selection
 from hfmoe.batch.places import Errand, open_place, plan_errands
@@ -74,7 +74,7 @@ def run_on_ray(
                     summary.failed.append(outcome)
                 if on_end:
                     on_end(outcome)
-            _sweep(todo)
+            sweep(Path(errand.target) for errand in todo if errand.root is not None)
     return summary
 
 
@@ -118,18 +118,6 @@ def _fail(errand: Errand, reason: str, manifests: dict[Path, Manifest]) -> Lost:
         with suppress(OSError):
             manifests[errand.root].add_failure(Path(errand.source), Path(errand.target), reason)
     return Lost(errand, reason)
-
-
-def _sweep(todo: Sequence[Errand]) -> None:
-    """Take away what workers that were killed had begun to write in the folders of results."""
-    targets = [Path(errand.target) for errand in todo if errand.root is not None]
-    begun = {(target.parent, target.stem[:32], target.suffix) for target in targets}
-    for folder in {target.parent for target in targets}:
-        with suppress(OSError):
-            for path in folder.iterdir():
-                match = re.fullmatch(r"\.(.*)-[0-9a-f]{8}", path.stem)
-                if match and (folder, match[1], path.suffix) in begun:
-                    path.unlink(missing_ok=True)
 
 
 def restore_on_ray(

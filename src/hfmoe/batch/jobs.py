@@ -1,11 +1,13 @@
 """Restoring many files: each is read, restored and written beside the others, and what is done is skipped."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from hfmoe.batch.leftovers import sweep
 from hfmoe.batch.manifest import MANIFEST, Manifest
 from hfmoe.batch.naming import WITH_PAGES, Naming, Selection
 from hfmoe.batch.pipeline import Pipeline
@@ -145,6 +147,7 @@ def run_jobs(
         for job in jobs:
             is_done = job.root is not None and not redo and manifests[job.root].has(job.source, job.target)
             (summary.skipped if is_done else todo).append(job)
+        sweep(job.target for job in todo if job.root is not None)
         work = Work(restorer, settings, manifests, model, on_begin)
         room = int(free_bytes(restorer.device) * AHEAD)
         Pipeline(work.steps(), workers=workers, room=room, on_end=end).run(todo)
@@ -153,4 +156,6 @@ def run_jobs(
 
 def _sentence(error: Exception, job: Job) -> str:
     message = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{os.fsdecode(error.filename)}: {error.strerror}"
     return message if str(job.source) in message or str(job.target) in message else f"{job.source}: {message}"

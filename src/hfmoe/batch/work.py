@@ -15,6 +15,7 @@ from hfmoe.batch.planning import Job
 from hfmoe.batch.settings import Settings
 from hfmoe.image.facts import read_facts
 from hfmoe.image.files import Picture, check_writable, read_arrays, strip, write_picture
+from hfmoe.image.picture import PagesError
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiled import OnTile
 
@@ -67,6 +68,12 @@ class Work:
 
     def read(self, job: Job) -> Opened:
         """Decode a source and see that its result can be written."""
+        try:
+            return self._open(job)
+        except PagesError as error:
+            raise PagesError(f"{error}; --pages restores each") from error
+
+    def _open(self, job: Job) -> Opened:
         began = time.monotonic()
         identity = identify(job.source)
         if goes_by_pages(job.source, job.target, self.settings):

@@ -66,9 +66,11 @@ class Canvas:
         """Take the space on the disk now rather than after hours."""
         free = shutil.disk_usage(self.path.parent).free
         if free < 2 * self.size:
-            needed = f"{2 * self.size / 2**30:.1f} GiB for the raw result and its file"
+            needed = f"{2 * self.size / 2**20:,.1f} MiB for the raw result and its file"
             self.drop()
-            raise ImageError(f"{self._target}: {needed} are more than the {free / 2**30:.1f} GiB on the disk")
+            raise ImageError(
+                f"{self._target}: {needed} are more than the {free / 2**20:,.1f} MiB on the disk"
+            )
         try:
             if hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(self._file.fileno(), 0, self.size)

@@ -16,6 +16,10 @@ class ImageError(ValueError):
     """An image file that cannot be read or written; the message names the file and the rule."""
 
 
+class PagesError(ImageError):
+    """A file of several pages, or GIF, where a single picture is read; `hfmoe.image.pages` reads it."""
+
+
 @dataclass(frozen=True)
 class Metadata:
     """What a file says beside its pixels and profile; `resolution` is in pixels per mm, across and down.

@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from hfmoe.image.arrays import Tensor, as_tensor
 from hfmoe.image.exif import exif_of_tiff
 from hfmoe.image.metadata import profile_fault, read_metadata, read_profile
-from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, hwc
+from hfmoe.image.picture import Bits, ImageError, Metadata, PagesError, Picture, flatten, hwc
 from hfmoe.image.sniffing import READABLE, sniff
 
 MAX_PIXELS = 2**28
@@ -161,7 +161,7 @@ def _check_place(path: Path) -> None:
 
 def _check_single(path: Path, image: pyvips.Image, loader: str) -> None:
     if image.get_n_pages() > 1 and loader != "tiff":
-        raise ImageError(f"{path}: animated or of {image.get_n_pages()} pages; single images are read")
+        raise PagesError(f"{path}: animated or of {image.get_n_pages()} pages; single images are read")
 
 
 def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
@@ -177,7 +177,7 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
         raise ImageError(f"{path}: colours of the kind {space!r}; gray, RGB, CMYK, Lab and XYZ are read")
     if image.format not in _SAMPLES and space not in ("labs", "labq"):
         kind = f"samples of type {image.format}"
-        raise ImageError(f"{path}: {kind}; integers of 8 or 16 bits and floats of 32 are read")
+        raise ImageError(f"{path}: {kind}; unsigned integers of 8 or 16 bits and floats of 32 are read")
 
 
 def _decode(path: Path, image: pyvips.Image, loader: str) -> _Samples:

@@ -4,7 +4,7 @@ import struct
 from io import BufferedIOBase
 from pathlib import Path
 
-from hfmoe.image.picture import ImageError
+from hfmoe.image.picture import ImageError, PagesError
 from hfmoe.image.tiff import (
     BITS_PER_SAMPLE,
     PHOTOMETRIC,
@@ -23,8 +23,9 @@ _SIGNATURES = {
     "jpeg": (b"\xff\xd8\xff",),
     "tiff": (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
 }
+_PAGED = "a GIF"
 _FOREIGN = {
-    "a GIF": (b"GIF8",),
+    _PAGED: (b"GIF8",),
     "a BMP": (b"BM",),
     "a PDF": (b"%PDF",),
     "a JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
@@ -66,7 +67,8 @@ def _kind(path: Path, head: bytes) -> str:
         return "heif"
     for name, signatures in _FOREIGN.items():
         if head.startswith(signatures):
-            raise ImageError(f"{path}: {name} file; {READABLE} is read")
+            kind = PagesError if name == _PAGED else ImageError
+            raise kind(f"{path}: {name} file; {READABLE} is read")
     raise ImageError(f"{path}: cut off, or not a {READABLE} image")
 
 
@@ -107,7 +109,7 @@ def _check_tiff(path: Path, file: BufferedIOBase, *, pages: bool) -> None:
     except ValueError as error:
         raise ImageError(f"{path}: damaged or cut off ({error})") from error
     if count > 1 and not pages:
-        raise ImageError(f"{path}: of {count} pages; single images are read")
+        raise PagesError(f"{path}: of {count} pages; single images are read")
     if bits > 32:
         raise ImageError(f"{path}: samples of {bits} bits; integers of 8 or 16 and floats of 32 are read")
     if photometric in _LAB and bits == 8:

@@ -9,6 +9,7 @@ from jaxtyping import Float, Shaped
 
 from hfmoe.image.picture import ImageError
 from hfmoe.image.reading import Plain, is_turned, make_plain, open_header, to_floats
+from hfmoe.image.writing import reason_of
 
 LARGEST = 2**40
 """Pixels of an image that is taken region by region: more than any disk holds of its result."""
@@ -16,6 +17,8 @@ TILE = 256
 """Side of the tiles of a scratch file."""
 WHOLE = ("webp", "heif")
 """Formats whose decoders hold the whole image."""
+WORTH_SAYING = 2**27
+"""Bytes that a decoder holds from which on that is logged."""
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +37,17 @@ class Strips:
         loader = str(header.get("vips-loader")).split("load")[0]
         self._turned = is_turned(header)
         if _held_whole(header, loader):
-            size = header.width * header.height * header.bands / 2**30
-            _log.warning("%s: its decoder holds the whole image in memory, some %.1f GiB", path, size)
+            size = header.width * header.height * header.bands
+            if size >= WORTH_SAYING:
+                held = f"{size / 2**30:.1f} GiB"
+                _log.warning("%s: its decoder holds the whole image in memory, some %s", path, held)
         try:
             if self._turned:
                 header.tiffsave(str(scratch), tile=True, tile_width=TILE, tile_height=TILE, bigtiff=True)
         except pyvips.Error as error:
             self.close()
+            if scratch.name in str(error.detail):
+                raise ImageError(f"{scratch}: cannot be written ({reason_of(error)})") from error
             raise _damaged(path, error) from error
         self._loader = loader
         self.rewind()

@@ -30,6 +30,8 @@ OPTIMISED = 2**26
 """Pixels of a JPEG up to which its code tables are fitted to it: that holds the whole image in memory."""
 BYTES = {"uchar": 1, "ushort": 2, "float": 4}
 """Bytes of a sample of each kind."""
+_SYSTEM = "system error: "
+"""What libvips puts before the system's own words."""
 KINDS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
 """What libvips calls numpy's kinds of samples."""
 
@@ -129,7 +131,7 @@ def save_image(path: Path, image: pyvips.Image, like: Picture, *, quality: int) 
         _flush(unfinished)
         unfinished.replace(path)
     except (pyvips.Error, OSError) as error:
-        raise ImageError(f"{path}: cannot be written ({_reason(error)})") from error
+        raise ImageError(f"{path}: cannot be written ({reason_of(error)})") from error
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -228,8 +230,10 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _reason(error: pyvips.Error | OSError) -> str:
-    """The first thing the system or libvips said, in one line."""
+def reason_of(error: pyvips.Error | OSError) -> str:
+    """The first thing the system said, else libvips, in one line."""
     if isinstance(error, OSError):
         return error.strerror or str(error)
-    return next((line.strip() for line in str(error.detail).splitlines() if line.strip()), str(error))
+    lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
+    said = [line.removeprefix(_SYSTEM) for line in lines if line.startswith(_SYSTEM)]
+    return next((line for line in (*said, *lines) if not line.startswith("Unknown")), str(error))

@@ -129,6 +129,8 @@ def _refuse_other_formats(path: Path) -> None:
         raise WeightsError(f"{path} is empty")
     if start[8:] == b"{":
         return
+    if path.suffix.lower() == ".pt2":
+        raise WeightsError(f"{path} is a program for torch.export.load; use weights, .onnx or .xml here")
     if start[:4] == b"PK\x03\x04" or start[:2] in _PICKLE_STARTS:
         raise WeightsError(f"{path} {_PICKLE_ADVICE}")
     raise WeightsError(f"{path} is damaged or not a safetensors file")
