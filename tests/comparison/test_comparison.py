@@ -11,6 +11,7 @@ import torch
 from hfmoe.cli.app import run
 from hfmoe.comparison import Options, compare_files, compare_images, read_views
 from hfmoe.comparison.page import entry
+from hfmoe.comparison.pairs import match
 from hfmoe.comparison.views import make_views
 from hfmoe.evaluate.scores import score_image
 from hfmoe.image.encoded import data_address
@@ -197,6 +198,23 @@ def test_folders_are_matched_by_name_and_a_bad_image_stops_no_other(tmp_path: Pa
     assert [image["name"] for image in facts["images"]] == ["one", "sub/two"]
     assert len(facts["failed"]) == 1
     assert (out / "comparison.html").read_text().count('class="entry"') == 2
+
+
+def test_results_are_matched_with_their_sources_by_the_names_that_restore_gives(tmp_path: Path):
+    for name in ("one", "sub/two", "twice-x2", "twice-x4", "twice"):
+        put(tmp_path / f"truth/{name}.png", scene())
+    for name in ("one-x4", "sub/two-x4", "twice-x2", "twice-x4", "three-x4", "three-x2"):
+        put(tmp_path / f"a/{name}.png", scene(seed=1))
+    put(tmp_path / "truth/three.png", scene())
+    found = match(tmp_path / "a", tmp_path / "a", tmp_path / "truth", but=tmp_path / "out")
+    paths = [(trio.name, trio.first.stem, trio.truth and trio.truth.stem) for trio in found.trios]
+    assert paths == [
+        ("one", "one-x4", "one"),
+        ("sub/two", "two-x4", "two"),
+        ("twice-x2", "twice-x2", "twice-x2"),
+        ("twice-x4", "twice-x4", "twice-x4"),
+    ]
+    assert "three-x2.png, three-x4.png not in every folder" in found.alone[0]
 
 
 def test_beyond_its_room_a_page_keeps_the_squares(tmp_path: Path, monkeypatch):

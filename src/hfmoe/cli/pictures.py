@@ -197,7 +197,8 @@ def compare(
         An image file, or a folder of images.
     second
         Another, of the same size, or smaller by a whole factor: then it is enlarged by bicubic
-        interpolation. Images of folders are matched by their names without suffix.
+        interpolation. Images of folders are matched by their names without suffix and without the -x4 of
+        results.
     truth
         What both should be: adds scores, and the squares where each is farthest from it.
     output

@@ -1,10 +1,16 @@
 """Which images of two folders belong together, and where their pictures go."""
 
+import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from hfmoe.image.files import ImageError, list_images, printable
+
+
+MARK = re.compile(r"-(x[2-4]|restored)$")
+"""What `hfmoe restore` puts behind the names of its results."""
 
 
 class Trio(NamedTuple):
@@ -26,11 +32,13 @@ class Matched(NamedTuple):
 def match(first: Path, second: Path, truth: Path | None, *, but: Path) -> Matched:
     """Match the images of folders, with their trees, by path without suffix; `but`: where results go.
 
-    Raises ImageError when no image stands in all folders, or two of one folder differ in suffix alone.
+    A name that is not in all of them is also looked for without the mark of `hfmoe restore`. Raises ImageError when no image stands in all folders, or two of one folder differ in suffix alone.
     """
     folders = {"A": first, "B": second} | ({} if truth is None else {"truth": truth})
     found = {label: _by_name(folder, but) for label, folder in folders.items()}
-    shared = set.intersection(*(set(names) for names in found.values()))
+    everywhere = _in_all(found)
+    found = {label: _without_marks(names, everywhere) for label, names in found.items()}
+    shared = _in_all(found)
     if not shared:
         raise ImageError(f"no image has the same name in {' and '.join(map(str, folders.values()))}")
     trios = tuple(
@@ -38,6 +46,20 @@ def match(first: Path, second: Path, truth: Path | None, *, but: Path) -> Matche
         for name in sorted(shared)
     )
     return Matched(trios, tuple(_alone(found, folders, shared)))
+
+
+def _in_all(found: Mapping[str, Mapping[str, Path]]) -> set[str]:
+    return set.intersection(*(set(names) for names in found.values()))
+
+
+def _without_marks(names: Mapping[str, Path], everywhere: set[str]) -> dict[str, Path]:
+    """The images by name, without marks where that is one image's name alone."""
+    plain = {name: MARK.sub("", name) for name in names}
+    uses = Counter((*plain.values(), *names))
+    return {
+        name if name in everywhere or uses[plain[name]] > 1 else plain[name]: path
+        for name, path in names.items()
+    }
 
 
 def _by_name(folder: Path, but: Path) -> dict[str, Path]:
