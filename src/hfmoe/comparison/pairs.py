@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from hfmoe.image.files import ImageError, list_images, printable
 
-
 MARK = re.compile(r"-(x[2-4]|restored)$")
 """What `hfmoe restore` puts behind the names of its results."""
 
@@ -32,7 +31,8 @@ class Matched(NamedTuple):
 def match(first: Path, second: Path, truth: Path | None, *, but: Path) -> Matched:
     """Match the images of folders, with their trees, by path without suffix; `but`: where results go.
 
-    A name that is not in all of them is also looked for without the mark of `hfmoe restore`. Raises ImageError when no image stands in all folders, or two of one folder differ in suffix alone.
+    A name that is not in all of them is also looked for without the mark of `hfmoe restore`.
+    Raises ImageError when no image stands in all folders, or two of one folder differ in suffix alone.
     """
     folders = {"A": first, "B": second} | ({} if truth is None else {"truth": truth})
     found = {label: _by_name(folder, but) for label, folder in folders.items()}
