@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import openvino
@@ -44,11 +45,21 @@ def arithmetic_of(capabilities: Sequence[str], precision: str) -> str:
 
 
 def channels_last(model: openvino.Model) -> openvino.Model:
-    """The model with its result's channels last, as its pixel shuffle leaves them: a pass over it less."""
+    """The model with its result's channels last, as its pixel shuffle leaves them: a pass over it less.
+
+    Only where sizes are known: in a graph of any size that shuffle is slower than the pass.
+    """
     process = PrePostProcessor(model)
     process.output(0).model().set_layout(openvino.Layout("NCHW"))
     process.output(0).tensor().set_layout(openvino.Layout("NHWC"))
     return process.build()
+
+
+class _Ready(NamedTuple):
+    """A compiled graph, and whether its result has the channels last."""
+
+    request: openvino.InferRequest
+    last: bool
 
 
 class Compiled:
@@ -60,43 +71,44 @@ class Compiled:
     def __init__(
         self, core: openvino.Core, model: openvino.Model, scale: int, *, threads: int, arithmetic: str
     ) -> None:
-        self._core, self._model, self._scale = core, channels_last(model), scale
+        self._core, self._model, self._scale = core, model, scale
         self._settings = {
             "INFERENCE_NUM_THREADS": threads,
             "INFERENCE_PRECISION_HINT": arithmetic,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._any: openvino.InferRequest | None = None
-        self._own: dict[tuple[int, ...], openvino.InferRequest] = {}
+        self._any: _Ready | None = None
+        self._own: dict[tuple[int, ...], _Ready] = {}
         self._seen: Counter[tuple[int, ...]] = Counter()
 
     def run(self, feeds: dict[str, np.ndarray]) -> np.ndarray:
-        """The output for these inputs, in memory of its own that the runtime writes to, channels last."""
+        """The output for these inputs, in memory of its own that the runtime writes to."""
         batch, channels, *sides = feeds[IMAGE].shape
-        restored = np.empty((batch, *(side * self._scale for side in sides), channels), np.float32)
-        request = self._request(feeds[IMAGE].shape)
+        larger = [side * self._scale for side in sides]
+        request, last = self._ready(feeds[IMAGE].shape)
+        restored = np.empty((batch, *larger, channels) if last else (batch, channels, *larger), np.float32)
         request.set_output_tensor(openvino.Tensor(restored, shared_memory=True))
         request.infer(feeds, share_inputs=True)
         made = tuple(request.get_output_tensor(0).get_shape())
         if made != restored.shape:
             raise ValueError(f"the network made {made} where {restored.shape} was due")
-        return rearrange(restored, "b h w c -> b c h w")
+        return rearrange(restored, "b h w c -> b c h w") if last else restored
 
     def specialise(self, shape: tuple[int, ...]) -> None:
         """Compile for a shape alone, where that is not done yet."""
         if shape not in self._own:
             fixed = self._model.clone()
             fixed.reshape({IMAGE: list(shape)})
-            self._own[shape] = self._compile(fixed)
+            self._own[shape] = _Ready(self._compile(channels_last(fixed)), True)
 
-    def _request(self, shape: tuple[int, ...]) -> openvino.InferRequest:
+    def _ready(self, shape: tuple[int, ...]) -> _Ready:
         self._seen[shape] += shape[0] * shape[2] * shape[3]
         often = self._seen[shape] > WORTH_COMPILING and len(self._own) < SHAPES
         if often or not self._own:
             self.specialise(shape)
         if shape in self._own:
             return self._own[shape]
-        self._any = self._any or self._compile(self._model)
+        self._any = self._any or _Ready(self._compile(self._model), False)
         return self._any
 
     def _compile(self, model: openvino.Model) -> openvino.InferRequest:
