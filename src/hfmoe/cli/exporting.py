@@ -65,7 +65,7 @@ def verification_table(checks: list[Check], path: Path, precision: str, *, weigh
     kib = f"{file_bytes(path) / 2**10:.0f} KiB, weights {file_bytes(weights) / 2**10:.0f} KiB"
     table = Table(title=f"{path}, {precision}, {kib}")
     for column in ("input", "largest error", "PSNR lost, dB", "eager, ms", "export, ms", "faster by", ""):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=column == "input")
     for check in checks:
         table.add_row(
             f"{check.batch} x {check.height} x {check.width}",
