@@ -45,13 +45,18 @@ def start(recipe: Recipe, *fields: str, launcher: Sequence[str] = ()) -> subproc
         env={**os.environ, "PYTHONPATH": str(Path(hfmoe.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
 
 
 def command(recipe: Recipe, *fields: str, launcher: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
-    """Train in processes of their own until they end."""
+    """Train in processes of their own until they end; all of them are killed where they do not."""
     process = start(recipe, *fields, launcher=launcher)
-    message = process.communicate(timeout=300)[1]
+    try:
+        message = process.communicate(timeout=300)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        pytest.fail(f"still running after 300 s; it said: {process.communicate()[1]}")
     return subprocess.CompletedProcess(process.args, process.returncode, stderr=message)
 
 
