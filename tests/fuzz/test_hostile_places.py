@@ -85,6 +85,16 @@ def test_a_file_that_must_not_be_read_is_named_and_stops_no_other(folder: Path, 
     assert results(folder.parent / "in-x2") == {"a-x2.png", "large-x2.png", "y-x2.png", "sub/z-x2.png"}
 
 
+def test_a_folder_below_that_cannot_be_listed_is_named_and_stops_no_file(folder: Path, tiny_weights: Path):
+    (folder / "sub").chmod(0)
+    done = restore(folder, weights=tiny_weights)
+    assert done.returncode == 1
+    first, summary = done.stderr.splitlines()
+    assert first == f"hfmoe: {folder / 'sub'}: a folder that must not be read"
+    assert summary == "hfmoe: 1 of 5 images failed"
+    assert results(folder.parent / "in-x2") == {"a-x2.png", "b-x2.png", "large-x2.png", "y-x2.png"}
+
+
 @pytest.mark.parametrize("target", ["shut", "shut/out", "shut/one.png"])
 @pytest.mark.parametrize("stream", ["off", "on"])
 def test_a_place_that_must_not_be_written_is_named_and_left_as_it_is(

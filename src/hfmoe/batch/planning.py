@@ -97,13 +97,19 @@ def _below(place: Path, root: Path | None, mark: str, selection: Selection) -> I
 
 
 def _walk(folder: Path, results: Path, selection: Selection) -> Iterator[Path]:
-    """The wanted images in a folder and below, sorted; not those that a job made."""
+    """The wanted images in a folder and below, sorted; not those that a job made.
 
-    def refuse(error: OSError) -> None:
-        raise PlanError(f"{error.filename}: {error.strerror}; --exclude leaves a folder out")
+    A folder below that cannot be listed stands for itself: reading it fails, so the job ends by naming it.
+    """
+    closed: list[Path] = []
+
+    def note(error: OSError) -> None:
+        if Path(error.filename) == folder:
+            raise PlanError(f"{error.filename}: {error.strerror}")
+        closed.append(Path(error.filename))
 
     apart, made = results.resolve(), results_of(results)
-    for place, folders, files in os.walk(folder, onerror=refuse):
+    for place, folders, files in os.walk(folder, onerror=note):
         here = Path(place)
         folders[:] = sorted(
             name
@@ -120,6 +126,7 @@ def _walk(folder: Path, results: Path, selection: Selection) -> Iterator[Path]:
                 continue
             if _is_image(path, selection) and selection.takes(path.relative_to(folder)):
                 yield path
+    yield from closed
 
 
 def _is_image(path: Path, selection: Selection) -> bool:
