@@ -147,7 +147,7 @@ def test_a_benchmark_is_put_together_from_what_the_workers_found(monkeypatch):
         return {"seconds": seconds, "ready": [1.0] * len(costs), "expert_costs": costs, "overhead": 1e-6}
 
     monkeypatch.setattr(reporting, "run_job", worker)
-    found = bench(PLAN, PRESETS["nano-x2"], free=2**34)
+    found = bench(PLAN, PRESETS["nano-x4"], free=2**34)
     assert [row.case.effort for row in found.rows] == [0.0, 0.5, 0.0, 0.5]
     assert [round(row.milliseconds.median, 3) for row in found.rows] == [4.096, 8.192, 16.384, 32.768]
     assert found.rows[0].megapixels_per_second == pytest.approx(1)
@@ -155,7 +155,7 @@ def test_a_benchmark_is_put_together_from_what_the_workers_found(monkeypatch):
     assert found.growth[0].memory is not None
     assert found.growth[0].memory.b == pytest.approx(1)
     assert sum(job.memory for job in asked) == 2
-    assert found.to_dict()["rows"][0]["multiply_adds"] == count_work(PRESETS["nano-x2"], 64, 64).at(
+    assert found.to_dict()["rows"][0]["multiply_adds"] == count_work(PRESETS["nano-x4"], 64, 64).at(
         [0.25] * 2
     )
 
@@ -163,7 +163,7 @@ def test_a_benchmark_is_put_together_from_what_the_workers_found(monkeypatch):
 @pytest.mark.slow
 def test_a_worker_measures_time_and_memory():
     cases = tuple(Case("eager", 32, 32, effort) for effort in (0.0, 1.0))
-    job = Job("nano-x2", cases, threads=1, rounds=3, budget=0.5)
+    job = Job("nano-x4", cases, threads=1, rounds=3, budget=0.5)
     found = run_job(job)
     assert [len(each) for each in found["seconds"]] == [3, 3]
     assert all(value > 0 for each in found["seconds"] for value in each)

@@ -12,7 +12,7 @@ from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import ABLATIONS, PRESETS
 from hfmoe.nn.routing import effort_weight
 
-VARIANTS = {name: replace(PRESETS["nano-x2"], **changes) for name, changes in ABLATIONS.items()}
+VARIANTS = {name: replace(PRESETS["nano-x4"], **changes) for name, changes in ABLATIONS.items()}
 VARIANTS |= {name: PRESETS[name] for name in ("nano-x1", "tiny-x3", "small-x1", "small-x4")}
 
 
