@@ -5,11 +5,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hfmoe.cli.application import app
+from hfmoe.cli.application import command
 from hfmoe.infer.allocator import reuse_memory
 
 
-@app.command(usage="Usage: hfmoe train RECIPE [--field value ...] [--resume [--change]]")
+@command(usage="Usage: hfmoe train RECIPE [--field value ...] [--resume [--change]]")
 def train(
     recipe: Path,
     /,
@@ -36,7 +36,7 @@ def train(
     run_recipe(recipe, fields, resume=resume, change=change)
 
 
-@app.command(usage="Usage: hfmoe doctor [DATA ...] [--recipe RECIPE] [--pairs DEGRADED TARGET]")
+@command(usage="Usage: hfmoe doctor [DATA ...] [--recipe RECIPE] [--pairs DEGRADED TARGET]")
 def doctor(
     data: Annotated[list[Path] | None, Parameter(name="DATA", negative="")] = None,
     /,
@@ -90,7 +90,7 @@ def doctor(
     return examine(request)
 
 
-@app.command(usage="Usage: hfmoe samples RECIPE --output FOLDER [--step N] [--count N] [--field value ...]")
+@command(usage="Usage: hfmoe samples RECIPE --output FOLDER [--step N] [--count N] [--field value ...]")
 def samples(
     recipe: Path,
     /,
@@ -120,7 +120,7 @@ def samples(
     show_samples(recipe, fields, output=output, step=step, count=count)
 
 
-@app.command
+@command()
 def report(run: Path, /, *, output: Path | None = None) -> None:
     """Write one HTML page about a training run: curves, pictures, routing, configuration, hardware.
 
@@ -136,7 +136,7 @@ def report(run: Path, /, *, output: Path | None = None) -> None:
     report_run(run, output)
 
 
-@app.command
+@command()
 def download(name: str, /, *, output: Path | None = None, url: str | None = None) -> None:
     """Fetch the weights that a perceptual loss needs, and check their sha256.
 

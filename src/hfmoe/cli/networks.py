@@ -5,11 +5,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hfmoe.cli.application import app
+from hfmoe.cli.application import command
 from hfmoe.infer.allocator import reuse_memory
 
 
-@app.command
+@command()
 def evaluate(
     model: str,
     folder: Path,
@@ -75,7 +75,7 @@ def evaluate(
     score(task)
 
 
-@app.command
+@command()
 def info(model: str, /, *, size: str = "256x256", json: Path | None = None) -> None:
     """Show what a model or preset costs: parameters, multiply-adds, latency, peak memory.
 
@@ -94,7 +94,7 @@ def info(model: str, /, *, size: str = "256x256", json: Path | None = None) -> N
     show_info(model, size=size, file=json)
 
 
-@app.command
+@command()
 def bench(
     model: str,
     /,
@@ -144,7 +144,7 @@ def bench(
     run_bench(plan, file=json)
 
 
-@app.command
+@command()
 def export(
     model: str,
     /,
@@ -183,7 +183,7 @@ def export(
     return export_file(model, order, output=output, checked=verify, report=json)
 
 
-@app.command
+@command()
 def models() -> None:
     """List the models that ship with the package."""
     from hfmoe.cli.describing import show_models

@@ -5,12 +5,12 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hfmoe.cli.application import app
+from hfmoe.cli.application import command
 from hfmoe.cli.errors import UsageError
 from hfmoe.infer.allocator import reuse_memory
 
 
-@app.command
+@command()
 def restore(
     inputs: Annotated[list[str], Parameter(name="INPUT", negative="")],
     /,
@@ -133,7 +133,7 @@ def restore(
     return restore_on_cluster(inputs, output, order, settings, address=address)
 
 
-@app.command
+@command()
 def inspect(
     model: str,
     source: Annotated[Path, Parameter(name="IMAGE")],
@@ -176,7 +176,7 @@ def inspect(
     look_into(Look(model, source, output, truth, degrade, effort, Settings(sigma, quality)))
 
 
-@app.command
+@command()
 def compare(
     first: Annotated[Path, Parameter(name="A")],
     second: Annotated[Path, Parameter(name="B")],

@@ -5,10 +5,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from hfmoe.cli.application import app
+from hfmoe.cli.application import command
 
 
-@app.command(usage="Usage: hfmoe ablate STUDY [--field value ...] [--workers N] [--engine ENGINE] [--anew]")
+@command(usage="Usage: hfmoe ablate STUDY [--field value ...] [--workers N] [--engine ENGINE] [--anew]")
 def ablate(
     study: Path,
     /,
