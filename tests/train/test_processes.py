@@ -23,6 +23,9 @@ Make = Callable[..., Recipe]
 STEADY: dict[str, Any] = {"perturb": {}, "batch": 4, "steps": 12, "optimizer": {"lr": 5e-3}}
 """Fields of a run without draws inside the network: those differ between processes."""
 
+TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+"""torchrun with a port of its own: by default all on a machine share one."""
+
 TOLERANCE = 2e-5
 """Between weights of the same run in one process and in two, after 12 steps of up to 5e-3 each."""
 
@@ -102,7 +105,7 @@ def test_two_processes_give_the_weights_of_one_with_the_whole_batch(make: Make, 
 def test_torchrun_starts_the_same_run(make: Make, tmp_path: Path):
     fabric, torchrun = (make(**STEADY, run=str(tmp_path / name)) for name in ("fabric", "torchrun"))
     assert command(fabric, "--hardware.devices", "2").returncode == 0
-    done = command(torchrun, launcher=("-m", "torch.distributed.run", "--nproc-per-node", "2"))
+    done = command(torchrun, launcher=TORCHRUN)
     assert done.returncode == 0, done.stderr
     assert furthest(weights(fabric.run), weights(torchrun.run)) == 0
     state = torch.load(torchrun.run / "last.ckpt", weights_only=True)

@@ -1,5 +1,6 @@
 """Entry point of the `hfmoe` command: all its subcommands, and how errors end."""
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -24,8 +25,17 @@ def run(arguments: Sequence[str]) -> int:
 
 
 def main() -> None:
-    """Run the command line of this process and exit with its status."""
-    sys.exit(run(sys.argv[1:]))
+    """Run the command line of this process and exit with its status.
+
+    Where several processes share a run that failed, each ends at once: what an interpreter does at its end
+    would wait for the others, and one may be gone.
+    """
+    status = run(sys.argv[1:])
+    if status and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
 
 
 def _status(result: object) -> int:

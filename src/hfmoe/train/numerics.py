@@ -17,10 +17,14 @@ from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning_fabric.strategies.strategy import Strategy
 
 from hfmoe.train.hardware import Hardware
+from hfmoe.train.interrupt import TrainingInterrupted
 from hfmoe.train.sharding import shard
 
 FILLING = "fill_uninitialized_memory"
 """Whether deterministic torch also fills every new tensor, which costs time and changes nothing here."""
+
+BROKEN: list[Any] = []
+"""Connections of runs that failed: kept, since to free one joins its threads, which may wait for ever."""
 
 PATIENCE = timedelta(hours=2)
 """How long processes wait for each other: the first one decodes photos or validates meanwhile."""
@@ -91,20 +95,28 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
 
 @contextmanager
 def disconnecting() -> Iterator[None]:
-    """End the connection of a run's processes with the run, where there was none before.
+    """End the connection of a run's processes with a run that ended well, where there was none before.
 
-    Left to the interpreter's end, gloo's threads now and then abort a process that has done everything. Other
-    libraries end a connection together, which after an error nobody can count on.
+    Left to the interpreter's end, gloo's threads now and then abort a process that has done everything.
+    After an error it stays: to end it can wait for a process that is gone (the command then ends at once).
     """
     before = dist.is_available() and dist.is_initialized()
-    well = False
     try:
         yield
-        well = True
-    finally:
-        connected = not before and dist.is_available() and dist.is_initialized()
-        if connected and (well or dist.get_backend() == "gloo"):
-            dist.destroy_process_group()
+    except TrainingInterrupted:
+        disconnect(before)
+        raise
+    except BaseException:
+        if dist.is_available() and dist.is_initialized():
+            BROKEN.append(dist.group.WORLD)
+        raise
+    disconnect(before)
+
+
+def disconnect(before: bool) -> None:
+    """End the connection unless there was one before."""
+    if not before and dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 @contextmanager
