@@ -3,11 +3,13 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
+from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import load_weights
 from hfmoe.train import Recipe, RunError, make_recipe, train
 
@@ -100,6 +102,23 @@ def test_a_network_of_another_shape_is_refused_even_so(make: Make, data: dict, s
     wider = make(network={**data["network"], "texture_hidden": 16}, optimizer=HELD)
     with pytest.raises(RunError, match=r"another shape; it differs in network\.texture_hidden"):
         train(wider, resume=True, change=True)
+
+
+def test_other_words_for_the_same_network_are_no_change(make: Make, data: dict, stopped: Recipe):
+    wordy = {**data["network"], "residual_scale": stopped.config().residual_scale}
+    assert wordy != data["network"]
+    assert train(make(network=wordy, optimizer=HELD), resume=True).finished
+
+
+def test_a_preset_that_changed_under_a_run_is_said_in_a_sentence(
+    make: Make, data: dict, monkeypatch: pytest.MonkeyPatch
+):
+    fields = {"network": {name: data["network"][name] for name in data["network"] if name != "dim"}}
+    monkeypatch.setitem(PRESETS, "nano-x2", replace(PRESETS["nano-x2"], dim=8))
+    train(make(**fields, time_limit_minutes=1e-9))
+    monkeypatch.setitem(PRESETS, "nano-x2", replace(PRESETS["nano-x2"], dim=16))
+    with pytest.raises(RunError, match="a network that the preset nano-x2 no longer gives"):
+        train(make(**fields), resume=True)
 
 
 def test_fewer_steps_than_were_done_are_refused(make: Make):

@@ -32,13 +32,18 @@ class Change(NamedTuple):
 def changes_between(before: Mapping[str, Any], recipe: Recipe, *, step: int) -> tuple[Change, ...]:
     """List the fields in which a run's recipe and the present one differ, those apart that are free.
 
-    Fields that the older one lacks count as having had their defaults.
+    Fields that the older one lacks count as having had their defaults. Preset and network do not differ where
+    they are other words for the same network.
     """
+    after = recipe.as_data()
     try:
-        before = Recipe.model_validate(before).as_data()
+        earlier = Recipe.model_validate(before)
+        before = earlier.as_data()
+        if earlier.config() == recipe.config():
+            before |= {name: after[name] for name in ("preset", "network")}
     except ValidationError:
         before = dict(before)
-    sides = ({name: side[name] for name in side if name not in FREE} for side in (before, recipe.as_data()))
+    sides = ({name: side[name] for name in side if name not in FREE} for side in (before, after))
     return tuple(Change(step, *difference) for difference in differences(*sides))
 
 

@@ -1,12 +1,14 @@
 """The training loop: build or go on, and for each step: batch, step, average, look, judge, save."""
 
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from hfmoe.data import Pair, PhotoSet
 from hfmoe.train.adversary import opponent_step
@@ -26,7 +28,7 @@ from hfmoe.train.objective import build_losses, check_losses, objective_at
 from hfmoe.train.outcome import save_outcome
 from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first, together
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.rundir import Past, RunFolder, with_photos
+from hfmoe.train.rundir import Past, RunError, RunFolder, with_photos
 from hfmoe.train.samples import forget_samples_after
 from hfmoe.train.schedule import average_decay, learning_rate
 from hfmoe.train.screen import Screen
@@ -113,11 +115,21 @@ def ready(recipe: Recipe, fabric: Fabric, past: Past, screen: Screen) -> Learner
     """Build what learns, from its seed, from other weights, or as the run left it."""
     learner, start = build_learner(recipe, fabric, resumed=past.state is not None)
     if past.state:
+        if shapes(past.state["network"]) != shapes(learner.network.state_dict()):
+            raise RunError(
+                f"{recipe.run} holds a network that the preset {recipe.preset} no longer gives; "
+                "say its sizes in the field network"
+            )
         learner.restore(past.state)
     elif start:
         fresh = ", ".join(start.fresh) or "none"
         screen.say(f"{len(start.taken)} tensors from {recipe.init}; fresh: {fresh}")
     return learner
+
+
+def shapes(tensors: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    """Shapes by name."""
+    return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
 def watchful(learner: Learner, recipe: Recipe, past: Past) -> RoutingAlarm:
