@@ -1,5 +1,6 @@
 """Reading image files through libvips: integers and floats, gray, RGB, alpha, ICC, EXIF, upright."""
 
+import errno
 import logging
 import os
 import stat
@@ -152,8 +153,10 @@ def _check_place(path: Path) -> None:
     except (OSError, ValueError) as error:
         raise ImageError(f"{path}: {getattr(error, 'strerror', None) or error}") from error
     if stat.S_ISDIR(facts.st_mode):
-        closed = not os.access(path, os.R_OK | os.X_OK)
-        raise ImageError(f"{path}: a folder {'that must not be read' if closed else 'and no image file'}")
+        readable = os.access(path, os.R_OK | os.X_OK)
+        raise ImageError(
+            f"{path}: {'a folder, not an image file' if readable else os.strerror(errno.EACCES)}"
+        )
     if not stat.S_ISREG(facts.st_mode):
         raise ImageError(f"{path}: a device, pipe or socket, not an image file")
     if facts.st_size == 0:
