@@ -27,11 +27,11 @@ def run(arguments: Sequence[str]) -> int:
 def main() -> None:
     """Run the command line of this process and exit with its status.
 
-    Where several processes share a run that failed, each ends at once: what an interpreter does at its end
-    would wait for the others, and one may be gone.
+    Where several processes share a run, each ends at once: as an interpreter ends, threads of their
+    connection that still want something of it abort the process.
     """
     status = run(sys.argv[1:])
-    if status and int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(status)

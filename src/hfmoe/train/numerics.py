@@ -1,8 +1,9 @@
 """Devices, threads and determinism of a run."""
 
+import ctypes
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from typing import Any
@@ -15,16 +16,13 @@ from lightning_fabric.plugins.precision.amp import MixedPrecision
 from lightning_fabric.strategies.ddp import DDPStrategy
 from lightning_fabric.strategies.model_parallel import ModelParallelStrategy
 from lightning_fabric.strategies.strategy import Strategy
+from torch.distributed import distributed_c10d
 
 from hfmoe.train.hardware import Hardware
-from hfmoe.train.interrupt import TrainingInterrupted
 from hfmoe.train.sharding import shard
 
 FILLING = "fill_uninitialized_memory"
 """Whether deterministic torch also fills every new tensor, which costs time and changes nothing here."""
-
-BROKEN: list[Any] = []
-"""Connections of runs that failed: kept, since to free one joins its threads, which may wait for ever."""
 
 PATIENCE = timedelta(hours=2)
 """How long processes wait for each other: the first one decodes photos or validates meanwhile."""
@@ -95,28 +93,31 @@ def numerics(hardware: Hardware) -> Iterator[Fabric]:
 
 @contextmanager
 def disconnecting() -> Iterator[None]:
-    """End the connection of a run's processes with a run that ended well, where there was none before.
+    """End the connection of a run's processes with the run, where there was none before.
 
-    Left to the interpreter's end, gloo's threads now and then abort a process that has done everything.
-    After an error it stays: to end it can wait for a process that is gone (the command then ends at once).
+    Left to the interpreter's end, gloo's threads now and then abort a process that has done everything. Other
+    libraries end a connection together, which after an error nobody can count on.
     """
     before = dist.is_available() and dist.is_initialized()
+    well = False
     try:
         yield
-    except TrainingInterrupted:
-        disconnect(before)
-        raise
-    except BaseException:
-        if dist.is_available() and dist.is_initialized():
-            BROKEN.append(dist.group.WORLD)
-        raise
-    disconnect(before)
+        well = True
+    finally:
+        if not before and dist.is_available() and dist.is_initialized():
+            never_free(distributed_c10d._world.pg_map)
+            if well or dist.get_backend() == "gloo":
+                dist.destroy_process_group()
 
 
-def disconnect(before: bool) -> None:
-    """End the connection unless there was one before."""
-    if not before and dist.is_available() and dist.is_initialized():
-        dist.destroy_process_group()
+def never_free(groups: Iterable[object]) -> None:
+    """Hold process groups for ever, small as they are.
+
+    A group that is freed joins its threads while it holds the interpreter's lock. A thread that wants that
+    lock to let go of the tensors that it sent last then waits for the group, and the group for the thread.
+    """
+    for group in groups:
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(group))
 
 
 @contextmanager
