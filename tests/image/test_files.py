@@ -1,5 +1,6 @@
 """Image files: what goes in comes out, and what is no image is refused by name."""
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ from hfmoe.image.files import (
     read_rgb8,
     write_picture,
 )
+from hfmoe.image.writing import reason_of
 
 LOSSLESS = [".png", ".tif", ".webp", ".avif"]
 
@@ -271,6 +273,16 @@ def test_a_write_that_fails_half_way_keeps_the_old_file(tmp_path, monkeypatch):
         write_picture(tmp_path / "a.png", Picture(torch.ones(3, 4, 4)))
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == before
+
+
+def test_a_full_place_is_called_so_even_when_another_thread_took_the_words_from_libvips():
+    error = pyvips.Error("unable to call", detail="vips2png: unable to write to target /dev/full")
+    assert reason_of(error, place=Path("/dev/full")) == "No space left on device"
+
+
+def test_what_the_system_does_not_refuse_is_told_in_the_words_of_libvips(tmp_path):
+    error = pyvips.Error("unable to call", detail="vips2png: cannot do that")
+    assert reason_of(error, place=tmp_path / "a.png") == "vips2png: cannot do that"
 
 
 def test_a_quality_out_of_range_is_refused(tmp_path):

@@ -45,10 +45,12 @@ class Strips:
             if self._turned:
                 header.tiffsave(str(scratch), tile=True, tile_width=TILE, tile_height=TILE, bigtiff=True)
         except pyvips.Error as error:
-            self.close()
+            complaint = _damaged(path, error)
             if scratch.name in str(error.detail):
-                raise ImageError(f"{scratch}: cannot be written ({reason_of(error)})") from error
-            raise _damaged(path, error) from error
+                reason = reason_of(error, place=scratch)
+                complaint = ImageError(f"{scratch}: cannot be written ({reason})")
+            self.close()
+            raise complaint from error
         self._loader = loader
         self.rewind()
 

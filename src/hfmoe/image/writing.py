@@ -131,7 +131,8 @@ def save_image(path: Path, image: pyvips.Image, like: Picture, *, quality: int) 
         _flush(unfinished)
         unfinished.replace(path)
     except (pyvips.Error, OSError) as error:
-        raise ImageError(f"{path}: cannot be written ({reason_of(error)})") from error
+        reason = reason_of(error, place=unfinished)
+        raise ImageError(f"{path}: cannot be written ({reason})") from error
     finally:
         with suppress(OSError):
             unfinished.unlink(missing_ok=True)
@@ -230,10 +231,29 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def reason_of(error: pyvips.Error | OSError) -> str:
-    """The first thing the system said, else libvips, in one line."""
+def reason_of(error: pyvips.Error | OSError, *, place: Path) -> str:
+    """What the system says, else libvips, in one line.
+
+    `place` is the unfinished file, which the caller removes. libvips keeps one text of errors for all
+    threads, so a photo being read elsewhere may have taken the system's words: the place is asked again.
+    """
     if isinstance(error, OSError):
         return error.strerror or str(error)
     lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
-    said = [line.removeprefix(_SYSTEM) for line in lines if line.startswith(_SYSTEM)]
-    return next((line for line in (*said, *lines) if not line.startswith("Unknown")), str(error))
+    for line in lines:
+        if line.startswith(_SYSTEM):
+            return line.removeprefix(_SYSTEM)
+    refusal = _refusal_of(place)
+    return refusal or next((line for line in lines if not line.startswith("Unknown")), str(error))
+
+
+def _refusal_of(place: Path) -> str | None:
+    """Why the system takes no more bytes at the end of this file; None when it does."""
+    try:
+        with place.open("ab") as file:
+            file.write(bytes(2**20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error.strerror
+    return None
