@@ -194,7 +194,9 @@ def test_every_protocol_has_a_name_with_its_version_and_a_headline(name):
         ("denoise", 1, 3, "colour-denoise"),
         ("denoise", 1, 1, "gray-denoise"),
         ("jpeg", 1, 1, "gray-jpeg"),
-        ("photo", 1, 3, "paired"),
+        ("photo", 1, 3, "colour-photo"),
+        ("photo", 4, 1, "gray-photo"),
+        ("sr", 1, 3, "paired"),
     ],
 )
 def test_a_models_task_says_its_protocol(task, scale, channels, name):

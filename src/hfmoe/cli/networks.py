@@ -40,7 +40,8 @@ def evaluate(
     scale
         For bicubic; else checked against the model's.
     protocol
-        classical-sr, luma-sr, colour-denoise, gray-denoise, colour-jpeg, gray-jpeg or paired;
+        classical-sr, luma-sr, colour-denoise, gray-denoise, colour-jpeg, gray-jpeg, colour-photo or
+        gray-photo (blur, noise and JPEG together), or paired;
         by default that of the model's task.
     sigma
         Noise of the denoising protocols, in 8-bit levels.

@@ -3,13 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from hfmoe.evaluate.mixture import Mixture
 from hfmoe.evaluate.paired import Paired
 from hfmoe.evaluate.protocol import ClassicalSR, EvaluationProtocol, LumaSR
 from hfmoe.evaluate.restoration import Deblock, Denoise
 
 SUPER_RESOLUTION = ("classical-sr", "luma-sr")
 SYNTHETIC = ("colour-denoise", "gray-denoise", "colour-jpeg", "gray-jpeg")
-NAMES = (*SUPER_RESOLUTION, *SYNTHETIC, "paired")
+PHOTO = ("colour-photo", "gray-photo")
+NAMES = (*SUPER_RESOLUTION, *SYNTHETIC, *PHOTO, "paired")
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,12 @@ class Settings:
 
 def default_protocol(task: str, *, scale: int, channels: int) -> str:
     """The name of the protocol for a model of this task ("sr", "denoise", "jpeg", "photo")."""
+    kind = "gray" if channels == 1 else "colour"
+    if task == "photo":
+        return f"{kind}-photo"
     if scale > 1:
         return "luma-sr" if channels == 1 else "classical-sr"
-    if task in ("denoise", "jpeg"):
-        return f"{'gray' if channels == 1 else 'colour'}-{task}"
-    return "paired"
+    return f"{kind}-{task}" if task in ("denoise", "jpeg") else "paired"
 
 
 def choose_protocol(name: str, *, scale: int, settings: Settings) -> EvaluationProtocol:
@@ -40,14 +43,15 @@ def choose_protocol(name: str, *, scale: int, settings: Settings) -> EvaluationP
         raise ValueError(f"protocol {name!r} must be one of {', '.join(NAMES)}")
     if name == "paired":
         return Paired(scale, settings.targets, settings.suffixes)
+    channels = 1 if name.startswith("gray") else 3
+    if name in PHOTO:
+        return Mixture(scale, channels)
     if name in SUPER_RESOLUTION:
         if scale == 1:
             raise ValueError(f"protocol {name} is for models that enlarge; this one is of scale 1")
         return ClassicalSR(scale) if name == "classical-sr" else LumaSR(scale)
     if scale != 1:
         raise ValueError(f"protocol {name} is for models of scale 1; this one is of scale {scale}")
-    kind, _, task = name.partition("-")
-    channels = 1 if kind == "gray" else 3
-    if task == "denoise":
+    if name.endswith("denoise"):
         return Denoise(settings.sigma, channels)
     return Deblock(settings.quality, channels)

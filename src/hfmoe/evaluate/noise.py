@@ -14,8 +14,13 @@ def noise_for(levels: UInt8[Tensor, "c h w"], *, seed: int) -> Float[Tensor, "c 
 
     Neither the file's name, nor its place in the folder, nor torch's or numpy's version counts.
     """
+    return standard_normal(tuple(levels.shape), entropy=entropy_of(levels, seed=seed))
+
+
+def entropy_of(levels: UInt8[Tensor, "c h w"], *, seed: int) -> tuple[int, int]:
+    """What is drawn for an 8-bit image follows from this: the seed and a digest of shape and samples."""
     content = hashlib.sha256(str(tuple(levels.shape)).encode() + levels.contiguous().numpy().tobytes())
-    return standard_normal(tuple(levels.shape), entropy=(seed, int.from_bytes(content.digest()[:16], "big")))
+    return seed, int.from_bytes(content.digest()[:16], "big")
 
 
 def standard_normal(shape: tuple[int, ...], *, entropy: tuple[int, ...]) -> Float[Tensor, "*shape"]:
@@ -25,8 +30,13 @@ def standard_normal(shape: tuple[int, ...], *, entropy: tuple[int, ...]) -> Floa
     """
     count = math.prod(shape)
     half = (count + 1) // 2
-    bits = np.asarray(np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(2 * half))
-    uniform = ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+    uniform = uniforms(2 * half, entropy=entropy)
     radius, angle = np.sqrt(-2 * np.log(uniform[:half])), 2 * np.pi * uniform[half:]
     normal = np.concatenate([radius * np.cos(angle), radius * np.sin(angle)])
     return torch.from_numpy(normal[:count].reshape(shape))
+
+
+def uniforms(count: int, *, entropy: tuple[int, ...]) -> Float[np.ndarray, " n"]:
+    """Float64 numbers in (0, 1) from the bits of PCG64."""
+    bits = np.asarray(np.random.PCG64(np.random.SeedSequence(entropy)).random_raw(count))
+    return ((bits >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53

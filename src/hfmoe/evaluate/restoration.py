@@ -34,13 +34,13 @@ class Denoise:
     def __post_init__(self):
         if not 0 < self.sigma <= 255:
             raise ValueError(f"sigma {self.sigma:g} must be in (0, 255]")
-        _check_channels(self.channels)
+        check_channels(self.channels)
 
     @property
     def name(self) -> str:
         """Name and version, as reports carry it."""
         seed = f" seed {self.seed}" if self.seed else ""
-        return f"{_kind(self.channels)}-denoise-s{self.sigma:g} v1{seed}"
+        return f"{kind_of(self.channels)}-denoise-s{self.sigma:g} v1{seed}"
 
     @property
     def headline(self) -> str:
@@ -78,12 +78,12 @@ class Deblock:
     def __post_init__(self):
         if not 1 <= self.quality <= 100:
             raise ValueError(f"quality {self.quality} must be in [1, 100]")
-        _check_channels(self.channels)
+        check_channels(self.channels)
 
     @property
     def name(self) -> str:
         """Name and version, as reports carry it."""
-        return f"{_kind(self.channels)}-jpeg-q{self.quality} v1"
+        return f"{kind_of(self.channels)}-jpeg-q{self.quality} v1"
 
     @property
     def headline(self) -> str:
@@ -129,10 +129,12 @@ def _unit(levels: UInt8[Tensor, "c h w"]) -> Float[Tensor, "1 c h w"]:
     return levels[None].float() / 255
 
 
-def _kind(channels: int) -> str:
+def kind_of(channels: int) -> str:
+    """How names of protocols say gray or colour."""
     return "gray" if channels == 1 else "colour"
 
 
-def _check_channels(channels: int) -> None:
+def check_channels(channels: int) -> None:
+    """ValueError for other channels than those of gray and of RGB."""
     if channels not in CHANNELS:
         raise ValueError(f"channels {channels} must be 1 (gray) or 3 (colour)")

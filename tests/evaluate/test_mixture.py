@@ -1,0 +1,83 @@
+"""The mixture of damages: each image has its own, the same wherever and whenever it is scored."""
+
+import shutil
+
+import pytest
+import torch
+from skimage import data
+
+from hfmoe.evaluate.mixture import BLUR, NOISE, QUALITY, Mixture, damage_for
+from hfmoe.image.files import ImageError, Picture, write_picture
+from hfmoe.metrics.psnr import psnr
+
+
+@pytest.fixture
+def folder(tmp_path):
+    place = tmp_path / "photos"
+    place.mkdir()
+    photo = torch.from_numpy(data.astronaut()[:65, 200:283].copy()).permute(2, 0, 1).float() / 255
+    write_picture(place / "b.png", Picture(photo))
+    write_picture(place / "a.png", Picture(photo.flip(2)))
+    return place
+
+
+def degraded(protocol, folder):
+    return {pair.name: pair.degraded for pair in protocol.pairs(folder)}
+
+
+def test_damage_does_not_depend_on_the_files_name_or_order_but_on_image_and_seed(folder):
+    before = degraded(Mixture(2), folder)
+    other = degraded(Mixture(2, seed=1), folder)
+    shutil.move(folder / "b.png", folder / "0.png")
+    after = degraded(Mixture(2), folder)
+    assert torch.equal(before["b.png"], after["0.png"])
+    assert not torch.equal(before["b.png"], other["b.png"])
+    assert not torch.equal(before["a.png"].flip(3), before["b.png"])
+
+
+def test_damage_is_that_of_the_first_release():
+    """Other strengths would make every published score of the protocol another protocol's."""
+    levels = (torch.arange(48).reshape(3, 4, 4) * 5).to(torch.uint8)
+    blur, noise, quality = damage_for(levels, scale=2, seed=0)
+    assert (blur, noise) == pytest.approx(FIRST_RELEASE[:2])
+    assert quality == FIRST_RELEASE[2]
+
+
+FIRST_RELEASE = (0.730786019119103, 19.30989079683624, 64)
+
+
+def test_strengths_fill_their_ranges():
+    generator = torch.Generator().manual_seed(0)
+    images = [(torch.rand(3, 4, 4, generator=generator) * 255).to(torch.uint8) for _ in range(200)]
+    drawn = [damage_for(image, scale=1, seed=0) for image in images]
+    for values, (low, high) in zip(zip(*drawn, strict=True), (BLUR, NOISE, QUALITY), strict=True):
+        assert low <= min(values) < low + 0.1 * (high - low)
+        assert high >= max(values) > high - 0.1 * (high - low)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_an_image_is_shrunk_by_the_scale_and_damaged(folder, scale, channels):
+    protocol = Mixture(scale, channels)
+    for pair in protocol.pairs(folder):
+        height, width = pair.degraded.shape[-2:]
+        assert pair.target.shape == (1, channels, 65 // scale * scale, 83 // scale * scale)
+        assert pair.degraded.shape == (1, channels, 65 // scale, 83 // scale)
+        assert torch.equal(pair.degraded, (pair.degraded * 255).round() / 255)
+        blocks = pair.target.reshape(1, channels, height, scale, width, scale).mean((3, 5))
+        assert 18 < float(psnr(pair.degraded, blocks)) < 45
+        scores = protocol.score(pair.target, pair.target)
+        assert scores.psnr_rgb == float("inf")
+
+
+def test_what_is_too_small_to_score_is_named(folder):
+    write_picture(folder / "c.png", Picture(torch.zeros(3, 15, 40)))
+    with pytest.raises(ImageError, match=r"c\.png: 40 x 15"):
+        list(Mixture(4).pairs(folder))
+
+
+def test_a_scale_or_channels_that_do_not_exist_are_refused():
+    with pytest.raises(ValueError, match="scale 0"):
+        Mixture(0)
+    with pytest.raises(ValueError, match="channels 4"):
+        Mixture(1, 4)
