@@ -1,7 +1,8 @@
-"""Restore a real photo at x4 and show it beside bicubic and the truth.
+"""Restore two real photos that come with scikit-image and show what came of them, in demo-output/.
 
-The photo comes with scikit-image. It is made four times smaller, restored with the model nano-x4 through the
-public functions of the package, and compared with what it was. Writes demo-output/.
+The first is made four times smaller, restored with nano-x4 through the public functions of the package, and
+compared with bicubic and with what it was. The second is a JPEG file as a camera and a program left it: tiny-photo-x2
+cleans it and doubles its size. There is no truth of it, so it stands beside bicubic alone.
 """
 
 import sys
@@ -22,73 +23,85 @@ from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.image.resize import resize
 
-SCALE = 4
-PHOTO = "astronaut"
-ZOOM = (170, 70, 120)  # left, top, side in pixels of the truth
 OUTPUT = Path("demo-output")
 
 
+class Zoom(NamedTuple):
+    """The part that is shown enlarged, in pixels of the result."""
+
+    left: int
+    top: int
+    side: int
+
+
 class Panel(NamedTuple):
-    """One picture of the comparison, at the size of the truth."""
+    """One picture of a comparison, at the size of the result, and what stands under it."""
 
     title: str
     image: Tensor
-    psnr: float | None
+    remark: str = ""
 
 
 def main() -> None:
-    """Make the three pictures and the comparison, and say where they are."""
-    truth = crop_to_multiple(_photo(PHOTO), multiple=SCALE)
-    small = resize(truth, scale=Fraction(1, SCALE), round_to_uint8=True)
-    bicubic = round_to_8bit(resize(small, scale=SCALE))
-    restored = round_to_8bit(hfmoe.restore(small, model=f"nano-x{SCALE}"))
-    gain = _psnr(restored, truth) - _psnr(bicubic, truth)
-    panels = [
-        Panel("input, pixels enlarged", _enlarged(small), _psnr(_enlarged(small), truth)),
-        Panel("bicubic", bicubic, _psnr(bicubic, truth)),
-        Panel("restored by nano-x4", restored, _psnr(restored, truth)),
-        Panel("truth", truth, None),
-    ]
+    """Make both comparisons and say where they are."""
     OUTPUT.mkdir(exist_ok=True)
-    for name, image in (("input", small), ("bicubic", bicubic), ("restored", restored), ("truth", truth)):
-        write_picture(OUTPUT / f"{PHOTO}-{name}.png", Picture(image))
-    comparison = OUTPUT / f"{PHOTO}-comparison.png"
-    _draw(panels, comparison)
-    print(f"input      {OUTPUT / f'{PHOTO}-input.png'}  {small.shape[2]} x {small.shape[1]}")
-    print(f"restored   {OUTPUT / f'{PHOTO}-restored.png'}  {restored.shape[2]} x {restored.shape[1]}")
-    print(f"comparison {comparison}")
-    print(f"PSNR on Y: {panels[2].psnr:.2f} dB, bicubic {panels[1].psnr:.2f} dB: {gain:+.2f} dB")
+    enlarge_a_small_photo("astronaut", scale=4, zoom=Zoom(170, 70, 120))
+    clean_a_photo_as_it_is("rocket", scale=2, zoom=Zoom(560, 330, 240))
+
+
+def enlarge_a_small_photo(name: str, *, scale: int, zoom: Zoom) -> None:
+    """Shrink a photo, enlarge it again, and compare with what it was."""
+    truth = crop_to_multiple(_photo(name), multiple=scale)
+    small = resize(truth, scale=Fraction(1, scale), round_to_uint8=True)
+    pixels = small.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
+    bicubic = round_to_8bit(resize(small, scale=scale))
+    restored = round_to_8bit(hfmoe.restore(small, model=f"nano-x{scale}"))
+    images = {"input, pixels enlarged": pixels, "bicubic": bicubic, f"restored by nano-x{scale}": restored}
+    scores = [ClassicalSR(scale).score(image[None], truth[None]).psnr_y for image in images.values()]
+    panels = [
+        Panel(title, image, f"PSNR Y {score:.2f} dB")
+        for (title, image), score in zip(images.items(), scores, strict=True)
+    ]
+    comparison = OUTPUT / f"{name}-comparison.png"
+    _draw([*panels, Panel("truth", truth, "reference")], zoom, comparison)
+    for kind, image in (("input", small), ("bicubic", bicubic), ("restored", restored), ("truth", truth)):
+        write_picture(OUTPUT / f"{name}-{kind}.png", Picture(image))
+    print(f"{name}: {small.shape[2]} x {small.shape[1]} to {restored.shape[2]} x {restored.shape[1]}, {comparison}")
+    print(f"PSNR on Y: {scores[2]:.2f} dB, bicubic {scores[1]:.2f} dB: {scores[2] - scores[1]:+.2f} dB")
+
+
+def clean_a_photo_as_it_is(name: str, *, scale: int, zoom: Zoom) -> None:
+    """Clean and enlarge a photo that nobody made worse."""
+    photo = _photo(name)
+    bicubic = round_to_8bit(resize(photo, scale=scale).clamp(0, 1))
+    restored = round_to_8bit(hfmoe.restore(photo, model=f"tiny-photo-x{scale}"))
+    comparison = OUTPUT / f"{name}-comparison.png"
+    _draw([Panel("bicubic", bicubic), Panel(f"restored by tiny-photo-x{scale}", restored)], zoom, comparison)
+    write_picture(OUTPUT / f"{name}-restored.png", Picture(restored))
+    print(f"{name}: {photo.shape[2]} x {photo.shape[1]} to {restored.shape[2]} x {restored.shape[1]}, {comparison}")
 
 
 def _photo(name: str) -> Tensor:
     return rearrange(torch.from_numpy(getattr(skimage.data, name)()), "h w c -> c h w").float() / 255
 
 
-def _psnr(image: Tensor, truth: Tensor) -> float:
-    return ClassicalSR(SCALE).score(image[None], truth[None]).psnr_y
-
-
-def _enlarged(small: Tensor) -> Tensor:
-    return small.repeat_interleave(SCALE, dim=1).repeat_interleave(SCALE, dim=2)
-
-
-def _draw(panels: list[Panel], path: Path) -> None:
-    """The panels in a row, each with its PSNR under it and a zoomed crop below."""
+def _draw(panels: list[Panel], zoom: Zoom, path: Path) -> None:
+    """The panels in a row, each with its remark under it and a part of it enlarged below."""
     mpl.use("Agg")
     from matplotlib import pyplot
     from matplotlib.patches import Rectangle
 
-    left, top, side = ZOOM
+    left, top, side = zoom
     figure, axes = pyplot.subplots(2, len(panels), figsize=(4 * len(panels), 8.4), layout="constrained")
     for column, panel in enumerate(panels):
         pixels = rearrange(panel.image, "c h w -> h w c").numpy()
-        whole, zoom = axes[0, column], axes[1, column]
+        whole, part = axes[0, column], axes[1, column]
         whole.imshow(pixels)
         whole.add_patch(Rectangle((left, top), side, side, fill=False, color="yellow", linewidth=1.5))
         whole.set_title(panel.title, fontsize=13)
-        whole.set_xlabel("reference" if panel.psnr is None else f"PSNR Y {panel.psnr:.2f} dB", fontsize=12)
-        zoom.imshow(pixels[top : top + side, left : left + side], interpolation="nearest")
-        for axis in (whole, zoom):
+        whole.set_xlabel(panel.remark, fontsize=12)
+        part.imshow(pixels[top : top + side, left : left + side], interpolation="nearest")
+        for axis in (whole, part):
             axis.set_xticks([])
             axis.set_yticks([])
     figure.savefig(path, dpi=110)
