@@ -9,9 +9,12 @@ import pytest
 import torch
 
 from hfmoe.ablate import worker
+from hfmoe.ablate.on_ray import ask_to_stop
+from hfmoe.ablate.plan import plan
 from hfmoe.ablate.reading import StudyError
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
+from hfmoe.ablate.standing import standing_of
 from hfmoe.ablate.study import Study
 from hfmoe.ablate.work import Engine, do_study
 from hfmoe.ablate.worker import BusyError, locked
@@ -162,6 +165,14 @@ def test_what_a_study_leaves_is_whole_and_names_its_command(make: Make, here: li
     assert (study.folder / "differences.svg").read_text().startswith("<svg xmlns")
     page = path.read_text()
     assert "http" not in page and "hfmoe ablate mine.yaml" in page
+
+
+def test_a_run_that_a_cluster_has_not_begun_can_be_asked_to_stop(make: Make):
+    (run,) = plan(make(seeds=[0], variants={"full": {}}))
+    assert not run.folder.exists()
+    ask_to_stop(run)
+    assert (run.folder / "stop").exists()
+    assert standing_of(run, make().evaluate).state == "new"
 
 
 def test_weights_of_a_peer_are_no_model_of_ours(make: Make, here: list[str]):
