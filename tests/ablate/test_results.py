@@ -118,7 +118,7 @@ def test_a_failing_variant_stands_in_the_table_with_what_it_has(make: Make):
 
 
 def test_the_page_loads_nothing_and_escapes_what_others_wrote(make: Make):
-    text = page(results(make(about="<b>bold</b> & more")), machine())
+    text = page(results(make(about="<b>bold</b> & more")), machine(), origin="hfmoe ablate <i>x</i>")
     assert "http" not in text and "<link" not in text and not re.search(r'(src|href)="(?!#)', text)
     assert "&lt;b&gt;bold" in text and "<b>bold" not in text and "loss &lt;l1&gt; is not finite" in text
     for title in ("Results", "Figures", "Validation curves", "Runs", "Settings"):

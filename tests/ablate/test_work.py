@@ -6,14 +6,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from hfmoe.ablate import worker
+from hfmoe.ablate.on_ray import ask_to_stop
+from hfmoe.ablate.plan import plan
 from hfmoe.ablate.reading import StudyError
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
+from hfmoe.ablate.standing import standing_of
 from hfmoe.ablate.study import Study
 from hfmoe.ablate.work import Engine, do_study
 from hfmoe.ablate.worker import BusyError, locked
+from hfmoe.image.files import Picture, write_picture
 from hfmoe.infer.machine import machine
 from hfmoe.models.header import WeightsError
 from hfmoe.models.weights import load_weights
@@ -128,6 +133,27 @@ def test_a_study_without_a_folder_to_score_on_is_refused(make: Make, here: list[
         do(make(evaluate={"sets": sets}))
 
 
+@pytest.mark.parametrize("place", ["train", "validation", "evaluate"])
+def test_a_folder_without_photos_is_refused_before_anything_trains(
+    make: Make, here: list[str], tmp_path: Path, place: str
+):
+    empty = str(_made(tmp_path / "empty"))
+    with pytest.raises(StudyError, match=r"empty.*holds no images|no images in .*empty"):
+        do(make(**{place: {"sets": {"x": empty}} if place == "evaluate" else empty}))
+    assert not here
+
+
+def test_an_image_that_cannot_be_scored_is_refused_before_anything_trains(
+    make: Make, here: list[str], tmp_path: Path
+):
+    folder = _made(tmp_path / "mixed")
+    write_picture(folder / "good.png", Picture(torch.zeros(3, 64, 64)))
+    write_picture(folder / "tiny.png", Picture(torch.zeros(3, 1, 1)))
+    with pytest.raises(StudyError, match=r"tiny\.png: 1 x 1 pixels"):
+        do(make(evaluate={"sets": {"x": str(folder)}}))
+    assert not here
+
+
 def test_what_a_study_leaves_is_whole_and_names_its_command(make: Make, here: list[str]):
     study = make(seeds=[0], variants={"full": {}, "peer": PEER})
     path = write_results(do(study), where=machine(), command="hfmoe ablate mine.yaml")
@@ -137,7 +163,16 @@ def test_what_a_study_leaves_is_whole_and_names_its_command(make: Make, here: li
     text = (study.folder / "results.md").read_text()
     assert "hfmoe ablate mine.yaml" in text and "| peer |" in text and "differences.svg" in text
     assert (study.folder / "differences.svg").read_text().startswith("<svg xmlns")
-    assert "http" not in path.read_text()
+    page = path.read_text()
+    assert "http" not in page and "hfmoe ablate mine.yaml" in page
+
+
+def test_a_run_that_a_cluster_has_not_begun_can_be_asked_to_stop(make: Make):
+    (run,) = plan(make(seeds=[0], variants={"full": {}}))
+    assert not run.folder.exists()
+    ask_to_stop(run)
+    assert (run.folder / "stop").exists()
+    assert standing_of(run, make().evaluate).state == "new"
 
 
 def test_weights_of_a_peer_are_no_model_of_ours(make: Make, here: list[str]):

@@ -73,13 +73,16 @@ def test_the_input_is_a_model_of_scale_1(options: list[str], photos: Path, capsy
     assert f"{options[1]}-" in capsys.readouterr().out
 
 
-def test_the_ensemble_is_another_result(tiny_weights: Path, photos: Path, tmp_path: Path):
+def test_the_ensemble_is_another_result_and_the_table_says_so(
+    tiny_weights: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
     scores = []
     for name, options in (("one", []), ("eight", ["--ensemble"])):
         out = tmp_path / f"{name}.json"
         assert run(["evaluate", str(tiny_weights), str(photos), "--json", str(out), *options]) == 0
         scores.append(json.loads(out.read_text())["mean"]["psnr_y"])
     assert scores[0] != scores[1]
+    assert capsys.readouterr().out.count("mean of eight turns") == 1
 
 
 def test_evaluate_says_which_setting_is_wrong(tiny_weights: Path, photos: Path, tmp_path: Path, capsys):

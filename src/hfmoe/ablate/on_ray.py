@@ -48,7 +48,7 @@ def _run(ray: Any, runs: Sequence[Run], evaluation: Evaluation, *, workers: int,
             if wish.signal is not None:
                 waiting.clear()
                 for run in going.values():
-                    _stop_file(run).touch()
+                    ask_to_stop(run)
             done, _ = ray.wait(list(going), timeout=PAUSE) if going else ([], [])
             for task in done:
                 run = going.pop(task)
@@ -75,6 +75,13 @@ def perform(job: dict[str, Any], stop_file: str) -> int:
         stop([process])
     Path(stop_file).unlink(missing_ok=True)
     return status
+
+
+def ask_to_stop(run: Run) -> None:
+    """Leave the file that asks a run to stop, also where its task has not begun and made no folder yet."""
+    file = _stop_file(run)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
 
 
 def _stop_file(run: Run) -> Path:

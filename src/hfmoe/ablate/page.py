@@ -29,8 +29,8 @@ HOW = (
 )
 
 
-def page(results: Results, where: Machine) -> str:
-    """Give the page's HTML."""
+def page(results: Results, where: Machine, *, origin: str) -> str:
+    """Give the page's HTML; `origin` is the command that made it, and of which commit."""
     body = (
         _head(results),
         "".join(map(paragraph, results.notes)),
@@ -40,7 +40,7 @@ def page(results: Results, where: Machine) -> str:
         _sets(results),
         _runs(results),
         _settings(results),
-        section("machine", "Machine", paragraph(f"Costs and this page: {where.line()}.")),
+        section("machine", "Made by", paragraph(f"{origin}. Costs and this page: {where.line()}.")),
         footer("ablate"),
     )
     return document(f"{results.study.name}: ablation study", *body, style=STYLE.read_text("utf-8"))
@@ -53,7 +53,7 @@ def _head(results: Results) -> str:
     told = [row.verdict for row in results.rows]
     tiles = [
         tile("runs", f"{done} of {total}", "done" if done == total else "with scores so far"),
-        tile("variants", str(len(results.rows)), f"{len(study.seeds)} seeds each"),
+        tile("variants", str(len(results.rows)), f"{study.seeds_in_words()} each"),
         tile("budget of a run", study.budget.words(), "the same for all"),
         tile(
             "different from the base", str(told.count("better") + told.count("worse")), f"of {len(told) - 1}"

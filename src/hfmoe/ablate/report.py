@@ -28,7 +28,7 @@ def write_results(results: Results, *, where: Machine, command: str) -> Path:
             write_whole(folder / f"{name}.svg", standalone(svg))
     names = [name for name, svg in drawn.items() if svg is not None]
     write_whole(folder / "results.md", in_markdown(results, names, where=where, command=command))
-    write_whole(folder / "report.html", page(results, where))
+    write_whole(folder / "report.html", page(results, where, origin=f"{command}, {_code()}"))
     return folder / "report.html"
 
 
@@ -39,8 +39,7 @@ def in_markdown(results: Results, figures: list[str], *, where: Machine, command
     if study.about:
         parts.append(f"{study.about}\n")
     sets = ", ".join(study.evaluate.sets)
-    seeds = f"{len(study.seeds)} seed{'s' * (len(study.seeds) > 1)}"
-    parts.append(f"{study.budget.words()} each, {seeds}, scored on {sets}.\n")
+    parts.append(f"{study.budget.words()} each, {study.seeds_in_words()}, scored on {sets}.\n")
     parts.append(markdown(columns(results), cells(results)))
     parts += [f"{note}\n" for note in results.notes]
     for outcome in results.failed:
@@ -48,6 +47,10 @@ def in_markdown(results: Results, figures: list[str], *, where: Machine, command
             parts.append(f"{outcome.run.label}: {outcome.state}: {outcome.reason}\n")
     parts.append(f"{HOW}\n")
     parts += [f"![{name}]({name}.svg)\n" for name in figures]
-    at = commit(Path(hfmoe.__file__)) or f"hfmoe {hfmoe.__version__}"
-    parts.append(f"`{command}`, commit {at}, {date.today().isoformat()}; {where.line()}.")
+    parts.append(f"`{command}`, {_code()}, {date.today().isoformat()}; {where.line()}.")
     return "\n".join(parts) + "\n"
+
+
+def _code() -> str:
+    at = commit(Path(hfmoe.__file__))
+    return f"hfmoe {hfmoe.__version__}" if at is None else f"commit {at}"

@@ -136,6 +136,10 @@ class Study(Section):
         """The variant that the others are compared with."""
         return self.base or next(iter(self.variants))
 
+    def seeds_in_words(self) -> str:
+        """How many seeds each variant has, as "3 seeds"."""
+        return f"{len(self.seeds)} seed{'s' * (len(self.seeds) > 1)}"
+
     @property
     def folder(self) -> Path:
         """The folder that holds everything: runs, tables, pictures."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from hfmoe.ablate.costs import Cost, measure
 from hfmoe.ablate.engine import Ended, Hear, run_locally
+from hfmoe.ablate.material import check_material
 from hfmoe.ablate.on_ray import run_on_ray
 from hfmoe.ablate.plan import Run, plan
 from hfmoe.ablate.reading import StudyError
@@ -97,6 +98,8 @@ def do_study(study: Study, *, engine: Engine, anew: bool, hear: Hear) -> Results
     study.folder.mkdir(parents=True, exist_ok=True)
     with locked(study.folder / ".lock"):
         agenda = prepare(study, anew=anew)
+        if agenda.left:
+            check_material(study, {run.variant: run.recipe for run in agenda.runs})
         engine.run(agenda.left, study, hear)
         try:
             costs, trouble = costs_of(study), ""

@@ -6,14 +6,15 @@ from typing import NamedTuple
 
 
 class PowerFit(NamedTuple):
-    """cost = a * pixels^b by least squares of the logarithms; error: standard error of b.
+    """cost = a * pixels^b by least squares of the logarithms; error: standard error of b, None of two
+    points, through which a power always goes.
 
     steepest: the largest exponent between neighbouring points.
     """
 
     a: float
     b: float
-    error: float
+    error: float | None
     steepest: float
 
 
@@ -29,6 +30,6 @@ def fit_power(pixels: Sequence[int], costs: Sequence[float]) -> PowerFit:
     spread = math.fsum((x - mean_x) ** 2 for x, _ in points)
     b = math.fsum((x - mean_x) * (y - mean_y) for x, y in points) / spread
     rest = math.fsum((y - mean_y - b * (x - mean_x)) ** 2 for x, y in points)
-    error = math.sqrt(rest / (count - 2) / spread) if count > 2 else 0.0
+    error = math.sqrt(rest / (count - 2) / spread) if count > 2 else None
     steps = [(d - b_) / (c - a_) for (a_, b_), (c, d) in zip(points, points[1:], strict=False) if c > a_]
     return PowerFit(math.exp(mean_y - b * mean_x), b, error, max(steps))

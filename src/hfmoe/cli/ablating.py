@@ -90,7 +90,7 @@ def _show(results: Results) -> int:
     study = results.study
     where = machine(threads=study.latency.threads)
     path = write_results(results, where=where, command=shlex.join(["hfmoe", *sys.argv[1:]]))
-    title = f"{study.name}: {study.budget.words()} each, {len(study.seeds)} seeds"
+    title = f"{study.name}: {study.budget.words()} each, {study.seeds_in_words()}"
     tables().print(_table(title, columns(results), cells(results)))
     for note in results.notes:
         tables().print(note, soft_wrap=True)

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from hfmoe.bench.fit import PowerFit
 from hfmoe.bench.forms import FORMS
 from hfmoe.bench.report import Benchmark, Plan, bench
 from hfmoe.bench.timing import CLOCKS, LEAST_RUNS
@@ -80,10 +81,10 @@ def show(found: Benchmark) -> None:
     console = tables()
     console.print(_table(found))
     for each in found.growth:
-        memory = "" if each.memory is None else f"; memory b = {each.memory.b:.3f} +- {each.memory.error:.3f}"
+        memory = "" if each.memory is None else f"; memory b = {_exponent(each.memory)}"
         console.print(
-            f"{each.form}, effort {each.effort:g}: time = a * pixels^b with b = {each.time.b:.3f} +- "
-            f"{each.time.error:.3f} (steepest step {each.time.steepest:.3f}){memory}",
+            f"{each.form}, effort {each.effort:g}: time = a * pixels^b with b = {_exponent(each.time)} "
+            f"(steepest step {each.time.steepest:.3f}){memory}",
             soft_wrap=True,
         )
     for reason in found.skipped:
@@ -95,11 +96,24 @@ def show(found: Benchmark) -> None:
     console.print(found.machine.line(), soft_wrap=True)
 
 
+def _exponent(fit: PowerFit) -> str:
+    return f"{fit.b:.3f} " + ("from two sizes alone" if fit.error is None else f"+- {fit.error:.3f}")
+
+
 def _table(found: Benchmark) -> Table:
     table = Table(title=f"{found.model}: medians, quartiles in brackets")
     table.add_column("input")
     table.add_column("form")
-    for column in ("effort", "ms", "MP/s", "ratio", "peak MiB", "G mult-adds", "ready s", "runs"):
+    for column in (
+        "effort",
+        "ms",
+        "MP/s",
+        f"over {next(iter(FORMS))}",
+        "peak MiB",
+        "G mult-adds",
+        "ready s",
+        "runs",
+    ):
         table.add_column(column, justify="right")
     for row in found.rows:
         low, median, high = row.milliseconds

@@ -65,7 +65,7 @@ def score(task: Task) -> None:
     report = _run(task.model, first, task, protocol, judges, on_restored=album and album.add)
     if album is not None:
         album.finish()
-    tables().print(_table(report, task.model))
+    tables().print(_table(report, _how(task.model, task)))
     facts = {"model": task.model, "effort": task.effort, "ensemble": task.ensemble, **report.to_dict()}
     if second is not None and task.against is not None:
         other = _run(task.against, second, task, protocol, judges)
@@ -153,6 +153,12 @@ def ending_pair(text: str) -> tuple[str, str]:
     if len(parts) != 2 or parts[0] == parts[1]:
         raise UsageError(f"--suffixes {text!r} must be two different endings with a comma between")
     return parts[0], parts[1]
+
+
+def _how(model: str, task: Task) -> str:
+    """The model's name with what was asked of it beyond a plain run."""
+    effort = "" if task.effort == Task.effort else f", effort {task.effort:g}"
+    return f"{model}{effort}{', mean of eight turns' * task.ensemble}"
 
 
 def _table(report: Report, model: str) -> Table:

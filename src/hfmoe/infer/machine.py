@@ -33,8 +33,10 @@ class Machine:
     def line(self) -> str:
         """The facts in one line."""
         load = "" if self.load is None else f", load {self.load:.1f}"
+        threads = f"{self.threads} thread{'s' * (self.threads != 1)}"
+        cores = f"{self.cores} core{'s' * (self.cores != 1)}"
         return (
-            f"{self.processor}, {self.cores} cores{load}, {self.memory_gib:.0f} GiB, {self.threads} threads, "
+            f"{self.processor}, {cores}{load}, {self.memory_gib:.0f} GiB, {threads}, "
             f"torch {self.torch}, hfmoe {self.hfmoe}, Python {self.python}, {self.system}, {self.date}"
         )
 
