@@ -58,6 +58,14 @@ def test_restore_keeps_the_kind_of_a_picture(
     assert (restored.alpha is not None) == has_alpha
 
 
+def test_scale_1_cleans_a_photo_and_keeps_its_size(source: Path, tmp_path: Path):
+    out = tmp_path / "out.png"
+    assert run(["restore", str(source), "--scale", "1", "--output", str(out)]) == 0
+    before, after = read_picture(source).colour, read_picture(out).colour
+    assert after.shape == before.shape
+    assert not torch.equal(after, before)
+
+
 def test_tiles_effort_and_scale_are_taken(source: Path, tiny_weights: Path, tmp_path: Path):
     common = [
         "restore",
@@ -126,7 +134,7 @@ def test_wrong_models_and_settings_are_one_line_and_no_output(
     assert "broken.safetensors" in fails([*restore, tmp_path / "broken.safetensors"], 1, capsys)
     assert "photo.png" in fails([*restore, source], 1, capsys)
     assert "'nanno-x9'" in fails([*restore, "nanno-x9"], 1, capsys)
-    assert "--scale 1: no model" in fails(["restore", source, "--scale", 1], 2, capsys)
+    assert "--scale 9: no model" in fails(["restore", source, "--scale", 9], 2, capsys)
     effort = ["restore", source, photo_beside, "--model", tiny_weights, "--effort", 3]
     assert "--effort 3.0" in fails(effort, 2, capsys)
     assert "--tile 'some'" in fails([*restore, tiny_weights, "--tile", "some"], 2, capsys)
@@ -233,6 +241,12 @@ def test_a_report_that_cannot_be_written_is_said_before_the_work(command: list[s
     nowhere = tmp_path / "nowhere" / "x.json"
     assert f"{nowhere.parent} does not exist" in fails([*command, "--json", nowhere], 1, capsys)
     assert "is a folder" in fails([*command, "--json", tmp_path], 1, capsys)
+
+
+def test_an_argument_too_many_is_named(capsys):
+    assert "'nano-x2 nano-x3' is more than the command takes" in fails(
+        ["bench", "nano-x4", "nano-x2", "nano-x3"], 2, capsys
+    )
 
 
 def test_a_preset_without_its_scale_is_told_the_names_with_one(capsys):

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from cyclopts import CycloptsError
+from cyclopts.exceptions import UnusedCliTokensError
 
 from hfmoe.cli import learning, networks, pictures, studying
 from hfmoe.cli.application import app
@@ -19,6 +20,10 @@ def run(arguments: Sequence[str]) -> int:
     hear_warnings()
     try:
         return guarded(lambda: _status(app(arguments, exit_on_error=False, print_error=False)))
+    except UnusedCliTokensError as error:
+        left = " ".join(error.unused_tokens or ())
+        complain(f"{left!r} is more than the command takes; hfmoe COMMAND --help says what it takes")
+        return USAGE
     except CycloptsError as error:
         complain(error)
         return USAGE

@@ -52,7 +52,7 @@ def restore(
         A model that ships (see `hfmoe models`), a weights file, or what `hfmoe export` wrote (.onnx, .xml);
         default nano-x4.
     scale
-        Picks the nano model of that scale, or checks the scale of the model.
+        Picks the nano model of that scale, for 1 tiny-photo-x1, or checks the scale of the model.
     output
         A file for one input, a folder for several; made where it is missing.
     name

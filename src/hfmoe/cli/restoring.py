@@ -28,6 +28,8 @@ from hfmoe.models.header import shipped
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 MOST_WORKERS = 64
+CLEANER = "tiny-photo-x1"
+"""The model of scale 1 when none is named: it is for photos as they are, whatever is wrong with them."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ def _load(model: str, *, scale: int | None, device: str) -> Restorer:
 
 
 def _shipped_of(scale: int) -> str:
-    name, known = f"nano-x{scale}", shipped()
+    name, known = CLEANER if scale == 1 else f"nano-x{scale}", shipped()
     if name not in known:
         raise UsageError(
             f"--scale {scale}: no model of that scale ships ({', '.join(known)} do); give a --model"
