@@ -1,8 +1,9 @@
-"""Restore two real photos that come with scikit-image and show what came of them, in demo-output/.
+"""Restore real photos that come with scikit-image and show what came of them, in demo-output/.
 
 The first is made four times smaller, restored with nano-x4 through the public functions of the package, and
-compared with bicubic and with what it was. The second is a JPEG file as a camera and a program left it: tiny-photo-x2
-cleans it and doubles its size. There is no truth of it, so it stands beside bicubic alone.
+compared with bicubic and with what it was. The second is made half as large, then noisy, then a JPEG of low
+quality, as photos that went through many hands are, and restored with tiny-photo-x2. The third, a JPEG file, is
+given to tiny-photo-x2 as it is; there is no truth of it, so it stands beside bicubic alone.
 """
 
 import sys
@@ -19,7 +20,8 @@ from torch import Tensor
 import hfmoe
 from hfmoe.evaluate.protocol import ClassicalSR
 from hfmoe.image.crop import crop_to_multiple
-from hfmoe.image.depth import round_to_8bit
+from hfmoe.image.depth import quantise, round_to_8bit
+from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.image.resize import resize
 
@@ -43,20 +45,23 @@ class Panel(NamedTuple):
 
 
 def main() -> None:
-    """Make both comparisons and say where they are."""
+    """Make the comparisons and say where they are."""
     OUTPUT.mkdir(exist_ok=True)
-    enlarge_a_small_photo("astronaut", scale=4, zoom=Zoom(170, 70, 120))
-    clean_a_photo_as_it_is("rocket", scale=2, zoom=Zoom(560, 330, 240))
+    photo = crop_to_multiple(_photo("astronaut"), multiple=4)
+    small = resize(photo, scale=Fraction(1, 4), round_to_uint8=True)
+    compare_with_the_truth("astronaut", small, photo, model="nano-x4", zoom=Zoom(170, 70, 120))
+    photo = crop_to_multiple(_photo("coffee"), multiple=2)
+    compare_with_the_truth("coffee", _worn(photo), photo, model="tiny-photo-x2", zoom=Zoom(290, 90, 160))
+    restore_as_it_is("rocket", model="tiny-photo-x2", zoom=Zoom(560, 330, 240))
 
 
-def enlarge_a_small_photo(name: str, *, scale: int, zoom: Zoom) -> None:
-    """Shrink a photo, enlarge it again, and compare with what it was."""
-    truth = crop_to_multiple(_photo(name), multiple=scale)
-    small = resize(truth, scale=Fraction(1, scale), round_to_uint8=True)
+def compare_with_the_truth(name: str, small: Tensor, truth: Tensor, *, model: str, zoom: Zoom) -> None:
+    """Enlarge a photo that was made smaller, and compare with what it was."""
+    scale = truth.shape[2] // small.shape[2]
     pixels = small.repeat_interleave(scale, dim=1).repeat_interleave(scale, dim=2)
     bicubic = round_to_8bit(resize(small, scale=scale))
-    restored = round_to_8bit(hfmoe.restore(small, model=f"nano-x{scale}"))
-    images = {"input, pixels enlarged": pixels, "bicubic": bicubic, f"restored by nano-x{scale}": restored}
+    restored = round_to_8bit(hfmoe.restore(small, model=model))
+    images = {"input, pixels enlarged": pixels, "bicubic": bicubic, f"restored by {model}": restored}
     scores = [ClassicalSR(scale).score(image[None], truth[None]).psnr_y for image in images.values()]
     panels = [
         Panel(title, image, f"PSNR Y {score:.2f} dB")
@@ -66,23 +71,35 @@ def enlarge_a_small_photo(name: str, *, scale: int, zoom: Zoom) -> None:
     _draw([*panels, Panel("truth", truth, "reference")], zoom, comparison)
     for kind, image in (("input", small), ("bicubic", bicubic), ("restored", restored), ("truth", truth)):
         write_picture(OUTPUT / f"{name}-{kind}.png", Picture(image))
-    print(f"{name}: {small.shape[2]} x {small.shape[1]} to {restored.shape[2]} x {restored.shape[1]}, {comparison}")
+    print(f"{name}: {_sides(small)} to {_sides(restored)}, {comparison}")
     print(f"PSNR on Y: {scores[2]:.2f} dB, bicubic {scores[1]:.2f} dB: {scores[2] - scores[1]:+.2f} dB")
 
 
-def clean_a_photo_as_it_is(name: str, *, scale: int, zoom: Zoom) -> None:
+def restore_as_it_is(name: str, *, model: str, zoom: Zoom) -> None:
     """Clean and enlarge a photo that nobody made worse."""
     photo = _photo(name)
-    bicubic = round_to_8bit(resize(photo, scale=scale).clamp(0, 1))
-    restored = round_to_8bit(hfmoe.restore(photo, model=f"tiny-photo-x{scale}"))
+    restored = round_to_8bit(hfmoe.restore(photo, model=model))
+    bicubic = round_to_8bit(resize(photo, scale=restored.shape[2] // photo.shape[2]))
     comparison = OUTPUT / f"{name}-comparison.png"
-    _draw([Panel("bicubic", bicubic), Panel(f"restored by tiny-photo-x{scale}", restored)], zoom, comparison)
+    _draw([Panel("bicubic", bicubic), Panel(f"restored by {model}", restored)], zoom, comparison)
     write_picture(OUTPUT / f"{name}-restored.png", Picture(restored))
-    print(f"{name}: {photo.shape[2]} x {photo.shape[1]} to {restored.shape[2]} x {restored.shape[1]}, {comparison}")
+    print(f"{name}: {_sides(photo)} to {_sides(restored)}, {comparison}")
+
+
+def _worn(photo: Tensor) -> Tensor:
+    """The photo at half its size, with noise, stored as a JPEG of quality 60."""
+    small = resize(photo, scale=Fraction(1, 2))
+    noise = torch.randn(small.shape, generator=torch.Generator().manual_seed(0))
+    levels = quantise(small + noise * (12 / 255)).to(torch.uint8)
+    return through_jpeg(levels, quality=60).float() / 255
 
 
 def _photo(name: str) -> Tensor:
     return rearrange(torch.from_numpy(getattr(skimage.data, name)()), "h w c -> c h w").float() / 255
+
+
+def _sides(image: Tensor) -> str:
+    return f"{image.shape[2]} x {image.shape[1]}"
 
 
 def _draw(panels: list[Panel], zoom: Zoom, path: Path) -> None:
