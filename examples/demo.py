@@ -2,8 +2,8 @@
 
 The first is made four times smaller, restored with nano-x4 through the public functions of the package, and
 compared with bicubic and with what it was. The second is made half as large, then noisy, then a JPEG of low
-quality, as photos that went through many hands are, and restored with tiny-photo-x2. The third, a JPEG file, is
-given to tiny-photo-x2 as it is; there is no truth of it, so it stands beside bicubic alone.
+quality, as photos that went through many hands are, and restored with tiny-photo-x2. The third, a JPEG file,
+is given to it as it is; there is no truth of it, so it stands beside bicubic alone.
 """
 
 import sys
