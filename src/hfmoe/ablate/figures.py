@@ -19,6 +19,7 @@ COLOURS = {
     "worse": CURVES[1],
     "inside the noise": INK,
     "base": CURVES[0],
+    "one seed": INK,
     "unknown": INK,
 }
 HEIGHT = 0.24
