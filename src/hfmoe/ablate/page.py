@@ -40,7 +40,7 @@ def page(results: Results, where: Machine, *, origin: str) -> str:
         _sets(results),
         _runs(results),
         _settings(results),
-        section("machine", "Made by", paragraph(f"{origin}. Costs and this page: {where.line()}.")),
+        section("machine", "Made by", paragraph(f"{origin}. This page: {where.line()}.")),
         footer("ablate"),
     )
     return document(f"{results.study.name}: ablation study", *body, style=STYLE.read_text("utf-8"))
