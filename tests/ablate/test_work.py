@@ -162,7 +162,11 @@ def test_what_a_study_leaves_is_whole_and_names_its_command(make: Make, here: li
     assert found["variants"][1]["difference"]["seeds"] and found["command"] == "hfmoe ablate mine.yaml"
     text = (study.folder / "results.md").read_text()
     assert "hfmoe ablate mine.yaml" in text and "| peer |" in text and "differences.svg" in text
-    assert (study.folder / "differences.svg").read_text().startswith("<svg xmlns")
+    for name in ("differences", "score-training", "curves"):
+        assert (study.folder / f"{name}.svg").read_text().startswith("<svg xmlns")
+        assert f"![{name}]({name}.svg)" in text
+    curves = (study.folder / "curves.svg").read_text()
+    assert ">full</text>" in curves and ">peer</text>" in curves
     page = path.read_text()
     assert "http" not in page and "hfmoe ablate mine.yaml" in page
 
