@@ -14,6 +14,7 @@ from hfmoe.ablate.plan import Run
 from hfmoe.ablate.reading import StudyError, load_study, peer_variants
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
+from hfmoe.ablate.standing import goes_on
 from hfmoe.ablate.study import Study
 from hfmoe.ablate.table import COSTS, cells, columns
 from hfmoe.ablate.table import costs_of as cost_cells
@@ -69,7 +70,7 @@ class Lines:
     def __call__(self, what: str, run: Run, ended: Ended | None) -> None:
         """Say one line on stderr."""
         if ended is None:
-            word = "begins or goes on"
+            word = goes_on(run)
         elif ended.status == 0:
             word = "done"
         else:
