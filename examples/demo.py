@@ -66,7 +66,9 @@ def enlarge_a_small_photo(name: str, *, scale: int, zoom: Zoom) -> None:
     _draw([*panels, Panel("truth", truth, "reference")], zoom, comparison)
     for kind, image in (("input", small), ("bicubic", bicubic), ("restored", restored), ("truth", truth)):
         write_picture(OUTPUT / f"{name}-{kind}.png", Picture(image))
-    print(f"{name}: {small.shape[2]} x {small.shape[1]} to {restored.shape[2]} x {restored.shape[1]}, {comparison}")
+    print(
+        f"{name}: {small.shape[2]} x {small.shape[1]} to {restored.shape[2]} x {restored.shape[1]}, {comparison}"
+    )
     print(f"PSNR on Y: {scores[2]:.2f} dB, bicubic {scores[1]:.2f} dB: {scores[2] - scores[1]:+.2f} dB")
 
 
@@ -78,7 +80,9 @@ def clean_a_photo_as_it_is(name: str, *, scale: int, zoom: Zoom) -> None:
     comparison = OUTPUT / f"{name}-comparison.png"
     _draw([Panel("bicubic", bicubic), Panel(f"restored by tiny-photo-x{scale}", restored)], zoom, comparison)
     write_picture(OUTPUT / f"{name}-restored.png", Picture(restored))
-    print(f"{name}: {photo.shape[2]} x {photo.shape[1]} to {restored.shape[2]} x {restored.shape[1]}, {comparison}")
+    print(
+        f"{name}: {photo.shape[2]} x {photo.shape[1]} to {restored.shape[2]} x {restored.shape[1]}, {comparison}"
+    )
 
 
 def _photo(name: str) -> Tensor:
