@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from hfmoe.ablate import work
 from hfmoe.ablate.costs import Cost
 from hfmoe.ablate.engine import Ended, Hear, how_ended, job_of
+from hfmoe.ablate.kept import Measured
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.reading import make_study
 from hfmoe.ablate.standing import RunFiles
@@ -18,6 +19,7 @@ from hfmoe.ablate.study import Evaluation, Study
 from hfmoe.ablate.worker import do, guarded
 from hfmoe.bench.timing import Spread
 from hfmoe.image.files import Picture, write_picture
+from hfmoe.infer.machine import machine
 
 NETWORK = {
     "dim": 8, "low_dims": [8], "head_dim": 8, "encoder_blocks": [1], "decoder_blocks": [],
@@ -90,5 +92,7 @@ def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return ended
 
     monkeypatch.setattr(work, "run_locally", engine)
-    monkeypatch.setattr(work, "costs_of", lambda study: dict.fromkeys(study.variants, COST))
+    monkeypatch.setattr(
+        work, "costs_of", lambda study: dict.fromkeys(study.variants, Measured(COST, machine()))
+    )
     return done

@@ -92,9 +92,7 @@ def test_ray_does_the_runs_that_processes_do(
 ):
     recipe = {**data["recipe"], "validation": {"every": 100}}
     study = make(recipe=recipe, seeds=[0], latency={"size": 32, "rounds": 3})
-    process = start(
-        study, tmp_path / "study.yaml", "--engine", "ray", "--workers", "2", RAY_worker_niceness="0"
-    )
+    process = start(study, tmp_path / "study.yaml", "--engine", "ray", "--workers", "2")
     out, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said
     found = json.loads((study.folder / "results.json").read_text())

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hfmoe.ablate.comparison import compare_runs, judged
-from hfmoe.ablate.figures import standalone
+from hfmoe.ablate.figures import COLOURS, standalone
 from hfmoe.ablate.outcomes import Outcome, Point
 from hfmoe.ablate.page import page
 from hfmoe.ablate.plan import plan
@@ -71,6 +71,24 @@ def test_seeds_that_disagree_are_noise_whatever_their_mean(make: Make):
     other = outcomes(study, "slow", {0: [31.0] * 3, 1: [29.99] * 3})
     found = compare_runs(other, base, "psnr_y", ("drawn",))
     assert judged(found, "psnr_y") == "inside the noise"
+
+
+def test_of_one_seed_a_difference_is_shown_and_no_verdict_given(make: Make):
+    study = make(seeds=[0])
+    base, other = (
+        outcomes(study, name, {0: values}) for name, values in (("full", [30, 31]), ("slow", [31, 32]))
+    )
+    found = Results(
+        study,
+        tuple(make_row(study, own[0].run.variant, own, base, "psnr_y", None) for own in (base, other)),
+        "psnr_y",
+        (),
+    )
+    row = dict(zip(columns(found), cells(found)[1], strict=True))
+    assert row["minus base [95 %]"] == "+1.000 [+1.000 +1.000]" and row[""] == "one seed"
+    assert COLOURS["one seed"] == COLOURS["inside the noise"]
+    text = page(found, machine(), origin="hfmoe ablate")
+    assert "nothing has two seeds yet" in text and "better</td>" not in text
 
 
 def test_only_seeds_that_both_have_are_compared(make: Make):

@@ -79,6 +79,14 @@ def test_a_wrong_field_of_a_variant_is_named_with_the_variant(make: Make, change
     assert "variant odd" in str(caught.value)
 
 
+@pytest.mark.parametrize("fields", [{"optimzer.lr": 1}, {"optimizer.lr": -1}, {"seed": 3}, {"batch.more": 2}])
+def test_a_wrong_field_of_all_runs_is_no_variant_s_fault(make: Make, data: dict[str, Any], fields: Any):
+    with pytest.raises(StudyError, match=r"^fields: .*(optimi?zer|seed|batch)"):
+        plan(make(fields=fields))
+    with pytest.raises(StudyError, match=r"^recipe: unknown field pach; did you mean patch"):
+        plan(make(recipe={**data["recipe"], "pach": 3}, fields={"batch": 2}))
+
+
 def test_a_peer_that_refuses_its_arguments_is_named_before_anything_runs(make: Make):
     peer = {"network": "hfmoe.ablate.peers:PlainNetwork", "arguments": {"width": 3}}
     with pytest.raises(StudyError, match=r"variant odd: .*PlainNetwork cannot be built: .*'width'"):

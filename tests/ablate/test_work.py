@@ -14,10 +14,11 @@ from hfmoe.ablate.plan import plan
 from hfmoe.ablate.reading import StudyError
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
-from hfmoe.ablate.standing import standing_of
+from hfmoe.ablate.standing import goes_on, standing_of
 from hfmoe.ablate.study import Study
 from hfmoe.ablate.work import Engine, do_study
 from hfmoe.ablate.worker import BusyError, locked
+from hfmoe.data.sources import DataError
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.infer.machine import machine
 from hfmoe.models.header import WeightsError
@@ -86,8 +87,16 @@ def test_a_failing_run_is_tried_again(make: Make, here: list[str], monkeypatch: 
     with monkeypatch.context() as patch:
         patch.setattr(worker, "score_run", lambda *_: 1 / 0)
         found = do(make(seeds=[0], variants={"full": {}}))
-    assert "division by zero" in found.failed[0].reason and found.failed[0].state == "failed"
+    assert (
+        found.failed[0].reason == "ZeroDivisionError: division by zero" and found.failed[0].state == "failed"
+    )
     assert not do(make(seeds=[0], variants={"full": {}})).failed
+
+
+def test_our_own_errors_are_told_without_their_class():
+    assert worker.reason_of(DataError("no images in x")) == "no images in x"
+    assert worker.reason_of(KeyError("x")) == "KeyError: 'x'"
+    assert worker.reason_of(RuntimeError()) == "RuntimeError"
 
 
 def test_all_variants_spend_the_same_budget_of_processor_time(make: Make, here: list[str]):
@@ -106,9 +115,12 @@ def test_a_half_run_goes_on_and_ends_as_one_that_was_never_stopped(make: Make, h
     from hfmoe.ablate.plan import plan
 
     (run,) = plan(other)
+    assert goes_on(run) == "begins"
     worker.write_json(_made(run.folder) / "settings.json", run.settings())
-    assert not train(run.recipe.model_copy(update={"time_limit_minutes": 1e-9})).finished
+    stopped = train(run.recipe.model_copy(update={"time_limit_minutes": 1e-9}))
+    assert not stopped.finished and goes_on(run) == f"goes on from step {stopped.step}"
     do(other)
+    assert goes_on(run) == "trained, is scored"
     one, two = (load_weights(path).network.state_dict() for path in (whole, run.folder / "last.safetensors"))
     assert all(one[name].equal(two[name]) for name in one)
 
@@ -138,7 +150,9 @@ def test_a_folder_without_photos_is_refused_before_anything_trains(
     make: Make, here: list[str], tmp_path: Path, place: str
 ):
     empty = str(_made(tmp_path / "empty"))
-    with pytest.raises(StudyError, match=r"empty.*holds no images|no images in .*empty"):
+    with pytest.raises(
+        StudyError, match=rf"^{place}(\.sets\.x)?: .*(empty.*holds no images|no images in .*empty)"
+    ):
         do(make(**{place: {"sets": {"x": empty}} if place == "evaluate" else empty}))
     assert not here
 
@@ -162,7 +176,11 @@ def test_what_a_study_leaves_is_whole_and_names_its_command(make: Make, here: li
     assert found["variants"][1]["difference"]["seeds"] and found["command"] == "hfmoe ablate mine.yaml"
     text = (study.folder / "results.md").read_text()
     assert "hfmoe ablate mine.yaml" in text and "| peer |" in text and "differences.svg" in text
-    assert (study.folder / "differences.svg").read_text().startswith("<svg xmlns")
+    for name in ("differences", "score-training", "curves"):
+        assert (study.folder / f"{name}.svg").read_text().startswith("<svg xmlns")
+        assert f"![{name}]({name}.svg)" in text
+    curves = (study.folder / "curves.svg").read_text()
+    assert ">full</text>" in curves and ">peer</text>" in curves
     page = path.read_text()
     assert "http" not in page and "hfmoe ablate mine.yaml" in page
 

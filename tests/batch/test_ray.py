@@ -12,7 +12,7 @@ import torch
 
 import hfmoe
 from hfmoe.batch.actor import RETRIES, Actor, pack
-from hfmoe.batch.cluster import check_address
+from hfmoe.batch.cluster import Cluster, check_address, connected
 from hfmoe.batch.manifest import MANIFEST
 from hfmoe.batch.naming import Naming, Selection
 from hfmoe.batch.settings import Settings
@@ -29,6 +29,15 @@ def picture(seed: int, side: int = 224) -> Picture:
 
 
 @pytest.mark.slow
+def test_workers_of_a_ray_of_our_own_get_the_time_that_we_get(monkeypatch: pytest.MonkeyPatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_worker_niceness", "7")
+    monkeypatch.delenv("RAY_worker_niceness")
+    with connected(Cluster(workers=1)):
+        assert ray.get(ray.remote(lambda: os.nice(0)).remote()) == os.nice(0)
+
+
+@pytest.mark.slow
 def test_a_worker_killed_on_the_way_loses_and_doubles_nothing(tmp_path: Path, tiny_weights: Path, capsys):
     for library in ("ray", "pyarrow", "pandas", "fsspec"):
         pytest.importorskip(library)
@@ -40,8 +49,7 @@ def test_a_worker_killed_on_the_way_loses_and_doubles_nothing(tmp_path: Path, ti
         write_picture(folder / name, picture(number))
     (folder / "bad.png").write_bytes((folder / "0.png").read_bytes()[:2000])
     command = [sys.executable, str(SCRIPT), str(folder), str(output), str(tiny_weights)]
-    awake = {**os.environ, "RAY_worker_niceness": "0"}
-    child = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False, env=awake)
+    child = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
 
     lines = child.stdout.splitlines()
     (killed,) = [line for line in lines if line.startswith("killed after")]

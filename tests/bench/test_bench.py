@@ -142,7 +142,7 @@ def test_a_benchmark_is_put_together_from_what_the_workers_found(monkeypatch):
     """Workers that find time and memory proportional to pixels, the second effort twice as slow."""
     asked = []
 
-    def worker(job: Job):
+    def worker(job: Job, **_):
         asked.append(job)
         if job.memory:
             return {"peak_mib": job.cases[0].pixels / 100}
@@ -168,7 +168,13 @@ def test_a_benchmark_is_put_together_from_what_the_workers_found(monkeypatch):
 def test_a_worker_measures_time_and_memory():
     cases = tuple(Case("eager", 32, 32, effort) for effort in (0.0, 1.0))
     job = Job("nano-x4", cases, threads=1, rounds=3, budget=0.5)
-    found = run_job(job)
+    told: list[str] = []
+    found = run_job(job, on_step=told.append)
+    assert told == [
+        "eager, 32 x 32, effort 0: made ready",
+        "eager, 32 x 32, effort 1: made ready",
+        "eager, 32 x 32: 2 cases timed in turn",
+    ]
     assert [len(each) for each in found["seconds"]] == [3, 3]
     assert all(value > 0 for each in found["seconds"] for value in each)
     assert found["expert_costs"] == [[0.25, 0.25], [1.0, 1.0]]

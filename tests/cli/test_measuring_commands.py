@@ -9,6 +9,7 @@ import torch
 
 from hfmoe.cli.app import run
 from hfmoe.cli.benching import parse_plan
+from hfmoe.cli.reports import check_report
 from hfmoe.image.files import Picture, write_picture
 
 
@@ -51,8 +52,8 @@ def test_two_models_are_compared_and_pictured(tiny_weights: Path, photos: Path, 
     assert facts["machine"]["torch"] == torch.__version__
     assert len(facts["interval_95"]["psnr_y"]) == 2
     assert sorted(p.name for p in pictures.iterdir()) == [
-        "error-a.png.png",
-        "error-b.png.png",
+        "error-a.png",
+        "error-b.png",
         "worst-crops.png",
     ]
 
@@ -100,6 +101,19 @@ def test_evaluate_says_which_setting_is_wrong(tiny_weights: Path, photos: Path, 
     assert "quality 500" in fails([*given, "gray-jpeg", "--quality", 500], 2, capsys)
     assert "ends in '_real'" in fails([*given, "paired"], 1, capsys)
     assert "of scale 1, not 2" in fails([*given, "paired", "--scale", 2], 2, capsys)
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that nobody can write, root neither")
+@pytest.mark.parametrize("command", [["evaluate", "no-model", "no-photos"], ["bench", "no-model"]])
+def test_a_folder_where_no_file_can_be_made_is_told_before_the_work(command: list[str], capsys):
+    assert fails([*command, "--json", "/proc/self/s.json"], 1, capsys).startswith(
+        "hfmoe: /proc/self/s.json: "
+    )
+
+
+def test_the_trial_whether_a_report_can_be_written_leaves_nothing(tmp_path: Path):
+    check_report(tmp_path / "s.json")
+    assert not list(tmp_path.iterdir())
 
 
 def test_inspect_writes_the_documented_files(tiny_weights: Path, photos: Path, tmp_path: Path, capsys):

@@ -54,6 +54,14 @@ def test_an_album_writes_an_error_map_an_image_and_the_worst_squares(tmp_path, s
         album.add(given, given.target + 0.1 * number)
     album.finish()
     names = sorted(path.name for path in (tmp_path / "pictures").iterdir())
-    assert names == ["error-0.png.png", "error-1.png.png", "error-2.png.png", "worst-crops.png"]
+    assert names == ["error-0.png", "error-1.png", "error-2.png", "worst-crops.png"]
     assert [crop.name for crop in album.crops] == ["2.png", "1.png"]
     assert read_picture(tmp_path / "pictures" / "worst-crops.png").colour.std() > 0.05
+
+
+def test_images_that_differ_in_their_suffix_alone_have_an_error_map_each(tmp_path):
+    album = Album(tmp_path, "model", border=0)
+    for name in ("a.png", "a.jpg"):
+        given = pair(name, side=16)
+        album.add(given, given.target)
+    assert {path.name for path in tmp_path.iterdir()} == {"error-a.png", "error-a.jpg.png"}

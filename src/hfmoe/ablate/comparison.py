@@ -11,7 +11,7 @@ from hfmoe.evaluate.compare import check_same_images, differences_of
 from hfmoe.evaluate.scores import LOWER_IS_BETTER
 from hfmoe.evaluate.statistics import Interval, bootstrap_crossed
 
-Verdict = Literal["base", "better", "worse", "inside the noise", "unknown"]
+Verdict = Literal["base", "better", "worse", "inside the noise", "one seed", "unknown"]
 
 
 class Estimate(NamedTuple):
@@ -63,9 +63,14 @@ def compare_runs(
 
 
 def judged(difference: Difference | None, metric: str) -> Verdict:
-    """Say whether a difference is one: its interval leaves out 0 and all seeds agree on its sign."""
+    """Say whether a difference is one: its interval leaves out 0 and all seeds agree on its sign.
+
+    Of one seed nothing is said: its interval holds the chance of the images, not that of training.
+    """
     if difference is None or difference.interval is None:
         return "unknown"
+    if len(difference.seeds) < 2:
+        return "one seed"
     agree = all(value > 0 for value in difference.seeds) or all(value < 0 for value in difference.seeds)
     if not agree or difference.interval.low <= 0 <= difference.interval.high:
         return "inside the noise"

@@ -5,13 +5,14 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import NamedTuple
 
+from hfmoe.ablate.labels import label_points
 from hfmoe.ablate.outcomes import Outcome
 from hfmoe.ablate.results import Results, Row
 from hfmoe.ablate.table import NAMES
 from hfmoe.evaluate.html import STYLE as SHARED
 from hfmoe.evaluate.scores import LOWER_IS_BETTER
 from hfmoe.train.report.page import STYLE
-from hfmoe.train.report.plots import CURVES, FAINT, INK, as_svg, curve_svg, settings, short
+from hfmoe.train.report.plots import CURVES, FAINT, INK, as_svg, curve_svg, draw, settings, short
 from hfmoe.train.report.series import Series
 
 COLOURS = {
@@ -19,10 +20,13 @@ COLOURS = {
     "worse": CURVES[1],
     "inside the noise": INK,
     "base": CURVES[0],
+    "one seed": INK,
     "unknown": INK,
 }
 HEIGHT = 0.24
 """Inches of a variant's line."""
+PANELS = 3
+"""Curves of variants side by side."""
 
 
 class Measure(NamedTuple):
@@ -100,29 +104,61 @@ def cost_svg(results: Results, measure: Measure) -> str | None:
             axes.errorbar(
                 [cost], [row.score.mean], [spread], fmt="o", color=colour, markersize=4, linewidth=0.8
             )
-            axes.annotate(
-                row.variant, (cost, row.score.mean), xytext=(5, 3), textcoords="offset points", fontsize=7.5
-            )
         axes.set_xlabel(measure.label)
         axes.set_ylabel(NAMES.get(results.metric, results.metric))
         axes.margins(0.12)
         axes.xaxis.set_major_formatter(lambda value, _: short(value))
         figure.tight_layout()
+        label_points(axes, [(row.variant, cost, row.score.mean) for row, cost in points if row.score])
         return as_svg(figure, measure.name)
 
 
 def curve_figures(results: Results) -> list[tuple[str, str]]:
     """Draw each variant's mean validation curve beside the base's, as (title, drawing)."""
+    return [
+        (variant, curve_svg(f"curve-{place}", curves, smooth=False))
+        for place, (variant, curves) in enumerate(mean_curves(results).items())
+    ]
+
+
+def curves_svg(results: Results) -> str | None:
+    """Draw the same as one figure, a panel a variant on shared axes; None where nothing was validated."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    found = mean_curves(results)
+    if not found:
+        return None
+    columns = min(PANELS, len(found))
+    rows = -(-len(found) // columns)
+    with rc_context(settings("curves")):
+        figure = Figure(figsize=(max(3.6, 2.4 * columns), 1.75 * rows + 0.4))
+        panels = list(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).flat)
+        for axes in panels[len(found) :]:
+            axes.set_axis_off()
+        for axes, (variant, curves) in zip(panels, found.items(), strict=False):
+            axes.set_title(variant, fontsize=8.5, color=INK)
+            axes.grid(color=FAINT, linewidth=0.4, alpha=0.6)
+            for name, curve in curves.items():
+                colour = CURVES[0 if name == results.study.reference else 1]
+                draw(axes, curve, colour=colour, label=name, smooth=False, log=False)
+            axes.xaxis.set_major_formatter(lambda value, _: short(value))
+        base = f"; {results.study.reference} in each panel" * (len(found) > 1)
+        figure.supxlabel(f"training, s of processor time{base}", fontsize=8.5)
+        figure.supylabel("validation PSNR, dB", fontsize=8.5)
+        figure.tight_layout()
+        return as_svg(figure, "curves")
+
+
+def mean_curves(results: Results) -> dict[str, dict[str, Series]]:
+    """Give by variant its mean curve, the base's before it; variants without one are left out."""
     ours = mean_curve(results.base.outcomes)
-    found = []
-    for place, row in enumerate(results.rows):
+    found: dict[str, dict[str, Series]] = {}
+    for row in results.rows:
         curve = mean_curve(row.outcomes)
-        if curve is None:
-            continue
-        curves = {row.variant: curve}
-        if ours is not None and row is not results.base:
-            curves = {results.study.reference: ours, **curves}
-        found.append((row.variant, curve_svg(f"curve-{place}", curves, smooth=False)))
+        if curve is not None:
+            before = {} if ours is None or row is results.base else {results.study.reference: ours}
+            found[row.variant] = {**before, row.variant: curve}
     return found
 
 

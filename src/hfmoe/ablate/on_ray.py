@@ -12,6 +12,7 @@ from typing import Any
 from hfmoe.ablate.engine import Ended, Hear, StudyInterrupted, how_ended, job_of, start, stop
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Evaluation
+from hfmoe.batch.cluster import unhindered
 from hfmoe.train.interrupt import StopWish
 
 PAUSE = 0.5
@@ -26,8 +27,11 @@ def run_on_ray(
     """
     import ray
 
-    own = None if address else workers
-    ray.init(address=address, num_cpus=own, include_dashboard=None if address else False, log_to_driver=False)
+    if address:
+        ray.init(address=address, log_to_driver=False)
+    else:
+        unhindered()
+        ray.init(address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False)
     try:
         return _run(ray, runs, evaluation, workers=workers or len(runs), hear=hear)
     finally:

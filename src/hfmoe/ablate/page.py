@@ -24,8 +24,8 @@ from hfmoe.train.report.words import flat
 HOW = (
     "Mean over all images and seeds ± standard deviation over seeds. Differences are paired by seed and "
     "image; their 95 % intervals draw both seeds and images anew. A difference counts as one where the "
-    "interval leaves out 0 and all seeds agree on its sign; of twenty variants without any effect one would "
-    "still be expected to look different."
+    "interval leaves out 0 and all seeds, two at least, agree on its sign; of twenty variants without "
+    "any effect one would still be expected to look different."
 )
 
 
@@ -40,7 +40,7 @@ def page(results: Results, where: Machine, *, origin: str) -> str:
         _sets(results),
         _runs(results),
         _settings(results),
-        section("machine", "Made by", paragraph(f"{origin}. Costs and this page: {where.line()}.")),
+        section("machine", "Made by", paragraph(f"{origin}. This page: {where.line()}.")),
         footer("ablate"),
     )
     return document(f"{results.study.name}: ablation study", *body, style=STYLE.read_text("utf-8"))
@@ -51,12 +51,16 @@ def _head(results: Results) -> str:
     total = sum(len(row.outcomes) for row in results.rows)
     done = total - len(results.failed)
     told = [row.verdict for row in results.rows]
+    different, judged = told.count("better") + told.count("worse"), told.count("inside the noise")
+    judged += different
     tiles = [
         tile("runs", f"{done} of {total}", "done" if done == total else "with scores so far"),
         tile("variants", str(len(results.rows)), f"{study.seeds_in_words()} each"),
         tile("budget of a run", study.budget.words(), "the same for all"),
         tile(
-            "different from the base", str(told.count("better") + told.count("worse")), f"of {len(told) - 1}"
+            "different from the base",
+            str(different) if judged else "–",
+            f"of {judged} compared over seeds" if judged else "nothing has two seeds yet",
         ),
     ]
     return element(

@@ -1,7 +1,7 @@
 """The runs of a study: every variant's recipe with every seed, and the folder of each."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -67,20 +67,35 @@ def plan(study: Study) -> tuple[Run, ...]:
 
 def variant_recipe(study: Study, name: str) -> Recipe:
     """Give the recipe of a variant with the study's first seed. Raises StudyError."""
-    data: dict[str, Any] = dict(study.recipe)
     try:
-        for changes in (study.fields, *variant_changes(study, name)):
-            _check_shared(changes)
-            data = merged(data, changes)
-        if data.get("peer"):
-            network = data.get("network") or {}
-            data["network"] = {field: network[field] for field in ("scale", "channels") if field in network}
-        recipe = make_recipe(merged(data, _shared(study, name)))
-        if recipe.peer is not None:
-            find_class(recipe.peer.network)
+        return _changed(study, name, (study.fields, *variant_changes(study, name)))
     except (RecipeError, StudyError, PeerError) as error:
-        raise StudyError(f"variant {name}: {error}") from error
+        raise StudyError(f"{_where_from(study, name, str(error))}: {error}") from error
+
+
+def _changed(study: Study, name: str, changes: Sequence[Mapping[str, Any]]) -> Recipe:
+    data: dict[str, Any] = dict(study.recipe)
+    for each in changes:
+        _check_shared(each)
+        data = merged(data, each)
+    if data.get("peer"):
+        network = data.get("network") or {}
+        data["network"] = {field: network[field] for field in ("scale", "channels") if field in network}
+    recipe = make_recipe(merged(data, _shared(study, name)))
+    if recipe.peer is not None:
+        find_class(recipe.peer.network)
     return recipe
+
+
+def _where_from(study: Study, name: str, error: str) -> str:
+    """Name the part of the study that is wrong: a variant is not to blame for what is so without it."""
+    for part, changes in (("recipe", ()), ("fields", (study.fields,))):
+        try:
+            _changed(study, name, changes)
+        except (RecipeError, StudyError, PeerError) as other:
+            if str(other) == error:
+                return part
+    return f"variant {name}"
 
 
 def variant_changes(study: Study, name: str) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ from datetime import date
 from pathlib import Path
 
 import hfmoe
-from hfmoe.ablate.figures import MEASURES, cost_svg, differences_svg, standalone
+from hfmoe.ablate.figures import MEASURES, cost_svg, curves_svg, differences_svg, standalone
 from hfmoe.ablate.page import HOW, page
 from hfmoe.ablate.results import Results
 from hfmoe.ablate.table import cells, columns, markdown
@@ -23,6 +23,7 @@ def write_results(results: Results, *, where: Machine, command: str) -> Path:
     )
     drawn = {"differences": differences_svg(results)}
     drawn |= {f"score-{measure.name}": cost_svg(results, measure) for measure in MEASURES}
+    drawn |= {"curves": curves_svg(results)}
     for name, svg in drawn.items():
         if svg is not None:
             write_whole(folder / f"{name}.svg", standalone(svg))

@@ -73,14 +73,16 @@ class Results:
         }
 
 
-def gather(study: Study, runs: Sequence[Run], costs: Mapping[str, Cost], *, trouble: str = "") -> Results:
-    """Read what the runs left and compare; `trouble` is a note. ValueError where images are not the same."""
+def gather(
+    study: Study, runs: Sequence[Run], costs: Mapping[str, Cost], *, remarks: Sequence[str] = ()
+) -> Results:
+    """Read what the runs left and compare; `remarks` are notes. ValueError where images are not the same."""
     by_variant = {name: [run for run in runs if run.variant == name] for name in study.variants}
     outcomes = {name: tuple(outcome_of(run, study) for run in own) for name, own in by_variant.items()}
     metric = next((each.metric for own in outcomes.values() for each in own if each.done), "")
     base = outcomes[study.reference]
     rows = tuple(make_row(study, name, own, base, metric, costs.get(name)) for name, own in outcomes.items())
-    notes = [*notes_of(study, runs, rows), *([trouble] if trouble else [])]
+    notes = [*notes_of(study, runs, rows), *remarks]
     return Results(study, rows, metric, tuple(notes))
 
 

@@ -10,6 +10,8 @@ from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Evaluation
 from hfmoe.models.header import write_atomically
 from hfmoe.train.changes import FREE, differences
+from hfmoe.train.checkpoint import CheckpointError, load_checkpoint
+from hfmoe.train.rundir import RunFolder
 
 State = Literal["new", "begun", "unscored", "done", "diverged", "failed", "changed"]
 
@@ -58,6 +60,17 @@ def standing_of(run: Run, evaluation: Evaluation) -> Standing:
     scores = read_json(files.scores)
     fits = scores is not None and scores.get("evaluation") == evaluation.model_dump(mode="json")
     return Standing("done" if fits else "unscored")
+
+
+def goes_on(run: Run) -> str:
+    """Say what a run that starts now does: begin, go on from its last saved step, or only be scored."""
+    if read_json(RunFiles(run.folder).trained) is not None:
+        return "trained, is scored"
+    try:
+        step = load_checkpoint(RunFolder(run.folder).checkpoint)["step"]
+    except CheckpointError:
+        return "begins"
+    return f"goes on from step {step:,}"
 
 
 def forget(run: Run) -> None:

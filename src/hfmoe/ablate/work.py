@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hfmoe.ablate.costs import Cost, measure
 from hfmoe.ablate.engine import Ended, Hear, run_locally
+from hfmoe.ablate.kept import Measured, kept_costs, measured_where
 from hfmoe.ablate.material import check_material
 from hfmoe.ablate.on_ray import run_on_ray
 from hfmoe.ablate.plan import Run, plan
@@ -91,9 +91,9 @@ def prepare(study: Study, *, anew: bool) -> Agenda:
 
 
 def do_study(study: Study, *, engine: Engine, anew: bool, hear: Hear) -> Results:
-    """Do what is left of a study, measure its networks, and compare. One such work at a time in a folder.
+    """Do what is left of a study, measure networks that were not measured, and compare.
 
-    Raises StudyError, StudyInterrupted and BusyError.
+    One such work at a time in a folder. Raises StudyError, StudyInterrupted and BusyError.
     """
     study.folder.mkdir(parents=True, exist_ok=True)
     with locked(study.folder / ".lock"):
@@ -102,12 +102,14 @@ def do_study(study: Study, *, engine: Engine, anew: bool, hear: Hear) -> Results
             check_material(study, {run.variant: run.recipe for run in agenda.runs})
         engine.run(agenda.left, study, hear)
         try:
-            costs, trouble = costs_of(study), ""
+            measured = costs_of(study)
+            remarks = measured_where(measured)
         except RuntimeError as error:
-            costs, trouble = {}, f"{error}."
-        return gather(study, agenda.runs, costs, trouble=trouble)
+            measured, remarks = {}, [f"{error}."]
+        costs = {name: each.cost for name, each in measured.items()}
+        return gather(study, agenda.runs, costs, remarks=remarks)
 
 
-def costs_of(study: Study) -> dict[str, Cost]:
-    """Measure what the variants cost."""
-    return measure(recipes_of(study), study.latency, base=study.reference)
+def costs_of(study: Study, *, renew: bool = False) -> dict[str, Measured]:
+    """Give what the variants cost: measured now where that is not known yet, or all with `renew`."""
+    return kept_costs(study, recipes_of(study), renew=renew)

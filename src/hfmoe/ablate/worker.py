@@ -89,10 +89,16 @@ def guarded(work: Callable[[], None], files: RunFiles) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        write_json(files.failure, {"status": "failed", "reason": f"{type(error).__name__}: {reason}"})
+        write_json(files.failure, {"status": "failed", "reason": reason_of(error)})
         raise
     return 0
+
+
+def reason_of(error: Exception) -> str:
+    """Say why a run failed: our own errors are sentences, before others' words stands their class."""
+    kind, words = type(error), " ".join(str(error).split())
+    ours = kind.__module__.partition(".")[0] == "hfmoe"
+    return words if ours and words else f"{kind.__name__}: {words}".removesuffix(": ")
 
 
 def follow(stdin: int) -> None:

@@ -59,6 +59,14 @@ def check_libraries() -> None:
     import ray.data  # noqa: F401 (its ImportError names what is missing)
 
 
+def unhindered() -> None:
+    """Have a Ray that is started next give its workers this process's niceness, where nothing else is set.
+
+    Of itself it makes them 15 nicer, and beside other programs they get next to no time.
+    """
+    os.environ.setdefault("RAY_worker_niceness", "0")
+
+
 @contextmanager
 def connected(cluster: Cluster) -> Iterator[None]:
     """A connection that ends with the job, or the one that there is."""
@@ -71,6 +79,8 @@ def connected(cluster: Cluster) -> Iterator[None]:
         return
     if cluster.address:
         check_address(cluster.address)
+    else:
+        unhindered()
     own: dict[str, Any] = {"num_cpus": cluster.workers, "include_dashboard": False}
     own["object_store_memory"] = OBJECT_STORE
     try:

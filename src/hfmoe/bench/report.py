@@ -101,8 +101,7 @@ def bench(
     times: dict[Case, dict[str, Any]] = {}
     overhead = 0.0
     for form_cases in _batches(cases):
-        on_step(f"{len(form_cases)} cases in turn")
-        found = run_job(_job(plan, form_cases))
+        found = run_job(_job(plan, form_cases), on_step=on_step)
         overhead = found["overhead"]
         columns = zip(form_cases, found["seconds"], found["ready"], found["expert_costs"], strict=True)
         times |= {

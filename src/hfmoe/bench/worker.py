@@ -1,4 +1,4 @@
-"""The process that measures: a job as JSON on stdin, what was found as JSON on stdout.
+"""The process that measures: a job as JSON on stdin, what was found as JSON on stdout, progress on stderr.
 
 A process of its own starts with the allocator's settings, the number of threads and no other work; and only
 the peak of a fresh process is the peak of what it ran.
@@ -10,9 +10,11 @@ import resource
 import statistics
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import torch
@@ -26,6 +28,8 @@ from hfmoe.infer.measure import describe
 from hfmoe.models.weights import Loaded
 
 IDLE_RUNS = 1000
+STEP = "step: "
+"""What a line of progress begins with; other lines are warnings and errors."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +46,51 @@ class Job:
     clock: str = "wall"
 
 
-def run_job(job: Job) -> dict[str, Any]:
-    """Measure in a fresh process. Raises RuntimeError with the last line of what went wrong there."""
-    child = subprocess.run(
-        [sys.executable, "-m", __name__],
-        input=json.dumps(asdict(job)),
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": str(job.threads)},
-    )
-    if child.returncode:
-        reason = (child.stderr.strip().splitlines() or [f"status {child.returncode}"])[-1]
-        raise RuntimeError(f"measuring {', '.join(case.label() for case in job.cases[:1])} failed: {reason}")
-    return json.loads(child.stdout)
+def run_job(job: Job, *, on_step: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
+    """Measure in a fresh process; `on_step` hears what is being done there.
+
+    Raises RuntimeError with the last line of what went wrong.
+    """
+    with TemporaryFile("w+") as found:
+        child = subprocess.Popen(
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=found,
+            stderr=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "OMP_NUM_THREADS": str(job.threads)},
+        )
+        with child:
+            try:
+                said = _heard(child, job, on_step)
+            except BaseException:
+                child.kill()
+                raise
+        if child.returncode:
+            reason = (said or [f"status {child.returncode}"])[-1]
+            raise RuntimeError(f"measuring {job.cases[0].label()} failed: {reason}")
+        found.seek(0)
+        return json.load(found)
+
+
+def _heard(child: subprocess.Popen[str], job: Job, on_step: Callable[[str], None]) -> list[str]:
+    """Give the job to the process and pass its progress on until it ends; what else it said."""
+    assert child.stdin is not None and child.stderr is not None
+    said: list[str] = []
+    with suppress(BrokenPipeError), child.stdin:
+        child.stdin.write(json.dumps(asdict(job)))
+    for line in filter(None, map(str.strip, child.stderr)):
+        if line.startswith(STEP):
+            on_step(line.removeprefix(STEP))
+        else:
+            said.append(line)
+    return said
+
+
+def tell(step: str) -> None:
+    """Say on stderr what is being done, for the process that asked."""
+    sys.stderr.write(f"{STEP}{step}\n")
+    sys.stderr.flush()
 
 
 def measure_times(job: Job) -> dict[str, Any]:
@@ -63,17 +98,18 @@ def measure_times(job: Job) -> dict[str, Any]:
     loaded = describe(job.model)
     images = {case: _image(job, case, loaded) for case in job.cases}
     made, ready = {}, []
-    for case in job.cases:
-        ready.append(
-            seconds_of(lambda case=case: made.update({case: form_named(case.form).make(loaded, case)}))
-        )
     runs = {case: (lambda case=case: made[case](images[case])) for case in job.cases}
-    first = [seconds_of(run) for run in runs.values()]
+    for case, run in runs.items():
+        tell(f"{case.label()}: made ready")
+        making = seconds_of(lambda case=case: made.update({case: form_named(case.form).make(loaded, case)}))
+        ready.append(making + seconds_of(run))
+    forms = ", ".join(dict.fromkeys(case.form for case in job.cases))
+    tell(f"{forms}, {job.cases[0].height} x {job.cases[0].width}: {len(job.cases)} cases timed in turn")
     found = interleave(runs, rounds=job.rounds, budget=job.budget, clock=CLOCKS[job.clock])
     idle = [seconds_of(lambda: None) for _ in range(IDLE_RUNS)]
     return {
         "seconds": [found[case].seconds for case in job.cases],
-        "ready": [a + b for a, b in zip(ready, first, strict=True)],
+        "ready": ready,
         "expert_costs": [expert_costs(loaded, images[case], case.effort) for case in job.cases],
         "overhead": statistics.median(idle),
     }

@@ -8,12 +8,13 @@ from pathlib import Path
 
 from rich.table import Table
 
-from hfmoe.ablate.costs import Cost
 from hfmoe.ablate.engine import Ended, StudyInterrupted
+from hfmoe.ablate.kept import Measured, measured_where
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.reading import StudyError, load_study, peer_variants
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
+from hfmoe.ablate.standing import goes_on
 from hfmoe.ablate.study import Study
 from hfmoe.ablate.table import COSTS, cells, columns
 from hfmoe.ablate.table import costs_of as cost_cells
@@ -50,7 +51,7 @@ def run_study(order: Order) -> int:
         peers = peer_variants(order.networks, order.arguments)
         study = load_study(order.study, parse_fields(order.fields), peers=peers)
         if order.measure:
-            _show_costs(study, costs_of(study))
+            _show_costs(study, costs_of(study, renew=True))
             return 0
         results = do_study(study, engine=order.engine, anew=order.anew, hear=Lines(study))
     except StudyError as error:
@@ -69,7 +70,7 @@ class Lines:
     def __call__(self, what: str, run: Run, ended: Ended | None) -> None:
         """Say one line on stderr."""
         if ended is None:
-            word = "begins or goes on"
+            word = goes_on(run)
         elif ended.status == 0:
             word = "done"
         else:
@@ -100,11 +101,13 @@ def _show(results: Results) -> int:
     return FAILED if results.failed else 0
 
 
-def _show_costs(study: Study, costs: dict[str, Cost]) -> None:
-    rows = [[name, *cost_cells(cost)] for name, cost in costs.items()]
+def _show_costs(study: Study, costs: dict[str, Measured]) -> None:
+    rows = [[name, *cost_cells(measured.cost)] for name, measured in costs.items()]
     timing = study.latency
     size = f"{timing.size} x {timing.size}, {timing.rounds} rounds in turn, {timing.clock} clock"
     tables().print(_table(f"{study.name}, input {size}", ["variant", *COSTS], rows))
+    for line in measured_where(costs):
+        tables().print(line, soft_wrap=True)
 
 
 def _table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

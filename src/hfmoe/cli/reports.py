@@ -1,6 +1,7 @@
 """Writing what a command found to a file that the user named."""
 
 import errno
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,12 @@ def check_report(path: Path) -> None:
         raise IsADirectoryError(errno.EISDIR, "is a folder", str(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, f"the folder {path.parent} does not exist", str(path))
+    trial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_report(path: Path, text: str) -> None:

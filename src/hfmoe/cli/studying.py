@@ -43,7 +43,8 @@ def ablate(
     anew
         Make runs anew that diverged, failed, or were begun with other settings; these lose what they have.
     measure
-        Only measure what the networks cost, and their latency over the base's; train nothing.
+        Only measure, anew, what the networks cost, and their latency over the base's; train nothing. What was
+        measured is kept with the study, and later tables take it from there.
     """
     from hfmoe.ablate.work import Engine
     from hfmoe.cli.ablating import Order, run_study

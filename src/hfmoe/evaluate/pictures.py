@@ -22,8 +22,9 @@ ROWS = 6
 class Album:
     """Gathers an evaluation's images; `add` is the `on_restored` of `evaluate`, `finish` the last call.
 
-    Writes into `folder` (made where it is missing) `error-<image>.png` for each image, at once, and
-    `worst-crops.png` with the worst square of each of the `rows` worst images.
+    Writes into `folder` (made where it is missing) `error-<stem>.png` for each image, at once (with its
+    suffix where another has the stem), and `worst-crops.png` with the worst square of each of the
+    `rows` worst images.
     """
 
     folder: Path
@@ -32,6 +33,7 @@ class Album:
     side: int = SIDE
     rows: int = ROWS
     crops: list[Crop] = field(default_factory=list)
+    stems: set[str] = field(default_factory=set)
 
     def add(self, pair: Pair, restored: Float[Tensor, "1 c h w"]) -> None:
         """Draw one image's error map and keep its worst square if it is among the worst."""
@@ -39,7 +41,13 @@ class Album:
         self.crops.append(worst_crop(pair, restored, side=self.side, border=self.border))
         self.crops.sort(key=lambda crop: -crop.mean_square)
         del self.crops[self.rows :]
-        draw_errors(pair, restored, self.folder / f"error-{pair.name}.png", model=self.model)
+        draw_errors(pair, restored, self._error_file(pair.name), model=self.model)
+
+    def _error_file(self, name: str) -> Path:
+        stem = Path(name).stem
+        stem = name if stem in self.stems else stem
+        self.stems.add(stem)
+        return self.folder / f"error-{stem}.png"
 
     def finish(self) -> None:
         """Draw the worst squares."""

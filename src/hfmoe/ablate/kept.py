@@ -1,0 +1,86 @@
+"""Costs measured once and kept in the study's folder, with what they are of, and when and where measured."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any
+
+from hfmoe.ablate.costs import Cost, measure
+from hfmoe.ablate.standing import read_json, write_json
+from hfmoe.ablate.study import Study
+from hfmoe.infer.machine import Machine, machine
+from hfmoe.train import Recipe
+
+FILE = "costs.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a variant costs, and the machine at the time of the measurement."""
+
+    cost: Cost
+    where: Machine
+
+
+def kept_costs(study: Study, recipes: Mapping[str, Recipe], *, renew: bool = False) -> dict[str, Measured]:
+    """Give what the variants cost, as measured before where networks, weights, base and timing are the same.
+
+    The others are measured, in turn with the base, and so are all with `renew`. Raises RuntimeError when
+    that fails.
+    """
+    path, base = study.folder / FILE, study.reference
+    kept = read_json(path) or {}
+    of = {name: _subject(study, recipes, name) for name in recipes}
+    due = [name for name in recipes if renew or _measured(kept.get(name), of[name]) is None]
+    if due:
+        where = machine(threads=study.latency.threads)
+        together = {name: recipe for name, recipe in recipes.items() if name == base or name in due}
+        found = measure(together, study.latency, base=base)
+        kept |= {
+            name: {"of": of[name], "cost": asdict(found[name]), "machine": where.to_dict()} for name in due
+        }
+        study.folder.mkdir(parents=True, exist_ok=True)
+        write_json(path, kept)
+    costs = {name: _measured(kept[name], of[name]) for name in recipes}
+    return {name: cost for name, cost in costs.items() if cost is not None}
+
+
+def measured_where(costs: Mapping[str, Measured]) -> list[str]:
+    """Say in a sentence for each measurement when and where it took place."""
+    groups: dict[str, list[str]] = {}
+    for name, measured in costs.items():
+        groups.setdefault(measured.where.line(), []).append(name)
+    if len(groups) == 1:
+        return [f"Costs measured on {line}." for line in groups]
+    return [f"Costs of {', '.join(names)} measured on {line}." for line, names in groups.items()]
+
+
+def _subject(study: Study, recipes: Mapping[str, Recipe], name: str) -> dict[str, Any]:
+    """Give all that a measurement depends on but the machine, as plain values."""
+    subject = {
+        "network": _network(recipes[name]),
+        "base": _network(recipes[study.reference]),
+        "timing": study.latency.model_dump(mode="json"),
+    }
+    return json.loads(json.dumps(subject))
+
+
+def _network(recipe: Recipe) -> dict[str, Any]:
+    """Tell a network from others: weights count too, as they route."""
+    weights = recipe.run / "last.safetensors"
+    return {
+        "config": asdict(recipe.config()),
+        "peer": recipe.peer and recipe.peer.model_dump(mode="json"),
+        "weights": sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
+    }
+
+
+def _measured(entry: Any, of: dict[str, Any]) -> Measured | None:
+    """Read an entry of the file; None where it is of something else or of another version's form."""
+    try:
+        if entry["of"] != of:
+            return None
+        return Measured(Cost.of(entry["cost"]), Machine(**entry["machine"]))
+    except (KeyError, TypeError):
+        return None
