@@ -1,6 +1,7 @@
 """Degraded samples: alignment, replay, mixtures, parts, borders."""
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 
 from hfmoe.data import Crop, Mixture, Photo, PhotoSet, Sample, batch, draw_samples, make_sample, read_photos
 from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN, apply, from_data
+from hfmoe.data.degradations.blur import GaussianBlur
 from hfmoe.data.degradations.rounding import Cut
 from hfmoe.data.samples import unturned, window
-from hfmoe.data.tasks import Compressed, Deblur, Denoise, SuperResolution, Task
+from hfmoe.data.tasks import Compressed, Deblur, Denoise, Softness, SuperResolution, Task
 from hfmoe.data.tasks import Photo as PhotoTask
 
 DENOISE = Denoise((5.0, 25.0), sensor=0.2, rounded=0.5)
@@ -168,3 +170,35 @@ def test_photos_with_a_degraded_side_of_their_own_keep_it():
     for sample in draw_samples(photos, only(DENOISE), seed=0, step=0, size=30, patch=16):
         made = make_sample(photos, sample, patch=16)
         assert (sample.task == "given") == (sample.crop.photo == 0) == bool((made.degraded == 0).all())
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3])
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.kind)
+def test_a_soft_photo_is_a_blurred_one_source_and_target_alike(task: Task, scale: int):
+    generator = np.random.default_rng(0)
+    small, target = (generator.integers(0, 256, (60 * by, 50 * by, 3), dtype=np.uint8) for by in (1, scale))
+    photos = PhotoSet.of([Photo(small, target)], scale=scale)
+    blur = GaussianBlur(7, sigma=(1.0, 1.0))
+    blurred = blur(torch.from_numpy(target).permute(2, 0, 1).float() / 255)
+    mixture = replace(only(task), softness=Softness(1.0, (1.0, 1.0)))
+    for sample in draw_samples(photos, mixture, seed=1, step=2, size=8, patch=16):
+        crop = sample.crop._replace(turn=0)
+        upright = sample._replace(crop=crop)
+        made = make_sample(photos, upright, patch=16)
+        rows, columns = (slice(at * scale, (at + 16) * scale) for at in (crop.top, crop.left))
+        assert torch.allclose(made.target, blurred[:, rows, columns], atol=1e-5)
+        sharp = make_sample(photos, upright._replace(softness=0.0), patch=16)
+        assert made.source.shape == sharp.source.shape
+        assert made.source.std() < sharp.source.std()
+
+
+def test_a_share_of_photos_is_soft_and_the_others_are_as_without_it():
+    photos = smooth(60, 50, scale=1)
+    mixture = replace(ALL, softness=Softness(0.5, (0.3, 1.0)))
+    draws = {"photos": photos, "seed": 1, "step": 2, "size": 64, "patch": 16}
+    soft, plain = draw_samples(mixture=mixture, **draws), draw_samples(mixture=ALL, **draws)
+    assert [each._replace(softness=0.0) for each in soft] == plain
+    drawn = [each.softness for each in soft if each.softness]
+    assert 20 < len(drawn) < 44
+    assert all(0.3 <= sigma <= 1.0 for sigma in drawn)
+    assert all(("softness" in each.as_data()) == bool(each.softness) for each in soft)

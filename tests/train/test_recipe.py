@@ -139,6 +139,13 @@ def test_a_network_value_that_breaks_its_rule_is_refused(data: dict[str, Any]):
     assert "scale 7 must be" in complaint(data, network={"scale": 7})
 
 
+def test_softness_that_nothing_would_use_or_that_is_upside_down_is_refused(data: dict[str, Any]):
+    assert "softness needs tasks that degrade" in complaint(data, softness={"share": 0.5})
+    tasks = [{"kind": "denoise", "sigma": [0, 50]}]
+    assert "must go from low to high" in complaint(data, tasks=tasks, softness={"sigma": [1.0, 0.3]})
+    assert make_recipe({**data, "tasks": tasks, "softness": {}}).softened() is not None
+
+
 def test_a_run_with_a_part_without_loss_is_refused(data: dict[str, Any]):
     assert "without any loss" in complaint(data, loss=[{"kind": "l1", "until": 0.5}])
 

@@ -1,5 +1,6 @@
 """Samples: where a crop comes from, what is done to it, and the pair that this gives, replayable."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -10,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hfmoe.data.crops import Crop, turned
+from hfmoe.data.degradations.blur import GaussianBlur
 from hfmoe.data.degradations.operations import Operation, apply, as_data
 from hfmoe.data.degradations.rounding import Cut
 from hfmoe.data.photos import PhotoSet
@@ -29,6 +31,7 @@ class Sample(NamedTuple):
     crop: which degraded pixels. task: kind of its task. margin: degraded pixels between the sides of the
     window that is degraded and those of the crop, in the turned window: (above, left, below, right).
     operations: turn the window's source into the degraded crop; none where the photo's degraded side is used.
+    softness: standard deviation, in pixels of the target, of the blur that source and target have before.
     """
 
     crop: Crop
@@ -36,12 +39,14 @@ class Sample(NamedTuple):
     shrinks: bool
     margin: tuple[int, int, int, int]
     operations: tuple[Operation, ...]
+    softness: float = 0.0
 
     def as_data(self, name: str = "") -> dict[str, Any]:
         """Give the sample as plain values that JSON keeps exactly."""
         place = {**self.crop._asdict(), "margin": list(self.margin)}
         place |= {"photo": name} if name else {}
-        return {"task": self.task, "place": place, "operations": as_data(self.operations)}
+        soft = {"softness": self.softness} if self.softness else {}
+        return {"task": self.task, "place": place, **soft, "operations": as_data(self.operations)}
 
 
 class Made(NamedTuple):
@@ -68,7 +73,8 @@ def draw_sample(
     operations = task.draw(generator, size=size, scale=scale)
     if operations and any(margin):
         operations.append(Cut(above, left, patch, patch))
-    return Sample(crop, task.kind, task.shrinks, margin, tuple(operations))
+    softness = mixture.softness.draw(generator) if mixture.softness else 0.0
+    return Sample(crop, task.kind, task.shrinks, margin, tuple(operations), softness)
 
 
 def _margin(task: Task, generator: torch.Generator, *, scale: int) -> tuple[int, int, int, int]:
@@ -85,11 +91,26 @@ def make_sample(photos: PhotoSet, sample: Sample, *, patch: int, device: torch.d
     """Cut the window of a sample out of its photo and degrade it."""
     factor = photos.scale if sample.shrinks else 1
     side = 1 if sample.shrinks else 0
-    source = unit_range(window(photos, sample, side=side, factor=factor, patch=patch)).to(device)
+    source = _soft_window(photos, sample, side=side, factor=factor, patch=patch, device=device)
     degraded = apply(source, sample.operations)
     bare = sample._replace(margin=(0, 0, 0, 0))
-    target = unit_range(window(photos, bare, side=1, factor=photos.scale, patch=patch)).to(device)
+    target = _soft_window(photos, bare, side=1, factor=photos.scale, patch=patch, device=device)
     return Made(source, degraded, target)
+
+
+def _soft_window(
+    photos: PhotoSet, sample: Sample, *, side: int, factor: int, patch: int, device: torch.device | None
+) -> Float[Tensor, "c h w"]:
+    """The sample's window, as soft as the sample says, from a larger window that its blur reaches into."""
+    if not sample.softness:
+        return unit_range(window(photos, sample, side=side, factor=factor, patch=patch)).to(device)
+    sigma = sample.softness * factor / photos.scale
+    reach = math.ceil(3 * sigma)
+    around = -(-reach // factor)
+    wide = sample._replace(margin=tuple(width + around for width in sample.margin))
+    image = unit_range(window(photos, wide, side=side, factor=factor, patch=patch)).to(device)
+    cut = slice(around * factor, -around * factor)
+    return GaussianBlur(2 * reach + 1, sigma=(sigma, sigma))(image)[:, cut, cut]
 
 
 def window(

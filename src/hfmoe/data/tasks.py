@@ -155,11 +155,28 @@ class Photo:
 
 
 @dataclass(frozen=True)
+class Softness:
+    """How soft photos are without any damage: a share of them is blurred first, and the target with them.
+
+    A network that only ever sees sharp targets sharpens the pixels of every camera. sigma: standard deviation
+    of the Gaussian in pixels of the target.
+    """
+
+    share: float
+    sigma: Range
+
+    def draw(self, generator: torch.Generator) -> float:
+        """Draw a standard deviation; 0 for a photo that stays as it is."""
+        return uniform(generator, self.sigma) if chance(generator, self.share) else 0.0
+
+
+@dataclass(frozen=True)
 class Mixture:
-    """Tasks at one moment of a run and the weights by which samples fall to them."""
+    """Tasks at one moment of a run, the weights by which samples fall to them, and how soft photos are."""
 
     tasks: tuple[Task, ...]
     weights: tuple[float, ...]
+    softness: Softness | None = None
 
     def draw(self, generator: torch.Generator) -> Task:
         """Draw the task of one sample."""

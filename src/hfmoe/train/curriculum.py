@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hfmoe.data import DataError, PhotoSet
-from hfmoe.data.tasks import Mixture
+from hfmoe.data.tasks import Mixture, Softness
 from hfmoe.train.tasks import AnyTask, Growth
 
 
@@ -31,14 +31,13 @@ def degrades(tasks: Sequence[AnyTask]) -> bool:
     return any(task.kind != "sr" for task in tasks)
 
 
-def mixture_at(tasks: Sequence[AnyTask], share: float) -> Mixture | None:
+def mixture_at(tasks: Sequence[AnyTask], share: float, *, softness: Softness | None = None) -> Mixture | None:
     """Give the mixture of a share of the run; None where the photos' degraded sides are used as they are."""
     if not degrades(tasks):
         return None
     present = [task for _, task in active(tasks, share)]
-    return Mixture(
-        tuple(task.at(share) for task in present), tuple(task.weight.number(share) for task in present)
-    )
+    weights = tuple(task.weight.number(share) for task in present)
+    return Mixture(tuple(task.at(share) for task in present), weights, softness)
 
 
 def task_facts(tasks: Sequence[AnyTask], share: float) -> dict[str, dict[str, Any]]:

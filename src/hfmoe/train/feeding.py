@@ -58,7 +58,7 @@ def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, *, first: int) -> Cal
     def make(step: int, moment: int) -> Pair:
         patch = patch_size(moment, steps=recipe.steps, sizes=recipe.patch)
         place = {"seed": recipe.seed, "step": step, "size": recipe.batch, "patch": patch}
-        mixture = mixture_at(recipe.tasks, moment / recipe.steps)
+        mixture = mixture_at(recipe.tasks, moment / recipe.steps, softness=recipe.softened())
         try:
             return batch(photos, **place, mixture=mixture, part=fabric.global_rank, parts=fabric.world_size)
         except (OSError, ValueError, MemoryError) as error:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from hfmoe.data.tasks import Softness
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.presets import PRESETS
 from hfmoe.train.curriculum import check_tasks, degrades
@@ -110,6 +111,19 @@ class Faults(Section):
     load_bounds: tuple[Share, Share] = (0.1, 0.9)
 
 
+class Soft(Section):
+    """How soft the clean photos are: `share` of them is blurred by `sigma` pixels, the target with them."""
+
+    share: Share = 0.5
+    sigma: tuple[NotNegative, NotNegative] = (0.3, 1.0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Soft":
+        if self.sigma[0] > self.sigma[1]:
+            raise ValueError(f"softness.sigma {list(self.sigma)} must go from low to high")
+        return self
+
+
 class Peer(Section):
     """A network that is not ours: the class at `network` ("package.module:Class") called with `arguments`.
 
@@ -138,6 +152,7 @@ class Recipe(Section):
     init: str | None = None
     train: Annotated[tuple[TrainingPlace, ...], BeforeValidator(_listed), Field(min_length=1)]
     tasks: Annotated[tuple[TaskOfKind, ...], Field(min_length=1)] = (SuperResolutionTask(),)
+    softness: Soft | None = None
     cache: Path | None = None
     run: Path
     licence: str = "Apache-2.0"
@@ -181,6 +196,8 @@ class Recipe(Section):
             end = self.perturb.temperature_end
             raise ValueError(f"perturb.temperature_end {end} must be 1, the temperature of inference")
         check_tasks(self.tasks)
+        if self.softness is not None and not degrades(self.tasks):
+            raise ValueError("softness needs tasks that degrade photos: denoise, jpeg, deblur or photo")
         if scale == 1 and not degrades(self.tasks) and not any(map(may_hold_pairs, self.train)):
             raise ValueError(
                 "a network of scale 1 has nothing to learn from clean photos: give it tasks or pairs"
@@ -223,6 +240,10 @@ class Recipe(Section):
         """Give the network's configuration: the preset with the recipe's own values in place."""
         preset = PRESETS[self.preset]
         return replace(preset, **{name: _like(value) for name, value in self.network.items()})
+
+    def softened(self) -> Softness | None:
+        """Give what is drawn for the softness of photos; None where all stay as they are."""
+        return None if self.softness is None else Softness(self.softness.share, self.softness.sigma)
 
     def recomputes(self) -> bool:
         """Tell whether activations are computed twice: as the recipe says, else for the large presets."""

@@ -36,7 +36,7 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
     photos = read_photos(recipe.train, scale=config.scale, channels=config.channels, cache=recipe.cache)
     check_given(recipe.tasks, photos)
     patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)
-    mixture = mixture_at(recipe.tasks, step / recipe.steps) or CLASSICAL
+    mixture = mixture_at(recipe.tasks, step / recipe.steps, softness=recipe.softened()) or CLASSICAL
     samples = draw_samples(photos, mixture, seed=recipe.seed, step=step, size=count, patch=patch)
     output.mkdir(parents=True, exist_ok=True)
     listing, rows = [], []
@@ -54,6 +54,8 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
 def described(sample: dict[str, Any]) -> str:
     """Put a sample's operations on one line."""
     done = [_described(dict(operation)) for operation in sample["operations"]]
+    if "softness" in sample:
+        done.insert(0, f"as soft as by sigma {sample['softness']:.3g}")
     return f"{sample['task']}: {', '.join(done) or 'as it is'}"
 
 
