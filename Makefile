@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 .PHONY: help setup demo test check format clean
 
 help:
-	@echo "make demo    restore a photo at x4 and compare it with bicubic"
+	@echo "make demo    restore three photos and compare them with bicubic"
 	@echo "make test    run every test"
 	@echo "make check   formatting, lint, types, import layers"
 	@echo "make format  put the code into its format"

@@ -8,7 +8,7 @@ import pytest
 
 from hfmoe.ablate import kept
 from hfmoe.ablate.costs import Cost
-from hfmoe.ablate.kept import FILE, kept_costs, measured_where
+from hfmoe.ablate.kept import FILE, already_kept, kept_costs, measured_where
 from hfmoe.ablate.study import Study, Timing
 from hfmoe.ablate.work import recipes_of
 from hfmoe.bench.timing import Spread
@@ -77,3 +77,20 @@ def test_a_file_of_costs_that_cannot_be_read_is_made_anew(make: Make, asked: lis
     path.parent.mkdir(parents=True)
     path.write_text(content)
     assert milliseconds(make()) == {"full": 1, "slow": 1}
+
+
+def test_what_was_measured_stays_when_another_variant_cannot_be(
+    make: Make, asked: list[set[str]], monkeypatch: pytest.MonkeyPatch
+):
+    milliseconds(make())
+
+    def fail(recipes: Mapping[str, Recipe], timing: Timing, *, base: str):
+        raise RuntimeError("measuring costs failed: no memory")
+
+    monkeypatch.setattr(kept, "measure", fail)
+    study = make(
+        variants={"full": {}, "slow": {"optimizer.lr": 1e-5}, "wide": {"network.texture_hidden": 16}}
+    )
+    with pytest.raises(RuntimeError, match="no memory"):
+        kept_costs(study, recipes_of(study))
+    assert set(already_kept(study, recipes_of(study))) == {"full", "slow"}

@@ -70,10 +70,13 @@ def test_an_image_is_shrunk_by_the_scale_and_damaged(folder, scale, channels):
         assert scores.psnr_rgb == float("inf")
 
 
-def test_what_is_too_small_to_score_is_named(folder):
-    write_picture(folder / "c.png", Picture(torch.zeros(3, 15, 40)))
-    with pytest.raises(ImageError, match=r"c\.png: 40 x 15"):
-        list(Mixture(4).pairs(folder))
+@pytest.mark.parametrize(("scale", "smallest"), [(1, 11), (2, 16), (4, 20)])
+def test_what_is_too_small_to_score_is_named_and_no_other(folder, scale, smallest):
+    write_picture(folder / "c.png", Picture(torch.zeros(3, smallest, smallest)))
+    assert len(list(Mixture(scale).pairs(folder))) == 3
+    write_picture(folder / "d.png", Picture(torch.zeros(3, smallest - 1, 40)))
+    with pytest.raises(ImageError, match=r"d\.png: 40 x "):
+        list(Mixture(scale).pairs(folder))
 
 
 def test_a_scale_or_channels_that_do_not_exist_are_refused():

@@ -204,6 +204,14 @@ def test_a_models_task_says_its_protocol(task, scale, channels, name):
     choose_protocol(name, scale=scale, settings=Settings())
 
 
+def test_given_targets_make_pairs_and_are_not_passed_over(tmp_path):
+    assert default_protocol("photo", scale=1, channels=3, targets=True) == "paired"
+    for name in NAMES:
+        if name != "paired":
+            with pytest.raises(ValueError, match="targets are for the protocol paired"):
+                choose_protocol(name, scale=2, settings=Settings(targets=tmp_path))
+
+
 def test_a_protocol_refuses_a_scale_that_is_not_its_own():
     with pytest.raises(ValueError, match="scale 2"):
         choose_protocol("colour-denoise", scale=2, settings=Settings())

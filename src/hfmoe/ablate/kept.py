@@ -27,7 +27,7 @@ def kept_costs(study: Study, recipes: Mapping[str, Recipe], *, renew: bool = Fal
     """Give what the variants cost, as measured before where networks, weights, base and timing are the same.
 
     The others are measured, in turn with the base, and so are all with `renew`. Raises RuntimeError when
-    that fails.
+    that fails; `already_kept` gives what is there all the same.
     """
     path, base = study.folder / FILE, study.reference
     kept = read_json(path) or {}
@@ -42,7 +42,13 @@ def kept_costs(study: Study, recipes: Mapping[str, Recipe], *, renew: bool = Fal
         }
         study.folder.mkdir(parents=True, exist_ok=True)
         write_json(path, kept)
-    costs = {name: _measured(kept[name], of[name]) for name in recipes}
+    return already_kept(study, recipes)
+
+
+def already_kept(study: Study, recipes: Mapping[str, Recipe]) -> dict[str, Measured]:
+    """Give the costs that were measured before of the variants as they are now."""
+    kept = read_json(study.folder / FILE) or {}
+    costs = {name: _measured(kept.get(name), _subject(study, recipes, name)) for name in recipes}
     return {name: cost for name, cost in costs.items() if cost is not None}
 
 
@@ -57,7 +63,7 @@ def measured_where(costs: Mapping[str, Measured]) -> list[str]:
 
 
 def _subject(study: Study, recipes: Mapping[str, Recipe], name: str) -> dict[str, Any]:
-    """Give all that a measurement depends on but the machine, as plain values."""
+    """Give all that a measurement depends on but machine and versions, which it tells, as plain values."""
     subject = {
         "network": _network(recipes[name]),
         "base": _network(recipes[study.reference]),

@@ -1,4 +1,4 @@
-"""Labels of points: each beside its own, none over another, with a thin line where it had to move away."""
+"""Labels of points: each beside its own and none over another where there is room, with a line if moved."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple

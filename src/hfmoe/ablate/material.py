@@ -24,7 +24,7 @@ def check_material(study: Study, recipes: Mapping[str, Recipe]) -> None:
         find_sources(first.train)
     with blamed("validation" if study.validation else "recipe.validation.folder"):
         read_examples(first)
-    with blamed("evaluate"):
+    with blamed("evaluate.lpips or evaluate.dists"):
         judges_of(study.evaluate)
     for name, folder in study.evaluate.sets.items():
         with blamed(f"evaluate.sets.{name}"):

@@ -39,7 +39,10 @@ def protocol_of(recipe: Recipe, evaluation: Evaluation) -> EvaluationProtocol:
     """Choose the protocol of the study, or that of the task. Raises ValueError for one that does not fit."""
     config = recipe.config()
     name = evaluation.protocol or default_protocol(
-        recipe.task(), scale=config.scale, channels=config.channels
+        recipe.task(),
+        scale=config.scale,
+        channels=config.channels,
+        targets=evaluation.targets is not None,
     )
     settings = Settings(evaluation.sigma, evaluation.quality, evaluation.targets, evaluation.suffixes)
     return choose_protocol(name, scale=config.scale, settings=settings)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hfmoe.ablate.engine import Ended, Hear, run_locally
-from hfmoe.ablate.kept import Measured, kept_costs, measured_where
+from hfmoe.ablate.kept import Measured, already_kept, kept_costs, measured_where
 from hfmoe.ablate.material import check_material
 from hfmoe.ablate.on_ray import run_on_ray
 from hfmoe.ablate.plan import Run, plan
@@ -105,11 +105,19 @@ def do_study(study: Study, *, engine: Engine, anew: bool, hear: Hear) -> Results
             measured = costs_of(study)
             remarks = measured_where(measured)
         except RuntimeError as error:
-            measured, remarks = {}, [f"{error}."]
+            measured = already_kept(study, recipes_of(study))
+            remarks = [f"{error}.", *measured_where(measured)]
         costs = {name: each.cost for name, each in measured.items()}
         return gather(study, agenda.runs, costs, remarks=remarks)
 
 
 def costs_of(study: Study, *, renew: bool = False) -> dict[str, Measured]:
-    """Give what the variants cost: measured now where that is not known yet, or all with `renew`."""
-    return kept_costs(study, recipes_of(study), renew=renew)
+    """Give what the variants cost: measured now where that is not known yet, or all with `renew`.
+
+    Raises RuntimeError when measuring fails, BusyError with `renew` while the study is at work.
+    """
+    if not renew:
+        return kept_costs(study, recipes_of(study))
+    study.folder.mkdir(parents=True, exist_ok=True)
+    with locked(study.folder / ".lock"):
+        return kept_costs(study, recipes_of(study), renew=True)

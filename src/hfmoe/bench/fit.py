@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class PowerFit(NamedTuple):
-    """cost = a * pixels^b by least squares of the logarithms; error: standard error of b, None of two
-    points, through which a power always goes.
+    """cost = a * pixels^b by least squares of the logarithms.
 
-    steepest: the largest exponent between neighbouring points.
+    error: standard error of b, None of two points, through which a power always goes. steepest: the largest
+    exponent between neighbouring points.
     """
 
     a: float

@@ -104,7 +104,8 @@ def measure_times(job: Job) -> dict[str, Any]:
         making = seconds_of(lambda case=case: made.update({case: form_named(case.form).make(loaded, case)}))
         ready.append(making + seconds_of(run))
     forms = ", ".join(dict.fromkeys(case.form for case in job.cases))
-    tell(f"{forms}, {job.cases[0].height} x {job.cases[0].width}: {len(job.cases)} cases timed in turn")
+    sizes = ", ".join(dict.fromkeys(f"{case.height} x {case.width}" for case in job.cases))
+    tell(f"{forms}, {sizes}: {len(job.cases)} cases timed in turn")
     found = interleave(runs, rounds=job.rounds, budget=job.budget, clock=CLOCKS[job.clock])
     idle = [seconds_of(lambda: None) for _ in range(IDLE_RUNS)]
     return {

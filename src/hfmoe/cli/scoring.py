@@ -113,7 +113,9 @@ def _contender(model: str, task: Task) -> Contender:
             raise UsageError("bicubic needs --scale")
         return Contender(bicubic(task.scale), task.scale, "classical-sr")
     restorer = open_model(model, scale=task.scale, device="auto")
-    fitting = default_protocol(restorer.facts.task, scale=restorer.scale, channels=restorer.config.channels)
+    targets = task.settings.targets is not None
+    channels = restorer.config.channels
+    fitting = default_protocol(restorer.facts.task, scale=restorer.scale, channels=channels, targets=targets)
     return Contender(lambda image: restorer(image, effort=task.effort), restorer.scale, fitting)
 
 

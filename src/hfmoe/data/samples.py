@@ -31,7 +31,8 @@ class Sample(NamedTuple):
     crop: which degraded pixels. task: kind of its task. margin: degraded pixels between the sides of the
     window that is degraded and those of the crop, in the turned window: (above, left, below, right).
     operations: turn the window's source into the degraded crop; none where the photo's degraded side is used.
-    softness: standard deviation, in pixels of the target, of the blur that source and target have before.
+    softness: standard deviation, in pixels of the target, of the blur that source and target have before; a
+    source that is smaller than its target has it sampled on its own pixels.
     """
 
     crop: Crop

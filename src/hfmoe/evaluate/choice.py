@@ -24,8 +24,10 @@ class Settings:
     suffixes: tuple[str, str] = ("_real", "_mean")
 
 
-def default_protocol(task: str, *, scale: int, channels: int) -> str:
-    """The name of the protocol for a model of this task ("sr", "denoise", "jpeg", "photo")."""
+def default_protocol(task: str, *, scale: int, channels: int, targets: bool = False) -> str:
+    """The name of the protocol for a model of this task ("sr", "denoise", "jpeg", "photo"), or for pairs."""
+    if targets:
+        return "paired"
     kind = "gray" if channels == 1 else "colour"
     if task == "photo":
         return f"{kind}-photo"
@@ -43,15 +45,21 @@ def choose_protocol(name: str, *, scale: int, settings: Settings) -> EvaluationP
         raise ValueError(f"protocol {name!r} must be one of {', '.join(NAMES)}")
     if name == "paired":
         return Paired(scale, settings.targets, settings.suffixes)
+    _check_fits(name, scale=scale, settings=settings)
     channels = 1 if name.startswith("gray") else 3
     if name in PHOTO:
         return Mixture(scale, channels)
     if name in SUPER_RESOLUTION:
-        if scale == 1:
-            raise ValueError(f"protocol {name} is for models that enlarge; this one is of scale 1")
         return ClassicalSR(scale) if name == "classical-sr" else LumaSR(scale)
-    if scale != 1:
-        raise ValueError(f"protocol {name} is for models of scale 1; this one is of scale {scale}")
     if name.endswith("denoise"):
         return Denoise(settings.sigma, channels)
     return Deblock(settings.quality, channels)
+
+
+def _check_fits(name: str, *, scale: int, settings: Settings) -> None:
+    if settings.targets is not None:
+        raise ValueError(f"targets are for the protocol paired; {name} makes its own from the folder")
+    if name in SUPER_RESOLUTION and scale == 1:
+        raise ValueError(f"protocol {name} is for models that enlarge; this one is of scale 1")
+    if name in SYNTHETIC and scale != 1:
+        raise ValueError(f"protocol {name} is for models of scale 1; this one is of scale {scale}")

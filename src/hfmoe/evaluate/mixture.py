@@ -16,7 +16,6 @@ from hfmoe.evaluate.noise import entropy_of, standard_normal, uniforms
 from hfmoe.evaluate.protocol import Pair, originals
 from hfmoe.evaluate.restoration import check_channels, check_scorable, kind_of
 from hfmoe.evaluate.scores import Scores, score_image
-from hfmoe.image.crop import crop_to_multiple
 from hfmoe.image.depth import quantise
 from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import read_gray8, read_rgb8
@@ -31,7 +30,7 @@ QUALITY = (30, 95)
 
 
 class Damage(NamedTuple):
-    """What happens to one image: blur in pixels of the target, noise in levels of 8 bits, JPEG quality."""
+    """What happens to one image: blur in pixels of the target (BLUR times the scale), noise, JPEG quality."""
 
     blur: float
     noise: float
@@ -78,8 +77,9 @@ class Mixture:
         """The folder's images by name, degraded; errors as those of ClassicalSR."""
         for path in originals(folder):
             levels = read_gray8(path) if self.channels == 1 else read_rgb8(path)
-            check_scorable(path, levels, border=self.border + self.scale)
-            levels = crop_to_multiple(levels, multiple=self.scale)
+            height, width = (side - side % self.scale for side in levels.shape[-2:])
+            levels = levels[:, :height, :width]
+            check_scorable(path, levels, border=self.border)
             yield Pair(path.name, self._degraded(levels)[None].float() / 255, levels[None].float() / 255)
 
     def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Shaped
 
 from hfmoe.image.picture import ImageError
 from hfmoe.image.reading import Plain, is_turned, make_plain, open_header, to_floats
-from hfmoe.image.writing import reason_of
+from hfmoe.image.writing import reason_of, refusal_of
 
 LARGEST = 2**40
 """Pixels of an image that is taken region by region: more than any disk holds of its result."""
@@ -45,12 +45,12 @@ class Strips:
             if self._turned:
                 header.tiffsave(str(scratch), tile=True, tile_width=TILE, tile_height=TILE, bigtiff=True)
         except pyvips.Error as error:
-            complaint = _damaged(path, error)
-            if scratch.name in str(error.detail):
-                reason = reason_of(error, place=scratch)
-                complaint = ImageError(f"{scratch}: cannot be written ({reason})")
+            full = scratch.name in str(error.detail) or refusal_of(scratch) is not None
+            reason = reason_of(error, place=scratch) if full else ""
             self.close()
-            raise complaint from error
+            if full:
+                raise ImageError(f"{scratch}: cannot be written ({reason})") from error
+            raise _damaged(path, error) from error
         self._loader = loader
         self.rewind()
 

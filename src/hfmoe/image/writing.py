@@ -243,11 +243,11 @@ def reason_of(error: pyvips.Error | OSError, *, place: Path) -> str:
     for line in lines:
         if line.startswith(_SYSTEM):
             return line.removeprefix(_SYSTEM)
-    refusal = _refusal_of(place)
+    refusal = refusal_of(place)
     return refusal or next((line for line in lines if not line.startswith("Unknown")), str(error))
 
 
-def _refusal_of(place: Path) -> str | None:
+def refusal_of(place: Path) -> str | None:
     """Why the system takes no more bytes at the end of this file; None when it does."""
     try:
         with place.open("ab") as file:
