@@ -1,5 +1,6 @@
 """Reading folders of photos."""
 
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -94,3 +95,13 @@ def test_a_few_broken_photos_are_named_and_left_out_and_more_of_them_refuse(
     (folder / "0c.png").write_bytes(b"nothing")
     with pytest.raises(DataError, match=r"more than 1 photos cannot be read.*0b\.png.*0c\.png"):
         read_photos([folder], scale=2, cache=cache, unreadable=0.3)
+
+
+def test_reading_that_fails_leaves_no_thread_behind(tmp_path: Path):
+    for number in range(40):
+        (tmp_path / f"{number:02d}.png").write_bytes(b"no image")
+    before = set(threading.enumerate())
+    with pytest.raises(ImageError) as caught:
+        read_photos([tmp_path], scale=2, unreadable=0.0, threads=2)
+    assert set(threading.enumerate()) == before
+    assert caught.value.__traceback__ is not None

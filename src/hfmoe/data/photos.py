@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -124,8 +125,9 @@ def read_photos(
     most = int(unreadable * len(sources))
 
     def prepared(sources: Sequence[Source]) -> Iterator[Photo | None]:
-        outcomes = _prepared(sources, scale=scale, channels=channels, threads=threads)
-        return _without_broken(outcomes, errors, most=most)
+        # closed here and now: left to the collector, the pool could be joined by one of its own threads
+        with closing(_prepared(sources, scale=scale, channels=channels, threads=threads)) as outcomes:
+            yield from _without_broken(outcomes, errors, most=most)
 
     if cache is None:
         found = list(prepared(sources))
@@ -194,7 +196,7 @@ def _tried(source: Source, *, scale: int, channels: int) -> Photo | ImageError:
 
 def _prepared(
     sources: Sequence[Source], *, scale: int, channels: int, threads: int | None
-) -> Iterator[Photo | ImageError]:
+) -> Generator[Photo | ImageError, None, None]:
     """Photos, or why there is none, in the order of their sources, with a few decoded ahead of the reader."""
     threads = threads or os.cpu_count() or 1
     with ThreadPoolExecutor(threads) as pool:
