@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from hfmoe.ablate.peers.body import Body
 from hfmoe.nn.normalisation import ChannelLayerNorm
+from hfmoe.nn.pointwise import pointwise_conv
 from hfmoe.nn.texture import ConvGate
 
 
@@ -21,14 +22,14 @@ class GatedBlock(nn.Module):
         wide = expand * dim
         self.spatial = nn.Sequential(
             ChannelLayerNorm(dim),
-            nn.Conv2d(dim, wide, 1),
+            pointwise_conv(dim, wide),
             nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
             ConvGate(),
         )
         self.attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(wide // 2, wide // 2, 1))
-        self.project = nn.Conv2d(wide // 2, dim, 1)
+        self.project = pointwise_conv(wide // 2, dim)
         self.feed = nn.Sequential(
-            ChannelLayerNorm(dim), nn.Conv2d(dim, wide, 1), ConvGate(), nn.Conv2d(wide // 2, dim, 1)
+            ChannelLayerNorm(dim), pointwise_conv(dim, wide), ConvGate(), pointwise_conv(wide // 2, dim)
         )
         self.beta = nn.Parameter(torch.zeros(dim, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(dim, 1, 1))
