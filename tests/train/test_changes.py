@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import load_weights
@@ -110,12 +111,28 @@ def test_other_words_for_the_same_network_are_no_change(make: Make, data: dict, 
     assert train(make(network=wordy, optimizer=HELD), resume=True).finished
 
 
-def test_a_preset_that_changed_under_a_run_is_said_in_a_sentence(
+def test_a_preset_that_changed_under_a_run_is_named_and_the_runs_own_recipe_goes_on(
     make: Make, data: dict, monkeypatch: pytest.MonkeyPatch
 ):
     fields = {"network": {name: data["network"][name] for name in data["network"] if name != "dim"}}
     monkeypatch.setitem(PRESETS, "nano-x2", replace(PRESETS["nano-x2"], dim=8))
     train(make(**fields, time_limit_minutes=1e-9))
+    monkeypatch.setitem(PRESETS, "nano-x2", replace(PRESETS["nano-x2"], dim=16))
+    recipe = make(**fields)
+    with pytest.raises(RunError, match=r"differs in network\.dim \(8 before, 16 now\)"):
+        train(recipe, resume=True)
+    own = yaml.safe_load((recipe.run / "recipe.yaml").read_text())
+    assert train(Recipe.model_validate({**own, "time_limit_minutes": None}), resume=True).finished
+
+
+def test_a_run_of_a_version_that_kept_no_network_says_that_the_preset_changed(
+    make: Make, data: dict, monkeypatch: pytest.MonkeyPatch
+):
+    fields = {"network": {name: data["network"][name] for name in data["network"] if name != "dim"}}
+    monkeypatch.setitem(PRESETS, "nano-x2", replace(PRESETS["nano-x2"], dim=8))
+    with monkeypatch.context() as older:
+        older.setattr(Recipe, "resolved", lambda recipe: recipe)
+        train(make(**fields, time_limit_minutes=1e-9))
     monkeypatch.setitem(PRESETS, "nano-x2", replace(PRESETS["nano-x2"], dim=16))
     with pytest.raises(RunError, match="a network that the preset nano-x2 no longer gives"):
         train(make(**fields), resume=True)
@@ -147,4 +164,4 @@ def test_fields_that_an_older_version_did_not_know_count_as_their_defaults(make:
     del recipe["hardware"]["accumulate"], recipe["optimizer"]["clip"], older["changes"], older["precision"]
     torch.save({**older, "recipe": json.dumps(recipe)}, path)
     assert train(stopped, resume=True).finished
-    assert make_recipe(json.loads(state(stopped.run)["recipe"])) == stopped
+    assert make_recipe(json.loads(state(stopped.run)["recipe"])).as_data() == stopped.resolved().as_data()

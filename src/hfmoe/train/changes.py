@@ -35,9 +35,9 @@ def changes_between(before: Mapping[str, Any], recipe: Recipe, *, step: int) -> 
     Fields that the older one lacks count as having had their defaults. Preset and network do not differ where
     they are other words for the same network.
     """
-    after = recipe.as_data()
+    after = recipe.resolved().as_data()
     try:
-        earlier = Recipe.model_validate(before)
+        earlier = Recipe.model_validate(before).resolved()
         before = earlier.as_data()
         if earlier.config() == recipe.config():
             before |= {name: after[name] for name in ("preset", "network")}

@@ -23,7 +23,7 @@ def save(trainer: Trainer, standing: Standing, *, last: bool = False) -> str | N
     if damage:
         return damage
     if trainer.fabric.is_global_zero:
-        recipe = json.dumps(trainer.recipe.as_data())
+        recipe = json.dumps(trainer.recipe.resolved().as_data())
         changes = json.dumps([change._asdict() for change in trainer.changes])
         facts = {
             **asdict(standing),

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -240,6 +240,12 @@ class Recipe(Section):
         """Give the network's configuration: the preset with the recipe's own values in place."""
         preset = PRESETS[self.preset]
         return replace(preset, **{name: _like(value) for name, value in self.network.items()})
+
+    def resolved(self) -> "Recipe":
+        """Give the recipe with every field of the network said, so that a preset may change under it."""
+        if self.peer is not None:
+            return self
+        return self.model_copy(update={"network": asdict(self.config())})
 
     def softened(self) -> Softness | None:
         """Give what is drawn for the softness of photos; None where all stay as they are."""

@@ -68,7 +68,7 @@ class RunFolder:
 
     def record(self, recipe: Recipe, changes: Sequence[Change]) -> None:
         """Write the recipe of a run, and how it was changed on the way."""
-        put(self.recipe, yaml.safe_dump(recipe.as_data(), sort_keys=False))
+        put(self.recipe, yaml.safe_dump(recipe.resolved().as_data(), sort_keys=False))
         if changes:
             put(self.changes, "".join(json.dumps(change._asdict()) + "\n" for change in changes))
 
