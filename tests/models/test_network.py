@@ -75,7 +75,7 @@ def test_a_silent_network_returns_the_interpolated_input(scale, unshuffle):
     torch.testing.assert_close(network(image).image, expected, atol=1e-6, rtol=1e-6)
 
 
-@pytest.mark.parametrize("texture", ["depthwise", "dense"])
+@pytest.mark.parametrize("texture", ["depthwise", "dense", "rep"])
 def test_folding_changes_speed_not_output(texture):
     network = awake(replace(SMALL, texture=texture))
     folded, image = fold(network), torch.rand(2, 3, 33, 40)

@@ -61,7 +61,7 @@ def test_a_fresh_filter_is_the_identity_and_can_learn(layer):
     assert any(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
 
 
-@pytest.mark.parametrize("kind", ["depthwise", "dense"])
+@pytest.mark.parametrize("kind", ["depthwise", "dense", "rep"])
 def test_a_texture_block_looks_one_pixel_around(kind):
     block = TextureBlock(4, hidden=4, kind=kind, norm="layer", residual_scale=0.2)
     x = torch.randn(1, 4, 9, 9, requires_grad=True)

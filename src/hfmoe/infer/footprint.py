@@ -2,7 +2,7 @@
 
 from hfmoe.models.config import HFMoEConfig
 
-BYTES_PER_CHANNEL = {"dense": 28, "depthwise": 72}
+BYTES_PER_CHANNEL = {"dense": 28, "rep": 28, "depthwise": 72}
 """Peak bytes per channel of the full-resolution path, by the kind of the texture blocks, float32, CPU.
 
 Dense: measured with nano and tiny (`benchmarks/memory.py`); depthwise: at most, from small to base.

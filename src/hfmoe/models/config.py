@@ -7,7 +7,7 @@ CHOICES: dict[str, tuple[object, ...]] = {
     "scale": (1, 2, 3, 4),
     "channels": (1, 3),
     "stem_norm": NORMS,
-    "texture": ("depthwise", "dense"),
+    "texture": ("depthwise", "dense", "rep"),
     "texture_norm": NORMS,
     "cross_stride": (1, 2, 4),
 }
@@ -74,7 +74,7 @@ class HFMoEConfig:
         experts: hidden width of each expert relative to its layer's width; one means a dense FFN.
         top_k: experts a window is sent to.
         texture_blocks: conv-gated blocks on the high path.
-        texture: "depthwise" or "dense" spatial convolution in them.
+        texture: spatial convolution in them: "depthwise", "dense", or "rep", dense and re-parameterised.
         texture_hidden: gated width in them.
         texture_norm: "layer", "rms", "grn" or "none".
         dynamic_filter: off, a depthwise convolution instead.

@@ -74,6 +74,7 @@ ABLATIONS: dict[str, dict[str, object]] = {
     "heaviest-ffn": {"experts": (1.0,)},
     "depthwise-texture": {"texture": "depthwise"},
     "dense-texture": {"texture": "dense"},
+    "rep-texture": {"texture": "rep"},
     "depthwise-filter": {"dynamic_filter": False},
     "no-cross-attention": {"cross_attention": False},
     "fixed-windows": {"deformable_reach": 0.0},

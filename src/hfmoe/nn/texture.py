@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 
 from hfmoe.nn.normalisation import build_norm
 from hfmoe.nn.pointwise import pointwise, pointwise_conv
-from hfmoe.nn.repconv import fixed_conv
+from hfmoe.nn.repconv import RepConv, fixed_conv
 
 
 class ConvGate(nn.Module):
@@ -74,7 +74,8 @@ class TextureBlock(nn.Module):
     """x + scale * gated convolutions of x; no statistic reaches beyond its 3x3 neighbourhood.
 
     kind "depthwise": norm -> 1x1 to 2 * hidden -> depthwise 3x3 -> gate -> 1x1;
-    kind "dense": norm -> dense 3x3 to 2 * hidden -> gate -> 1x1.
+    kind "dense": norm -> dense 3x3 to 2 * hidden -> gate -> 1x1;
+    kind "rep": as dense, the 3x3 re-parameterised: branches while learning, one kernel at use.
     """
 
     def __init__(self, dim: int, *, hidden: int, kind: str, norm: str, residual_scale: float) -> None:
@@ -85,8 +86,10 @@ class TextureBlock(nn.Module):
             layers = [pointwise_conv(dim, wide), nn.Conv2d(wide, wide, 3, padding=1, groups=wide)]
         elif kind == "dense":
             layers = [nn.Conv2d(dim, wide, 3, padding=1)]
+        elif kind == "rep":
+            layers = [RepConv(dim, wide)]
         else:
-            raise ValueError(f"texture kind {kind!r} must be 'depthwise' or 'dense'")
+            raise ValueError(f"texture kind {kind!r} must be 'depthwise', 'dense' or 'rep'")
         self.body = nn.Sequential(build_norm(norm, dim), *layers, ConvGate())
         self.out = ScaledConv(hidden, dim, scale=residual_scale)
 
