@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from hfmoe.data.sources import DataError
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.infer.machine import machine
 from hfmoe.models.header import WeightsError
+from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import load_weights
 from hfmoe.train import train
 
@@ -60,6 +62,19 @@ def test_a_run_whose_own_settings_changed_is_refused_or_made_anew_and_others_sta
     assert not here
     do(changed, anew=True)
     assert here == ["slow, seed 0"]
+
+
+def test_a_preset_that_changed_concerns_no_network_that_is_not_ours(
+    make: Make, here: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    study = make(seeds=[0], variants={"full": {}, "peer": PEER})
+    do(study)
+    here.clear()
+    monkeypatch.setitem(PRESETS, "nano-x2", replace(PRESETS["nano-x2"], residual_scale=0.5))
+    with pytest.raises(StudyError, match=r"full/seed-0 .*residual_scale"):
+        do(study)
+    do(study, anew=True)
+    assert here == ["full, seed 0"]
 
 
 def test_another_way_to_score_trains_nothing_again(make: Make, here: list[str], photos: Path):

@@ -47,8 +47,14 @@ class Run:
         return f"{self.variant}, seed {self.recipe.seed}"
 
     def settings(self) -> dict[str, Any]:
-        """Give all that the run depends on as plain values: what its presets stand for too."""
-        return {"recipe": self.recipe.as_data(), "config": asdict(self.recipe.config())}
+        """Give all that the run depends on as plain values: what its preset stands for too.
+
+        A network that is not ours takes the scale and the channels alone from a preset.
+        """
+        config = asdict(self.recipe.config())
+        if self.recipe.peer is not None:
+            config = {name: config[name] for name in ("scale", "channels")}
+        return {"recipe": self.recipe.as_data(), "config": config}
 
 
 def plan(study: Study) -> tuple[Run, ...]:
