@@ -10,7 +10,10 @@ from hfmoe.ablate.peers.depthwise import SpacedDepthwise
 
 @settings(max_examples=25, deadline=None)
 @given(
-    height=st.integers(1, 17), width=st.integers(1, 17), spacing=st.integers(1, 4), size=st.sampled_from([3, 5])
+    height=st.integers(1, 17),
+    width=st.integers(1, 17),
+    spacing=st.integers(1, 4),
+    size=st.sampled_from([3, 5]),
 )
 def test_a_spaced_convolution_is_the_dilated_one(height: int, width: int, spacing: int, size: int) -> None:
     spaced = SpacedDepthwise(3, size, spacing=spacing).double()

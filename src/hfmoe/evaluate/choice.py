@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from hfmoe.evaluate.mixture import Mixture
 from hfmoe.evaluate.paired import Paired
+from hfmoe.evaluate.photo import PhotoRestoration
 from hfmoe.evaluate.protocol import ClassicalSR, EvaluationProtocol, LumaSR
 from hfmoe.evaluate.restoration import Deblock, Denoise
 
@@ -48,7 +48,7 @@ def choose_protocol(name: str, *, scale: int, settings: Settings) -> EvaluationP
     _check_fits(name, scale=scale, settings=settings)
     channels = 1 if name.startswith("gray") else 3
     if name in PHOTO:
-        return Mixture(scale, channels)
+        return PhotoRestoration(scale, channels)
     if name in SUPER_RESOLUTION:
         return ClassicalSR(scale) if name == "classical-sr" else LumaSR(scale)
     if name.endswith("denoise"):

@@ -38,7 +38,7 @@ class Damage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Mixture:
+class PhotoRestoration:
     """Clean 8-bit images with blur, noise and JPEG together, each of a strength that differs by image.
 
     The target, cropped to a multiple of the scale, is blurred by an isotropic Gaussian, shrunk by MATLAB's
