@@ -86,11 +86,12 @@ def heading(loaded: Loaded) -> str:
     """What the model is, where it comes from, what it cannot do."""
     facts, config = loaded.facts, loaded.config
     digest = hashlib.sha256(find_weights(facts.name).read_bytes()).hexdigest()
+    steps = facts.recipe.get("stopped_at", facts.recipe["steps"])
     recipe = f"hfmoe train recipes/{facts.name}.yaml --train PHOTOS --validation.folder OTHER_PHOTOS"
     rows = [
         ("task", f"{TASKS[facts.task]}, x{config.scale}"),
         ("parameters", f"{count_parameters(config).total / 1e3:.0f}K while training"),
-        ("trained", f"{facts.date}, {facts.recipe['steps']} steps of {facts.recipe['batch']}: `{recipe}`"),
+        ("trained", f"{facts.date}, {steps} steps of {facts.recipe['batch']}, in the manner of `{recipe}`"),
         ("data", f"CID22 (training part, CC BY-SA 4.0) and 636 free photos: [ATTRIBUTION.md]({ATTRIBUTION})"),
         ("licence of the weights", facts.licence),
         ("SHA-256", f"`{digest}`"),
@@ -125,8 +126,8 @@ def cell(report: Report, metric: str) -> str:
 def cost_section(loaded: Loaded) -> str:
     """Time and memory of one image on one thread, in turn with a plain network and bicubic."""
     scale, channels = loaded.config.scale, loaded.config.channels
-    makers = contenders(loaded.facts.name, scale=scale)
-    taken = in_turn(list(makers.values()), side=SIDE, rounds=ROUNDS)
+    makers = contenders(loaded.facts.name, scale=scale, channels=channels)
+    taken = in_turn(list(makers.values()), channels=channels, side=SIDE, rounds=ROUNDS)
     rows = [
         f"| {name} | {each.milliseconds:.0f} | {each.ratio:.2f} | {each.peak:.0f} |"
         for name, each in zip(makers, taken, strict=True)

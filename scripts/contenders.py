@@ -21,7 +21,7 @@ from hfmoe.models.folding import fold
 Run = Callable[[Tensor], Tensor]
 Maker = Callable[[], Run]
 PLAIN = {"nano": (32, 7), "tiny": (64, 6)}
-"""Channels and 3x3 convolutions of the plain networks: 68K and 232K parameters at x4, folded."""
+"""Channels and 3x3 convolutions of the plain networks: 68K and 227K parameters at x4, folded."""
 
 
 class Taken(NamedTuple):
@@ -37,23 +37,24 @@ def ours(model: str) -> Run:
     return partial(make_restorer(describe(model), device="cpu"), tile="off")
 
 
-def plain(dim: int, blocks: int, scale: int) -> Run:
+def plain(dim: int, blocks: int, scale: int, channels: int) -> Run:
     """A plain network of 3x3 convolutions, folded."""
-    network = fold(PlainNetwork(dim=dim, blocks=blocks, scale=scale).eval())
+    network = fold(PlainNetwork(dim=dim, blocks=blocks, scale=scale, channels=channels).eval())
     network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return lambda image: network(image.contiguous(memory_format=torch.channels_last))
 
 
-def in_turn(makers: Sequence[Maker], *, side: int, rounds: int) -> list[Taken]:
+def in_turn(makers: Sequence[Maker], *, channels: int, side: int, rounds: int) -> list[Taken]:
     """Each contender on the same square image, one thread, in rounds; memory is over the process at rest."""
     context = multiprocessing.get_context("spawn")
     pipes = [context.Pipe() for _ in makers]
     parts = [
-        context.Process(target=serve, args=(theirs, maker, side), daemon=True)
+        context.Process(target=serve, args=(theirs, maker, channels, side), daemon=True)
         for (_, theirs), maker in zip(pipes, makers, strict=True)
     ]
-    for part in parts:
+    for part, (_, theirs) in zip(parts, pipes, strict=True):
         part.start()
+        theirs.close()
     ends = [mine for mine, _ in pipes]
     times = [[ask(end) for end in ends] for _ in range(rounds + 1)][1:]
     peaks = []
@@ -79,12 +80,12 @@ def ask(end: Connection) -> float:
 
 
 @torch.inference_mode()
-def serve(end: Connection, maker: Maker, side: int) -> None:
+def serve(end: Connection, maker: Maker, channels: int, side: int) -> None:
     """Run as often as asked, then tell the peak."""
     torch.set_num_threads(1)
     reuse_memory()
     run = maker()
-    image = torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, channels, side, side, generator=torch.Generator().manual_seed(0))
     resting = resident_mib()
     while end.recv():
         begin = time.process_time()
@@ -93,11 +94,14 @@ def serve(end: Connection, maker: Maker, side: int) -> None:
     end.send(max(peak_mib() - resting, 0.0))
 
 
-def contenders(model: str, *, scale: int) -> dict[str, Maker]:
+def contenders(model: str, *, scale: int, channels: int) -> dict[str, Maker]:
     """The model, the plain network of its size, and bicubic where there is something to enlarge."""
-    dim, blocks = PLAIN[model.partition("-")[0]]
+    size = model.partition("-")[0]
+    if size not in PLAIN:
+        raise ValueError(f"{model}: there is no plain network to compare with but for {', '.join(PLAIN)}")
+    dim, blocks = PLAIN[size]
     found: dict[str, Maker] = {
         model: partial(ours, model),
-        f"plain 3x3, {dim} channels, {blocks + 1} convolutions": partial(plain, dim, blocks, scale),
+        f"plain 3x3, {dim} channels, {blocks + 1} convolutions": partial(plain, dim, blocks, scale, channels),
     }
     return found | ({"bicubic": partial(bicubic, scale)} if scale > 1 else {})

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import yaml
-from ship import portable
+from ship import portable, shortened
 
 from hfmoe.train.checkpoint import load_checkpoint, save_checkpoint
 
@@ -30,7 +30,8 @@ def main() -> None:
     recipe = portable(json.loads(state["recipe"]))
     folder = STATES / recipe["name"]
     folder.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(folder / "last.ckpt", {**state, "recipe": json.dumps(recipe)})
+    changes = json.dumps(shortened(json.loads(state.get("changes", "[]"))))
+    save_checkpoint(folder / "last.ckpt", {**state, "recipe": json.dumps(recipe), "changes": changes})
     text = yaml.safe_dump(recipe, sort_keys=False)
     (folder / "recipe.yaml").write_text(text, encoding="utf-8")
     sys.stdout.write(f"{folder}: step {state['step']}\n")

@@ -13,11 +13,9 @@ import shutil
 import sys
 from pathlib import Path
 
-from ship import shortened
-
 STUDIES = Path(__file__).parents[1] / "docs/studies"
 PICTURES = ("differences.svg", "score-latency.svg", "curves.svg")
-PATH = re.compile(r"(?<![\w.])(?:/[\w.\-]+){2,}")
+PATH = re.compile(r"(?<![\w.])(?:/[\w.\-]+)+")
 
 
 def main() -> None:
@@ -28,13 +26,15 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     run: Path = parser.parse_args().run
     results = json.loads((run / "results.json").read_text(encoding="utf-8"))
+    table = (run / "results.md").read_text(encoding="utf-8")
+    missing = [row["variant"] for row in results["variants"] if f"| {row['variant']} |" not in table]
+    if missing:
+        parser.error(f"{run}: results.md has no {missing[0]} yet; wait for the end")
     folder = STUDIES / results["study"]["name"]
     folder.mkdir(parents=True, exist_ok=True)
-    results["command"] = short_paths(results["command"])
-    text = json.dumps(shortened(results), indent=1) + "\n"
+    text = short_paths(json.dumps(results, indent=1)) + "\n"
     (folder / "results.json").write_text(text, encoding="utf-8")
-    table = short_paths((run / "results.md").read_text(encoding="utf-8"))
-    kept = [line for line in table.split("\n\n") if not dropped(line)]
+    kept = [line for line in short_paths(table).split("\n\n") if not dropped(line)]
     (folder / "README.md").write_text("\n\n".join(kept), encoding="utf-8")
     for name in PICTURES:
         shutil.copy(run / name, folder / name)

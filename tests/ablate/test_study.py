@@ -22,13 +22,17 @@ def test_every_study_that_ships_builds_all_its_networks_with_three_seeds_or_says
     study = load_study(path)
     assert recipes_of(study).keys() == study.variants.keys()
     assert len(study.seeds) == (1 if study.name == "peer-rates" else 3)
-    assert study.budget.processor_seconds and study.name == path.stem
+    assert study.name == path.stem
 
 
 def test_all_studies_that_ship_fit_into_twelve_hours_of_two_cores():
     studies = [load_study(path) for path in STUDIES]
-    spent = [len(plan(study)) * (study.budget.processor_seconds or 0) for study in studies]
-    assert sum(spent) <= 12 * 3600 * 2
+    second = 5  # steps of nano-x4 on a slow core
+    spent = [
+        len(plan(study)) * (study.budget.processor_seconds or (study.budget.steps or 0) / second)
+        for study in studies
+    ]
+    assert min(spent) > 0 and sum(spent) <= 12 * 3600 * 2
 
 
 @pytest.mark.parametrize(

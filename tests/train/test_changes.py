@@ -165,3 +165,23 @@ def test_fields_that_an_older_version_did_not_know_count_as_their_defaults(make:
     torch.save({**older, "recipe": json.dumps(recipe)}, path)
     assert train(stopped, resume=True).finished
     assert make_recipe(json.loads(state(stopped.run)["recipe"])).as_data() == stopped.resolved().as_data()
+
+
+def test_a_state_with_a_network_field_that_is_no_more_names_it(make: Make, stopped: Recipe):
+    path = stopped.run / "last.ckpt"
+    older = state(stopped.run)
+    recipe = json.loads(older["recipe"])
+    recipe["network"]["spirals"] = 3
+    torch.save({**older, "recipe": json.dumps(recipe)}, path)
+    with pytest.raises(RunError, match=r"differs in network\.spirals \(3 before, None now\); .*recipe.yaml"):
+        train(stopped, resume=True)
+
+
+def test_an_unreadable_older_recipe_without_network_fields_can_go_on_with_a_change(
+    make: Make, stopped: Recipe
+):
+    path = stopped.run / "last.ckpt"
+    older = state(stopped.run)
+    recipe = json.loads(older["recipe"]) | {"network": {}, "spirals": 3}
+    torch.save({**older, "recipe": json.dumps(recipe)}, path)
+    assert train(stopped, resume=True, change=True).finished

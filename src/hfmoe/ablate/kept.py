@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from hfmoe.ablate.costs import Cost, measure
+from hfmoe.ablate.plan import config_of
 from hfmoe.ablate.standing import read_json, write_json
 from hfmoe.ablate.study import Study
 from hfmoe.infer.machine import Machine, machine
@@ -76,7 +77,7 @@ def _network(recipe: Recipe) -> dict[str, Any]:
     """Tell a network from others: weights count too, as they route."""
     weights = recipe.run / "last.safetensors"
     return {
-        "config": asdict(recipe.config()),
+        "config": config_of(recipe),
         "peer": recipe.peer and recipe.peer.model_dump(mode="json"),
         "weights": sha256(weights.read_bytes()).hexdigest() if weights.is_file() else None,
     }

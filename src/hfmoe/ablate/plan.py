@@ -47,14 +47,14 @@ class Run:
         return f"{self.variant}, seed {self.recipe.seed}"
 
     def settings(self) -> dict[str, Any]:
-        """Give all that the run depends on as plain values: what its preset stands for too.
+        """Give all that the run depends on as plain values: what its preset stands for too."""
+        return {"recipe": self.recipe.as_data(), "config": config_of(self.recipe)}
 
-        A network that is not ours takes the scale and the channels alone from a preset.
-        """
-        config = asdict(self.recipe.config())
-        if self.recipe.peer is not None:
-            config = {name: config[name] for name in ("scale", "channels")}
-        return {"recipe": self.recipe.as_data(), "config": config}
+
+def config_of(recipe: Recipe) -> dict[str, Any]:
+    """What the network of a recipe is as plain values; one that is not ours has scale and channels alone."""
+    config = asdict(recipe.config())
+    return config if recipe.peer is None else {name: config[name] for name in ("scale", "channels")}
 
 
 def plan(study: Study) -> tuple[Run, ...]:

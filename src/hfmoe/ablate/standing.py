@@ -95,6 +95,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
     after = json.loads(json.dumps(after))
+    if after["recipe"]["peer"] is not None:  # versions before kept all of the preset for it
+        before = {**before, "config": {name: before.get("config", {}).get(name) for name in after["config"]}}
     sides = [{**side.get("recipe", {}), "preset's": side.get("config", {})} for side in (before, after)]
     kept = [{name: side[name] for name in side if name not in FREE} for side in sides]
     found = list(differences(*kept))

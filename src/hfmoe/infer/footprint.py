@@ -5,7 +5,8 @@ from hfmoe.models.config import HFMoEConfig
 BYTES_PER_CHANNEL = {"dense": 28, "rep": 28, "depthwise": 72}
 """Peak bytes per channel of the full-resolution path, by the kind of the texture blocks, float32, CPU.
 
-Dense: measured with nano and tiny (`benchmarks/memory.py`); depthwise: at most, from small to base.
+Dense: measured with nano and tiny (`benchmarks/memory.py`); rep is dense once it is folded; depthwise: at
+most, from small to base.
 """
 BYTES_PER_SAMPLE = 10
 """Peak bytes per sample of the result, beside what the network holds."""

@@ -41,8 +41,10 @@ def changes_between(before: Mapping[str, Any], recipe: Recipe, *, step: int) -> 
         before = earlier.as_data()
         if earlier.config() == recipe.config():
             before |= {name: after[name] for name in ("preset", "network")}
-    except ValidationError:
+    except (ValidationError, TypeError):
         before = dict(before)
+        if before.get("preset") == after["preset"]:
+            before["network"] = {**after["network"], **(before.get("network") or {})}
     sides = ({name: side[name] for name in side if name not in FREE} for side in (before, after))
     return tuple(Change(step, *difference) for difference in differences(*sides))
 

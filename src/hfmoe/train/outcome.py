@@ -30,7 +30,7 @@ def save_outcome(
     facts = ModelFacts(
         name=recipe.name,
         task=recipe.task(),
-        recipe={**recipe.as_data(), "stopped_at": step, **history},
+        recipe={**recipe.resolved().as_data(), "stopped_at": step, **history},
         scores=scores,
         licence=recipe.licence,
         code=code_version(),

@@ -266,7 +266,7 @@ class Recipe(Section):
 
     def digest(self) -> str:
         """Tell recipes apart in a few letters."""
-        return hashlib.sha256(json.dumps(self.as_data(), sort_keys=True).encode()).hexdigest()[:12]
+        return hashlib.sha256(json.dumps(self.resolved().as_data(), sort_keys=True).encode()).hexdigest()[:12]
 
     def as_data(self) -> dict[str, Any]:
         """Give the recipe as plain values, as YAML, JSON and checkpoints keep it."""

@@ -86,7 +86,10 @@ class RunFolder:
         news = changes_between(before, recipe, step=step)
         fixed = [item for item in news if item.field.partition(".")[0] in FIXED]
         if fixed:
-            raise RunError(f"{self.path} holds a network of another shape; it differs in {listed(fixed)}")
+            raise RunError(
+                f"{self.path} holds a network of another shape; it differs in {listed(fixed)}; "
+                f"{self.recipe} is the recipe of its own"
+            )
         if news and not change:
             raise RunError(
                 f"{self.path} was trained with another recipe; it differs in {listed(news)}; "

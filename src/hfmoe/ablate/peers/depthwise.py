@@ -27,11 +27,11 @@ class SpacedDepthwise(nn.Module):
         """Convolve, keeping the size."""
         height, width = x.shape[2:]
         step = self.spacing
-        pixels = F.pad(x, (0, -width % step, 0, -height % step)).permute(0, 2, 3, 1)
+        pixels = rearrange(F.pad(x, (0, -width % step, 0, -height % step)), "b c h w -> b h w c")
         apart = rearrange(pixels, "b (h i) (w j) c -> (b i j) h w c", i=step, j=step)
-        sums = self.conv(apart.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+        sums = rearrange(self.conv(rearrange(apart, "b h w c -> b c h w")), "b c h w -> b h w c")
         together = rearrange(sums, "(b i j) h w c -> b (h i) (w j) c", i=step, j=step)
-        return together.permute(0, 3, 1, 2)[:, :, :height, :width]
+        return rearrange(together, "b h w c -> b c h w")[:, :, :height, :width]
 
 
 class DepthwiseAttentionBlock(nn.Module):
