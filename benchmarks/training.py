@@ -32,7 +32,7 @@ from hfmoe.infer.allocator import reuse_memory
 from hfmoe.models.network import HFMoE, Perturbation
 from hfmoe.models.presets import PRESETS
 from hfmoe.train import Recipe, loop, train
-from hfmoe.train.recipe import Validation
+from hfmoe.train.sections import Validation
 from hfmoe.train.watch import judge
 
 BATCH, PATCH, PHOTOS, SIDE = 16, 32, 24, 384

@@ -21,7 +21,7 @@ from hfmoe.train.adversary import Adversary, oppose
 from hfmoe.train.checkpoint import load_checkpoint
 from hfmoe.train.learner import make_optimizer
 from hfmoe.train.objective import build_losses, objective_at
-from hfmoe.train.recipe import Optimizer
+from hfmoe.train.sections import Optimizer
 
 Make = Callable[..., Recipe]
 FORMS: tuple[Form, ...] = get_args(Form)

@@ -19,7 +19,7 @@ from hfmoe.data import DataError, Pair, PhotoSet
 from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, feeding, train
 from hfmoe.train import loop as training_loop
 from hfmoe.train.faults import decided
-from hfmoe.train.recipe import Faults
+from hfmoe.train.sections import Faults
 from hfmoe.train.standing import Standing
 from hfmoe.train.watch import Trainer
 

@@ -15,8 +15,8 @@ from hfmoe.train.journal import forget_after
 from hfmoe.train.learner import warm_start
 from hfmoe.train.meter import Meter, NonFiniteError
 from hfmoe.train.objective import Objective, WeightedLoss
-from hfmoe.train.recipe import Optimizer, Perturb
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size, router_temperature
+from hfmoe.train.sections import Optimizer, Perturb
 from hfmoe.train.step import clip_together
 
 

@@ -18,9 +18,10 @@ from hfmoe.train.keeping import return_to_good, save
 from hfmoe.train.meter import NonFiniteError
 from hfmoe.train.objective import objective_at
 from hfmoe.train.processes import from_first, of_all
-from hfmoe.train.recipe import Faults, Recipe
+from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import patch_size
 from hfmoe.train.screen import not_finite
+from hfmoe.train.sections import Faults
 from hfmoe.train.standing import Standing
 from hfmoe.train.step import accumulate, perturbation
 from hfmoe.train.terms import opposing_form

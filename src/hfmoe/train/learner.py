@@ -22,7 +22,8 @@ from hfmoe.train.compiling import compiled
 from hfmoe.train.ema import WeightAverage
 from hfmoe.train.muon import Muon, matrices_of
 from hfmoe.train.objective import Judge
-from hfmoe.train.recipe import Optimizer, Recipe
+from hfmoe.train.recipe import Recipe
+from hfmoe.train.sections import Optimizer
 from hfmoe.train.sharding import gathered, shard, shared_out, shared_out_optimizer
 from hfmoe.train.terms import AdversarialTerm
 

@@ -4,7 +4,7 @@ import hashlib
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -15,6 +15,16 @@ from hfmoe.train.curriculum import check_tasks, degrades
 from hfmoe.train.hardware import Hardware
 from hfmoe.train.places import TrainingPlace, may_hold_pairs
 from hfmoe.train.section import NotNegative, Positive, Section, Share
+from hfmoe.train.sections import (
+    Discriminator,
+    Faults,
+    Log,
+    Optimizer,
+    Peer,
+    Perturb,
+    Soft,
+    Validation,
+)
 from hfmoe.train.tasks import SuperResolutionTask, TaskOfKind
 from hfmoe.train.terms import PixelTerm, Term, check_terms
 
@@ -25,116 +35,6 @@ def _listed(value: Any) -> Any:
 
 def _growing(value: Any) -> Any:
     return [(0.0, value)] if isinstance(value, int | str) else value
-
-
-class Optimizer(Section):
-    """How weights move: by AdamW, or by Muon where they are matrices (hfmoe.train.muon).
-
-    The rate warms up, holds, and falls by a cosine over the last share `decay`; gradients are cut to the norm
-    `clip`.
-    """
-
-    kind: Literal["adam", "muon"] = "adam"
-    lr: Annotated[float, Field(gt=0)] = 1e-3
-    final_lr: NotNegative = 1e-6
-    warmup: Share = 0.01
-    decay: Share = 1.0
-    betas: tuple[Share, Share] = (0.9, 0.999)
-    weight_decay: NotNegative = 0.0
-    clip: Annotated[float, Field(gt=0)] | None = 1.0
-
-
-class DiscriminatorOptimizer(Optimizer):
-    """The same for the discriminator, with the values of GAN training: a rate that holds to the end."""
-
-    lr: Annotated[float, Field(gt=0)] = 1e-4
-    warmup: Share = 0.0
-    decay: Share = 0.0
-    betas: tuple[Share, Share] = (0.9, 0.99)
-    clip: Annotated[float, Field(gt=0)] | None = None
-
-
-class Discriminator(Section):
-    """The opponent of adversarial terms: width of its first layer (64 has 4.4 M weights) and optimiser."""
-
-    width: Positive = 64
-    optimizer: DiscriminatorOptimizer = DiscriminatorOptimizer()
-
-
-class Perturb(Section):
-    """What disturbs the network while it trains; the router's temperature anneals linearly."""
-
-    temperature_start: Annotated[float, Field(gt=0)] = 1.0
-    temperature_end: Annotated[float, Field(gt=0)] = 1.0
-    temperature_until: Share = 0.5
-    router_noise: NotNegative = 0.0
-    hf_noise: NotNegative = 0.0
-    drop_path: Share = 0.0
-
-
-class Validation(Section):
-    """How the averaged weights are scored while training; `crop` limits photos to their centre, for speed.
-
-    Each task of the recipe is scored on all photos, degraded in the same way every time; paired folders are
-    scored as they are.
-    """
-
-    folder: TrainingPlace | None = None
-    every: Positive = 2000
-    images: Positive | None = None
-    crop: Positive | None = None
-
-
-class Log(Section):
-    """How often something is written for people to look at, in steps."""
-
-    every: Positive = 100
-    samples_every: Positive = 4000
-    samples: Positive = 3
-
-
-class Faults(Section):
-    """What a run bears before it ends.
-
-    skips: steps left out in any `window` of them because a loss or gradient was not finite. rollbacks:
-    returns to the state that is kept every `keep_every` steps. saved_batches: faulty batches kept on disk.
-    unreadable: share of the photos that may be left out. load_bounds: an expert's load alarms below the first
-    times its prior, and above the prior plus the second times the rest.
-    """
-
-    skips: Annotated[int, Field(ge=0)] = 10
-    window: Positive = 1000
-    rollbacks: Annotated[int, Field(ge=0)] = 3
-    keep_every: Positive = 1000
-    saved_batches: Annotated[int, Field(ge=0)] = 3
-    unreadable: Share = 0.01
-    load_bounds: tuple[Share, Share] = (0.1, 0.9)
-
-
-class Soft(Section):
-    """How soft the clean photos are: `share` of them is blurred by `sigma` pixels, the target with them."""
-
-    share: Share = 0.5
-    sigma: tuple[NotNegative, NotNegative] = (0.3, 1.0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Soft":
-        if self.sigma[0] > self.sigma[1]:
-            raise ValueError(f"softness.sigma {list(self.sigma)} must go from low to high")
-        return self
-
-
-class Peer(Section):
-    """A network that is not ours: the class at `network` ("package.module:Class") called with `arguments`.
-
-    It takes images in [0, 1] and gives them enlarged by the preset's scale. multiple: the image is padded to
-    sides that are multiples of it; channels_last: memory format in which it runs.
-    """
-
-    network: Annotated[str, Field(min_length=1)]
-    arguments: dict[str, Any] = {}
-    multiple: Positive = 1
-    channels_last: bool = True
 
 
 class Recipe(Section):

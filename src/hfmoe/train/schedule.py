@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from hfmoe.train.recipe import Optimizer, Perturb
+from hfmoe.train.sections import Optimizer, Perturb
 
 
 def learning_rate(step: int, *, steps: int, optimizer: Optimizer) -> float:
