@@ -227,7 +227,7 @@ def draw_sample(
 
 def as_jpeg(drawn: Path, path: Path) -> None:
     """Turn a figure into a small file."""
-    write_picture(path, flatten(read_picture(drawn)), quality=75)
+    write_picture(path, flatten(read_picture(drawn)), quality=55)
     drawn.unlink()
 
 
