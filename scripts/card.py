@@ -141,6 +141,7 @@ def cost_section(loaded: Loaded) -> str:
             f"{ROUNDS} rounds in turn; memory over the process at rest. {work:.2f} G multiply-adds.\n",
             "| | ms | of its time | peak, MiB |\n|---|---|---|---|",
             *rows,
+            "\nThe plain network has PReLU between its convolutions and the upsampler of ours.",
         )
     )
 
