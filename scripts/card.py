@@ -6,7 +6,6 @@ Sets are named as in scripts/ship.py. The pictures are made of photos that come 
 """
 
 import argparse
-import hashlib
 import sys
 import tempfile
 from pathlib import Path
@@ -85,7 +84,7 @@ def main() -> None:
 def heading(loaded: Loaded) -> str:
     """What the model is, where it comes from, what it cannot do."""
     facts, config = loaded.facts, loaded.config
-    digest = hashlib.sha256(find_weights(facts.name).read_bytes()).hexdigest()
+    digest = file_sha256(find_weights(facts.name))
     steps = facts.recipe.get("stopped_at", facts.recipe["steps"])
     recipe = f"hfmoe train recipes/{facts.name}.yaml --train PHOTOS --validation.folder OTHER_PHOTOS"
     rows = [
