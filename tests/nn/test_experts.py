@@ -9,6 +9,7 @@ from hfmoe.nn.routing import (
     choose,
     cost_prior,
     effort_weight,
+    explored,
     load,
     rebalanced,
     z_loss,
@@ -188,3 +189,29 @@ def test_parts_of_a_batch_that_share_their_load_have_the_balance_loss_of_the_who
     parts = [layer(x[half], energy[half], perturb=perturb) for half in halves]
     torch.testing.assert_close(torch.stack([part.balance for part in parts]).mean(), whole.balance)
     assert all(torch.equal(part.routing.load, loads) for part in parts)
+
+
+@pytest.mark.parametrize("top_k", [1, 2, 4])
+def test_a_share_of_windows_goes_to_experts_drawn_equally_with_their_own_gates(top_k):
+    scores = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
+    choice = choose(scores, COSTS, LEVEL, top_k=top_k, effort=0.0 if top_k == 1 else 0.5)
+    moved = explored(choice, scores, share=0.4, generator=torch.Generator().manual_seed(1))
+    assert all(len(set(row)) == top_k for row in moved.chosen.tolist())
+    torch.testing.assert_close(moved.gate, scores.sigmoid().gather(1, moved.chosen))
+    if top_k == 1:
+        torch.testing.assert_close(
+            load(moved.chosen, experts=4), torch.tensor([0.7, 0.1, 0.1, 0.1]), atol=0.03, rtol=0
+        )
+    none = explored(choice, scores, share=0.0, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(none.chosen, choice.chosen) and torch.equal(none.gate, choice.gate)
+
+
+def test_random_experts_get_gradients_while_loads_stay_those_of_the_router():
+    layer, (x, energy) = mixture(), inputs()
+    perturb = Perturbation(random_expert=1.0, generator=torch.Generator().manual_seed(0))
+    plain, mixed = layer(x, energy), layer(x, energy, perturb=perturb)
+    mixed.x.sum().backward()
+    assert all(expert.narrow.weight.grad.abs().sum() > 0 for expert in layer.experts)
+    assert torch.equal(mixed.routing.load, plain.routing.load)
+    assert torch.equal(mixed.balance, plain.balance)
+    assert not torch.equal(mixed.x, plain.x)

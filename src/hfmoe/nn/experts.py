@@ -15,6 +15,7 @@ from hfmoe.nn.routing import (
     balance_loss,
     choose,
     cost_prior,
+    explored,
     load,
     rebalanced,
     z_loss,
@@ -113,13 +114,18 @@ class MoEFFN(nn.Module):
         effort: float = 0.5,
         perturb: Perturbation | None = None,
     ) -> Mixed:
-        """Route each window, given its high-band `energy`, and run the experts it is sent to."""
+        """Route each window, given its high-band `energy`, and run the experts it is sent to.
+
+        Load and losses are of what the router chose, also where training sends windows elsewhere.
+        """
         windows = partition(x, window=self.window)
         scores = self.scores(windows, energy, perturb)
         choice = choose(scores, self.costs, self.balance, top_k=self.top_k, effort=effort)
         share = load(choice.chosen, experts=len(self.experts))
         if perturb is not None and perturb.average is not None:
             share = perturb.average(share)
+        if perturb is not None and perturb.random_expert:
+            choice = explored(choice, scores, share=perturb.random_expert, generator=perturb.generator)
         out = merge(self.dispatch(windows, choice), window=self.window, height=x.shape[1], width=x.shape[2])
         size = {"b": x.shape[0], "y": energy.shape[1]}
         routing = LayerRouting(

@@ -20,6 +20,7 @@ class Perturbation(NamedTuple):
         temperature: divides the router's scores; anneals towards 1.
         router_noise: standard deviation of the Gaussian noise on the scores.
         hf_noise: noise on the high band, relative to its root mean square.
+        random_expert: share of the windows sent to experts drawn at random.
         drop_path: probability of skipping the deepest residual branch; earlier ones less, linearly.
         generator: source of every draw.
         average: mean of a tensor over the processes that share a batch; the balance loss then sees
@@ -28,6 +29,7 @@ class Perturbation(NamedTuple):
 
     temperature: float = 1.0
     router_noise: float = 0.0
+    random_expert: float = 0.0
     hf_noise: float = 0.0
     drop_path: float = 0.0
     generator: torch.Generator | None = None
@@ -69,6 +71,24 @@ def choose(
     preferred = scores + bias + (weight * costs if weight else 0)
     chosen = preferred.topk(top_k, dim=-1).indices
     return Choice(chosen, scores.sigmoid().gather(1, chosen), preferred.softmax(-1))
+
+
+def explored(
+    choice: Choice,
+    scores: Float[Tensor, "n e"],
+    *,
+    share: float,
+    generator: torch.Generator | None = None,
+) -> Choice:
+    """Send a share of the windows to experts drawn at random, all equally likely, each with its own gate.
+
+    So that each expert has learned windows of all kinds, which the effort dial sends it. Lineage: THOR's
+    stochastic experts, arXiv 2110.04260.
+    """
+    draw = torch.rand((scores.shape[0], scores.shape[1] + 1), generator=generator, device=scores.device)
+    drawn = draw[:, 1:].topk(choice.chosen.shape[1], dim=-1).indices
+    chosen = torch.where(draw[:, :1] < share, drawn, choice.chosen)
+    return choice._replace(chosen=chosen, gate=scores.sigmoid().gather(1, chosen))
 
 
 def rebalanced(

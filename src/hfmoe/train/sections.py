@@ -43,12 +43,16 @@ class Discriminator(Section):
 
 
 class Perturb(Section):
-    """What disturbs the network while it trains; the router's temperature anneals linearly."""
+    """What disturbs the network while it trains; the router's temperature anneals linearly.
+
+    random_expert: share of the windows sent to experts drawn at random, for the effort dial.
+    """
 
     temperature_start: Annotated[float, Field(gt=0)] = 1.0
     temperature_end: Annotated[float, Field(gt=0)] = 1.0
     temperature_until: Share = 0.5
     router_noise: NotNegative = 0.0
+    random_expert: Share = 0.0
     hf_noise: NotNegative = 0.0
     drop_path: Share = 0.0
 

@@ -149,6 +149,7 @@ def perturbation(step: int, recipe: Recipe, *, moment: int, fabric: Fabric) -> P
     return Perturbation(
         temperature=router_temperature(moment, steps=recipe.steps, perturb=recipe.perturb),
         router_noise=recipe.perturb.router_noise,
+        random_expert=recipe.perturb.random_expert,
         hf_noise=recipe.perturb.hf_noise,
         drop_path=recipe.perturb.drop_path,
         generator=torch.Generator(fabric.device).manual_seed(int(seed >> 1)),
