@@ -64,6 +64,18 @@ def test_a_run_whose_own_settings_changed_is_refused_or_made_anew_and_others_sta
     assert here == ["slow, seed 0"]
 
 
+def test_runs_of_a_version_without_some_fields_are_not_run_again(make: Make, here: list[str]):
+    study = make(seeds=[0], variants={"full": {}, "peer": PEER})
+    do(study)
+    here.clear()
+    for path in study.folder.rglob("settings.json"):
+        settings = json.loads(path.read_text())
+        del settings["recipe"]["perturb"]["random_expert"]
+        settings["config"].pop("residual_scale", None)
+        path.write_text(json.dumps(settings))
+    assert not do(study).failed and not here
+
+
 def test_a_preset_that_changed_concerns_no_network_that_is_not_ours(
     make: Make, here: list[str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -2,15 +2,19 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Evaluation
+from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.header import write_atomically
 from hfmoe.train.changes import FREE, differences
 from hfmoe.train.checkpoint import CheckpointError, load_checkpoint
+from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import RunFolder
 
 State = Literal["new", "begun", "unscored", "done", "diverged", "failed", "changed"]
@@ -94,12 +98,22 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
-    after = json.loads(json.dumps(after))
+    before, after = _completed(before), json.loads(json.dumps(after))
     if after["recipe"]["peer"] is not None:  # versions before kept all of the preset for it
-        before = {**before, "config": {name: before.get("config", {}).get(name) for name in after["config"]}}
+        before = {**before, "config": {name: before["config"].get(name) for name in after["config"]}}
     sides = [{**side.get("recipe", {}), "preset's": side.get("config", {})} for side in (before, after)]
     kept = [{name: side[name] for name in side if name not in FREE} for side in sides]
     found = list(differences(*kept))
     named = {name for name, _, _ in found}
     doubled = {f"preset's.{name.removeprefix('network.')}" for name in named if name.startswith("network.")}
     return [item for item in found if item[0] not in doubled]
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fields that are younger than the settings count as having had their defaults."""
+    config = {**asdict(HFMoEConfig()), **settings.get("config", {})}
+    try:
+        recipe = Recipe.model_validate(settings.get("recipe")).as_data()
+    except ValidationError:
+        recipe = settings.get("recipe", {})
+    return json.loads(json.dumps({"recipe": recipe, "config": config}))
