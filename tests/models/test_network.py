@@ -114,7 +114,11 @@ def test_every_ablation_builds_learns_and_runs(variant):
     errors = []
     for step in range(8):
         perturb = Perturbation(
-            temperature=2.0, router_noise=0.1, hf_noise=0.05, generator=torch.Generator().manual_seed(step)
+            temperature=2.0,
+            router_noise=0.1,
+            random_expert=0.2,
+            hf_noise=0.05,
+            generator=torch.Generator().manual_seed(step),
         )
         restored = network(degraded, perturb=perturb)
         error = F.l1_loss(restored.image, target)

@@ -59,7 +59,7 @@ def data(photos: Path, tmp_path: Path) -> dict[str, Any]:
         "batch": 2,
         "patch": 32,
         "log": {"every": 4},
-        "perturb": {"temperature_start": 2.0, "router_noise": 0.1, "random_expert": 0.2, "hf_noise": 0.01},
+        "perturb": {"temperature_start": 2.0, "router_noise": 0.1, "hf_noise": 0.01},
         "hardware": {"accelerator": "cpu", "threads": 1},
     }
 
