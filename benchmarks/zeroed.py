@@ -3,8 +3,9 @@
     python benchmarks/zeroed.py MODEL FOLDER [--protocol NAME] [--sigma S] [--quality Q]
 
 A part is silenced by weights of 0 where its output is added, without training again, so a loss says that the
-network relies on the part, not that another network needs it (that is what `hfmoe ablate` is for). No loss
-says that the part is idle. Differences are paired by image, with 95 % intervals.
+network relies on the part, not that another network needs it (that is what `hfmoe ablate` is for): one silent
+part also leaves the others with inputs that they were never trained on, so losses do not add up. No loss says
+that the part is idle. Differences are paired by image, with 95 % intervals.
 """
 
 import argparse
@@ -13,12 +14,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
 from hfmoe.infer.eager import make_restorer
+from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import describe
 from hfmoe.models.network import HFMoE
 from hfmoe.nn.block import HybridWindowBlock
@@ -40,12 +41,15 @@ def main() -> None:
     name = options.protocol or default_protocol(loaded.facts.task, scale=scale, channels=channels)
     settings = Settings(sigma=options.sigma, quality=options.quality)
     protocol = choose_protocol(name, scale=scale, settings=settings)
-    report(f"{options.model} on {options.folder.name}, {protocol.name}, {protocol.headline}")
+    report(
+        f"{options.model} on {options.folder.name}, {protocol.name}, {protocol.headline}: {machine().line()}"
+    )
     whole: tuple[float, ...] = ()
     for part, silence in PARTS.items():
         fresh = describe(options.model)
         with torch.no_grad():
-            silence(fresh.network)
+            if not silence(fresh.network):
+                continue
         scores = evaluate(make_restorer(fresh, device="cpu"), options.folder, protocol=protocol)
         values = tuple(scores.values(protocol.headline))
         whole = whole or values
@@ -55,45 +59,44 @@ def main() -> None:
         report(line if values is whole else f"{line}  {statistics.fmean(lost):+.3f} [{low:+.3f} {high:+.3f}]")
 
 
-def silence_nothing(network: HFMoE) -> None:
+def silence_nothing(network: HFMoE) -> bool:
     """Leave the network whole."""
+    return True
 
 
-def silence_cross_attention(network: HFMoE) -> None:
-    """Ignore the answers of cross-attention where the bands are joined."""
-    of_low(network)[1].zero_()
+def silence_cross_attention(network: HFMoE) -> bool:
+    """Ignore the answers of cross-attention where the bands are joined; false where there is none."""
+    network.fusion.from_low.weight[:, network.config.low_dims[0] :].zero_()
+    return network.config.cross_attention
 
 
-def silence_attention(network: HFMoE) -> None:
-    """Leave the window attention's branches out."""
+def silence_attention(network: HFMoE) -> bool:
+    """Leave the window attention's branches out; false where there is none."""
     for block in blocks(network):
         block.scale1.zero_()
+    return bool(blocks(network))
 
 
-def silence_ffn(network: HFMoE) -> None:
-    """Leave the feed-forward networks, the mixtures, out."""
+def silence_ffn(network: HFMoE) -> bool:
+    """Leave the feed-forward networks, the mixtures, out; false where there is none."""
     for block in blocks(network):
         block.scale2.zero_()
+    return bool(blocks(network))
 
 
-def silence_low_path(network: HFMoE) -> None:
-    """Ignore the low band where the bands are joined."""
-    of_low(network)[0].zero_()
+def silence_low_path(network: HFMoE) -> bool:
+    """Ignore the low path and cross-attention's answers where the bands are joined."""
+    network.fusion.from_low.weight.zero_()
+    return True
 
 
-PARTS: dict[str, Callable[[HFMoE], None]] = {
+PARTS: dict[str, Callable[[HFMoE], bool]] = {
     "whole": silence_nothing,
     "cross-attention": silence_cross_attention,
     "window attention": silence_attention,
     "feed-forward": silence_ffn,
     "whole low path": silence_low_path,
 }
-
-
-def of_low(network: HFMoE) -> tuple[Tensor, Tensor]:
-    """The fusion's weights for the low band and for cross-attention's answers."""
-    weight, low = network.fusion.from_low.weight, network.config.low_dims[0]
-    return weight[:, :low], weight[:, low:]
 
 
 def blocks(network: HFMoE) -> list[HybridWindowBlock]:

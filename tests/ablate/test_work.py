@@ -76,6 +76,21 @@ def test_runs_of_a_version_without_some_fields_are_not_run_again(make: Make, her
     assert not do(study).failed and not here
 
 
+@pytest.mark.parametrize("spoil", ["younger", "unknown", "none", "list"])
+def test_settings_that_lack_what_the_run_has_or_say_nothing_are_changed(make: Make, spoil: str):
+    study = make(seeds=[0], variants={"full": {"perturb.random_expert": 0.25}})
+    (run,) = plan(study)
+    settings = run.settings()
+    if spoil == "younger":
+        del settings["recipe"]["perturb"]["random_expert"]
+    elif spoil == "unknown":
+        settings["recipe"]["network"] = {"no_such_field": 3}
+    else:
+        settings = {"recipe": None, "config": []} if spoil == "list" else {"recipe": None, "config": None}
+    worker.write_json(_made(run.folder) / "settings.json", settings)
+    assert standing_of(run, study.evaluate).state == "changed"
+
+
 def test_a_preset_that_changed_concerns_no_network_that_is_not_ours(
     make: Make, here: list[str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -139,8 +154,6 @@ def test_a_half_run_goes_on_and_ends_as_one_that_was_never_stopped(make: Make, h
     do(study)
     (whole,) = study.folder.rglob("last.safetensors")
     other = make(seeds=[0], variants={"full": {}}, run=str(study.folder.parent / "other"))
-    from hfmoe.ablate.plan import plan
-
     (run,) = plan(other)
     assert goes_on(run) == "begins"
     worker.write_json(_made(run.folder) / "settings.json", run.settings())

@@ -191,27 +191,28 @@ def test_parts_of_a_batch_that_share_their_load_have_the_balance_loss_of_the_who
     assert all(torch.equal(part.routing.load, loads) for part in parts)
 
 
-@pytest.mark.parametrize("top_k", [1, 2, 4])
+@pytest.mark.parametrize("top_k", [1, 2])
 def test_a_share_of_windows_goes_to_experts_drawn_equally_with_their_own_gates(top_k):
-    scores = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
-    choice = choose(scores, COSTS, LEVEL, top_k=top_k, effort=0.0 if top_k == 1 else 0.5)
+    scores = torch.randn(8000, 4, generator=torch.Generator().manual_seed(0))
+    heavy = torch.tensor([0.0, 0.0, 50.0, 100.0])
+    choice = choose(scores, COSTS, heavy, top_k=top_k, effort=0.5)
     moved = explored(choice, scores, share=0.4, generator=torch.Generator().manual_seed(1))
     assert all(len(set(row)) == top_k for row in moved.chosen.tolist())
     torch.testing.assert_close(moved.gate, scores.sigmoid().gather(1, moved.chosen))
-    if top_k == 1:
-        torch.testing.assert_close(
-            load(moved.chosen, experts=4), torch.tensor([0.7, 0.1, 0.1, 0.1]), atol=0.03, rtol=0
-        )
+    expected = 0.6 * load(choice.chosen, experts=4) + 0.4 * 0.25
+    torch.testing.assert_close(load(moved.chosen, experts=4), expected, atol=0.02, rtol=0)
     none = explored(choice, scores, share=0.0, generator=torch.Generator().manual_seed(1))
     assert torch.equal(none.chosen, choice.chosen) and torch.equal(none.gate, choice.gate)
 
 
-def test_random_experts_get_gradients_while_loads_stay_those_of_the_router():
+def test_random_experts_learn_while_load_and_loss_stay_those_of_the_router():
     layer, (x, energy) = mixture(), inputs()
-    perturb = Perturbation(random_expert=1.0, generator=torch.Generator().manual_seed(0))
-    plain, mixed = layer(x, energy), layer(x, energy, perturb=perturb)
+    layer.balance[0] = 100.0
+    plain = layer(x, energy)
+    assert plain.routing.load.tolist() == [1, 0, 0, 0]
+    perturb = Perturbation(random_expert=0.9, generator=torch.Generator().manual_seed(0))
+    mixed = layer(x, energy, perturb=perturb)
     mixed.x.sum().backward()
-    assert all(expert.narrow.weight.grad.abs().sum() > 0 for expert in layer.experts)
+    assert all(weight.grad is not None and weight.grad.any() for weight in layer.experts.parameters())
     assert torch.equal(mixed.routing.load, plain.routing.load)
     assert torch.equal(mixed.balance, plain.balance)
-    assert not torch.equal(mixed.x, plain.x)

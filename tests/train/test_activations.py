@@ -23,7 +23,15 @@ def disturbed() -> Perturbation:
     """Every disturbance at once, and a mean over processes that changes each time it is asked."""
     asked = iter(range(1, 100))
     generator = torch.Generator().manual_seed(3)
-    return Perturbation(2.0, 0.5, 0.1, 0.6, generator, lambda load: load + next(asked))
+    return Perturbation(
+        temperature=2.0,
+        router_noise=0.5,
+        hf_noise=0.1,
+        random_expert=0.3,
+        drop_path=0.6,
+        generator=generator,
+        average=lambda load: load + next(asked),
+    )
 
 
 @pytest.mark.parametrize("perturbed", [False, True])

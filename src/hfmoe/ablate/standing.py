@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,6 +17,9 @@ from hfmoe.train.changes import FREE, differences
 from hfmoe.train.checkpoint import CheckpointError, load_checkpoint
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.rundir import RunFolder
+
+PARTS = ("recipe", "config")
+"""What the settings of a run consist of."""
 
 State = Literal["new", "begun", "unscored", "done", "diverged", "failed", "changed"]
 
@@ -110,10 +114,13 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[st
 
 
 def _completed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Fields that are younger than the settings count as having had their defaults."""
-    config = {**asdict(HFMoEConfig()), **settings.get("config", {})}
-    try:
-        recipe = Recipe.model_validate(settings.get("recipe")).as_data()
-    except ValidationError:
-        recipe = settings.get("recipe", {})
-    return json.loads(json.dumps({"recipe": recipe, "config": config}))
+    """Fields that are younger than the settings count as having had their defaults.
+
+    What is no settings at all, or has fields that are unknown today, stays as it is and differs.
+    """
+    recipe, config = (value if isinstance(value, dict) else {} for value in map(settings.get, PARTS))
+    told = {name: value for name, value in recipe.items() if name == "run" or name not in FREE}
+    with suppress(ValidationError, TypeError):
+        recipe = Recipe.model_validate(told).as_data()
+    defaults = asdict(HFMoEConfig()) if config else {}
+    return json.loads(json.dumps({"recipe": recipe, "config": {**defaults, **config}}))

@@ -27,7 +27,11 @@ ROUTER_START = 0.2
 
 
 class LayerRouting(NamedTuple):
-    """What one mixture layer did: experts and gates by window, and each expert's share of windows."""
+    """What one mixture layer did: experts and gates by window, and each expert's share of windows.
+
+    Where training sends windows to experts drawn at random, experts and gates are those that ran, while the
+    load stays what the router chose.
+    """
 
     chosen: Int[Tensor, "b y x k"]
     gate: Float[Tensor, "b y x k"]

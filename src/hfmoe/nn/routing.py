@@ -29,8 +29,8 @@ class Perturbation(NamedTuple):
 
     temperature: float = 1.0
     router_noise: float = 0.0
-    random_expert: float = 0.0
     hf_noise: float = 0.0
+    random_expert: float = 0.0
     drop_path: float = 0.0
     generator: torch.Generator | None = None
     average: Callable[[Tensor], Tensor] | None = None
