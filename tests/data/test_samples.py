@@ -13,7 +13,7 @@ from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN, apply, from_data
 from hfmoe.data.degradations.blur import GaussianBlur
 from hfmoe.data.degradations.rounding import Cut
 from hfmoe.data.samples import unturned, window
-from hfmoe.data.tasks import Compressed, Deblur, Denoise, Softness, SuperResolution, Task
+from hfmoe.data.tasks import Camera, Compressed, Deblur, Denoise, Softness, SuperResolution, Task
 from hfmoe.data.tasks import Photo as PhotoTask
 
 DENOISE = Denoise((5.0, 25.0), sensor=0.2, rounded=0.5)
@@ -22,11 +22,12 @@ DEBLUR = Deblur(("gaussian", "motion", "defocus"), (0.3, 2.0), (2.0, 8.0), (0.5,
 TASKS: list[Task] = [
     DENOISE,
     JPEG,
+    Camera((2.0, 20.0), (70.0, 98.0)),
     DEBLUR,
     PhotoTask(REAL_ESRGAN.softened(0.3)),
     PhotoTask(BSRGAN.softened(0.3)),
 ]
-ALL = Mixture((*TASKS, SuperResolution()), (1.0,) * 6)
+ALL = Mixture((*TASKS, SuperResolution()), (1.0,) * 7)
 
 
 def only(task: Task) -> Mixture:

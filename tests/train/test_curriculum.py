@@ -145,6 +145,9 @@ def test_wrong_tasks_are_named(degrading: Make):
     assert "quality [0, 50] must lie in [1, 100]" in complaint(
         degrading, tasks=[{"kind": "jpeg", "quality": [0, 50]}]
     )
+    assert "quality [0, 50] must lie in [1, 100]" in complaint(
+        degrading, tasks=[{"kind": "camera", "quality": [0, 50]}]
+    )
     assert "strength must lie in [0, 1]" in complaint(degrading, tasks=[{"kind": "photo", "strength": 2}])
 
 

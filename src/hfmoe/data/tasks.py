@@ -9,6 +9,7 @@ import torch
 from hfmoe.data.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur
 from hfmoe.data.degradations.drawing import Range, chance, choice, seed, uniform, whole
 from hfmoe.data.degradations.jpeg import Jpeg
+from hfmoe.data.degradations.mosaic import MosaicNoise
 from hfmoe.data.degradations.noise import GaussianNoise, SensorNoise
 from hfmoe.data.degradations.operations import Blur, Operation
 from hfmoe.data.degradations.resampling import Resize
@@ -140,6 +141,28 @@ class Compressed:
 
 
 @dataclass(frozen=True)
+class Camera:
+    """A photo in little light, as the camera saves it: its sensor's noise, developed, then JPEG.
+
+    sigma: about the standard deviation of 255 that the noise has on middle gray. quality: of the file;
+    subsampling: share with 4:2:0.
+    """
+
+    kind: ClassVar[str] = "camera"
+    shrinks: ClassVar[bool] = False
+    margin: ClassVar[int] = 8
+    jitters: ClassVar[bool] = True
+    sigma: Range
+    quality: Range
+    subsampling: float = 0.5
+
+    def draw(self, generator: torch.Generator, *, size: tuple[int, int], scale: int) -> list[Operation]:
+        """Draw the camera, its noise and its file."""
+        noise = mosaic_noise(generator, uniform(generator, self.sigma))
+        return [noise, Jpeg(whole(generator, self.quality), chance(generator, self.subsampling))]
+
+
+@dataclass(frozen=True)
 class Photo:
     """Everything that happens to photos on their way, by one of the chains of degradations."""
 
@@ -190,7 +213,26 @@ def odd(length: float) -> int:
 
 def sensor_noise(generator: torch.Generator, sigma: float) -> SensorNoise:
     """Draw sensor noise that is about as strong as Gaussian noise of `sigma` / 255 on middle gray."""
-    shot = 4 * (sigma / 255) ** 2 * uniform(generator, (0.5, 1.5))
-    read = sigma / 255 * uniform(generator, (0.02, 0.1))
+    shot, read = shot_and_read(generator, sigma)
     grain, correlation = uniform(generator, (0.3, 0.8)), uniform(generator, (0.0, 0.6))
     return SensorNoise(shot, read, grain, correlation, seed(generator))
+
+
+def mosaic_noise(generator: torch.Generator, sigma: float) -> MosaicNoise:
+    """Draw a camera, and noise of it about as strong as Gaussian noise of `sigma` / 255 on middle gray.
+
+    The ranges are those of common cameras from daylight to lamp light; chroma is smoothed more than luma, as
+    their own noise reduction does.
+    """
+    shot, read = shot_and_read(generator, sigma)
+    balance = (uniform(generator, (1.2, 2.4)), uniform(generator, (1.2, 2.4)))
+    saturation, luma = uniform(generator, (0.2, 1.0)), uniform(generator, (0.0, 0.8))
+    smoothing = (luma, luma + uniform(generator, (0.0, 2.0)))
+    phase = (int(chance(generator, 0.5)), int(chance(generator, 0.5)))
+    return MosaicNoise(shot, read, balance, saturation, smoothing, phase, seed(generator))
+
+
+def shot_and_read(generator: torch.Generator, sigma: float) -> tuple[float, float]:
+    """Draw the parts of a sensor's noise in linear light, together about `sigma` / 255 on middle gray."""
+    shot = 4 * (sigma / 255) ** 2 * uniform(generator, (0.5, 1.5))
+    return shot, sigma / 255 * uniform(generator, (0.02, 0.1))

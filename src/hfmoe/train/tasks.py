@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_serializer, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
 
 from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN, Shuffled, TwoRounds
-from hfmoe.data.tasks import BlurKind, Compressed, Deblur, Denoise, Photo, SuperResolution, Task
+from hfmoe.data.tasks import BlurKind, Camera, Compressed, Deblur, Denoise, Photo, SuperResolution, Task
 from hfmoe.train.section import Section, Share
 
 Span = tuple[float, float]
@@ -64,6 +64,16 @@ class Growth(Section):
 
 
 Growing = Annotated[Growth, BeforeValidator(_as_growth)]
+
+
+def _as_quality(growth: Growth) -> Growth:
+    for low, high in (growth.first, growth.last):
+        if not 1 <= low <= high <= 100:
+            raise ValueError(f"quality [{low:g}, {high:g}] must lie in [1, 100]")
+    return growth
+
+
+Quality = Annotated[Growing, AfterValidator(_as_quality)]
 
 
 def fixed(low: float, high: float | None = None) -> Growth:
@@ -124,20 +134,26 @@ class JpegTask(TaskSection):
     """JPEG of a `quality` of 1 to 100; see hfmoe.data.tasks.Compressed."""
 
     kind: Literal["jpeg"]
-    quality: Growing = fixed(5.0, 95.0)
+    quality: Quality = fixed(5.0, 95.0)
     subsampling: Share = 0.5
     webp: Share = 0.0
-
-    @model_validator(mode="after")
-    def _possible(self) -> "JpegTask":
-        for low, high in (self.quality.first, self.quality.last):
-            if not 1 <= low <= high <= 100:
-                raise ValueError(f"quality [{low:g}, {high:g}] must lie in [1, 100]")
-        return self
 
     def at(self, share: float) -> Task:
         """Give the task at a share of the run."""
         return Compressed(self.quality.at(share), subsampling=self.subsampling, webp=self.webp)
+
+
+class CameraTask(TaskSection):
+    """A sensor's noise of about `sigma` of 255, developed, and JPEG; see hfmoe.data.tasks.Camera."""
+
+    kind: Literal["camera"]
+    sigma: Growing = fixed(0.0, 30.0)
+    quality: Quality = fixed(75.0, 98.0)
+    subsampling: Share = 0.5
+
+    def at(self, share: float) -> Task:
+        """Give the task at a share of the run."""
+        return Camera(self.sigma.at(share), self.quality.at(share), subsampling=self.subsampling)
 
 
 class PhotoTask(TaskSection):
@@ -175,5 +191,5 @@ def chain_at(task: PhotoTask, share: float) -> TwoRounds | Shuffled:
     return replace(REAL_ESRGAN.softened(strength), webp=task.webp, twice=task.second.number(share))
 
 
-AnyTask = SuperResolutionTask | DenoiseTask | DeblurTask | JpegTask | PhotoTask
+AnyTask = SuperResolutionTask | DenoiseTask | DeblurTask | JpegTask | CameraTask | PhotoTask
 TaskOfKind = Annotated[AnyTask, Field(discriminator="kind")]

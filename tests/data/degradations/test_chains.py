@@ -14,11 +14,12 @@ from hfmoe.data.degradations.jpeg import Jpeg
 from hfmoe.data.degradations.noise import GaussianNoise, PoissonNoise
 from hfmoe.data.degradations.resampling import METHODS, Resize
 from hfmoe.data.degradations.rounding import Clamp, Cut, Round
-from hfmoe.data.tasks import Compressed, Deblur, Denoise, Photo, Task
+from hfmoe.data.tasks import Camera, Compressed, Deblur, Denoise, Photo, Task
 
 TASKS: dict[str, Task] = {
     "denoise": Denoise((0.0, 50.0), gray=0.3, sensor=0.3, rounded=0.5),
     "deblur": Deblur(("gaussian", "motion", "defocus"), (0.2, 3.0), (2.0, 15.0), (0.5, 4.0), (0.0, 3.0)),
+    "camera": Camera((0.0, 40.0), (50.0, 98.0)),
     "jpeg": Compressed((5.0, 95.0), webp=0.2),
     "real-esrgan": Photo(REAL_ESRGAN),
     "bsrgan": Photo(BSRGAN),

@@ -9,13 +9,15 @@ from torch import Tensor
 
 from hfmoe.data.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur, PlateauBlur, SincBlur
 from hfmoe.data.degradations.jpeg import Jpeg
+from hfmoe.data.degradations.mosaic import MosaicNoise
 from hfmoe.data.degradations.noise import GaussianNoise, PoissonNoise, SensorNoise
 from hfmoe.data.degradations.resampling import Resize
 from hfmoe.data.degradations.rounding import Clamp, Cut, Round
 from hfmoe.data.degradations.webp import WebP
 
 Blur = GaussianBlur | PlateauBlur | SincBlur | MotionBlur | DefocusBlur
-Operation = Blur | Resize | GaussianNoise | PoissonNoise | SensorNoise | Jpeg | WebP | Clamp | Round | Cut
+Noise = GaussianNoise | PoissonNoise | SensorNoise | MosaicNoise
+Operation = Blur | Resize | Noise | Jpeg | WebP | Clamp | Round | Cut
 OPERATIONS: dict[str, type[Operation]] = {
     operation.kind: operation
     for operation in (
@@ -28,6 +30,7 @@ OPERATIONS: dict[str, type[Operation]] = {
         GaussianNoise,
         PoissonNoise,
         SensorNoise,
+        MosaicNoise,
         Jpeg,
         WebP,
         Clamp,
