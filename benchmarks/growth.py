@@ -1,15 +1,18 @@
 """How time and memory grow with the number of pixels: cost = a * pixels^b, without tiles.
 
     python benchmarks/growth.py [--model nano-x4] [--sizes 128,256,512,1024,2048] [--rounds 9] [--clock cpu]
+        [--plot FILE.png]
 
 The same as `hfmoe bench MODEL --sizes ...`, with the verdict on b <= 1.05 for both. Sizes that free memory
 does not hold are left out and named. 2048 x 2048 needs about 5.3 GiB for nano-x4.
 """
 
 import argparse
+from pathlib import Path
 
 import torch
 
+from hfmoe.bench.drawing import draw_growth
 from hfmoe.bench.report import Plan, bench
 from hfmoe.bench.timing import CLOCKS
 from hfmoe.cli.benching import show
@@ -30,6 +33,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
+    parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
     sizes = tuple(int(size) for size in options.sizes.split(","))
     plan = Plan(
@@ -44,6 +48,8 @@ def main() -> None:
     )
     found = bench(plan, describe(options.model).config, free=free_bytes(torch.device("cpu")))
     show(found)
+    if options.plot is not None:
+        draw_growth(found, options.plot)
     for growth in found.growth:
         fits = {"time": growth.time, "memory": growth.memory}
         for name, fit in fits.items():

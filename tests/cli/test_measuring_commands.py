@@ -10,7 +10,7 @@ import torch
 from hfmoe.cli.app import run
 from hfmoe.cli.benching import parse_plan
 from hfmoe.cli.reports import check_report
-from hfmoe.image.files import Picture, write_picture
+from hfmoe.image.files import Picture, read_picture, write_picture
 
 
 @pytest.fixture
@@ -170,6 +170,7 @@ DEFAULTS = {
         (["--seconds", "0"], "--seconds 0"),
         (["--clock", "sun"], "--clock 'sun'"),
         (["--image", "absent.png"], "absent.png"),
+        (["--plot", "growth.svg"], "--plot growth.svg must be a PNG file"),
     ],
 )
 def test_bench_refuses_a_wrong_plan_before_measuring(options: list[str], rule: str, capsys):
@@ -189,8 +190,10 @@ def test_a_plan_takes_lists_once_each():
 @pytest.mark.slow
 def test_bench_measures_prints_and_writes(tiny_weights: Path, tmp_path: Path, capsys):
     out = tmp_path / "b.json"
+    plot = tmp_path / "b.png"
     command = ["bench", tiny_weights, "--sizes", "32,64", "--rounds", "3", "--seconds", "1", "--json", out]
-    assert run([str(part) for part in command]) == 0
+    assert run([str(part) for part in [*command, "--plot", plot]]) == 0
+    assert read_picture(plot).colour.std() > 0.05
     printed = capsys.readouterr().out
     assert "pixels^b with b =" in printed
     assert f"torch {torch.__version__}" in printed

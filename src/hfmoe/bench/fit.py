@@ -17,6 +17,10 @@ class PowerFit(NamedTuple):
     error: float | None
     steepest: float
 
+    def at(self, pixels: int) -> float:
+        """Cost of an input of so many pixels by this law."""
+        return self.a * pixels**self.b
+
 
 def fit_power(pixels: Sequence[int], costs: Sequence[float]) -> PowerFit:
     """Fit a power. Raises ValueError for fewer than two different sizes or values that are not above 0."""

@@ -9,12 +9,14 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from hfmoe.bench.drawing import draw_growth
 from hfmoe.bench.fit import PowerFit
 from hfmoe.bench.forms import FORMS
 from hfmoe.bench.report import Benchmark, Plan, bench
 from hfmoe.bench.timing import CLOCKS, LEAST_RUNS
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import check_report, tables, write_report
+from hfmoe.evaluate.figure import new_figure
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
@@ -59,10 +61,15 @@ def parse_plan(
     return Plan(model, sides, dial, named, count, rounds, seconds, memory, image, clock)
 
 
-def run_bench(plan: Plan, *, file: Path | None) -> None:
-    """Measure, print the tables, write the JSON."""
+def run_bench(plan: Plan, *, file: Path | None, plot: Path | None = None) -> None:
+    """Measure, print the tables, write the JSON and the plot."""
     if file is not None:
         check_report(file)
+    if plot is not None:
+        if plot.suffix.lower() != ".png":
+            raise UsageError(f"--plot {plot} must be a PNG file, with a name that ends with .png")
+        new_figure(width=1.0, height=1.0)  # tells now that matplotlib is missing
+        check_report(plot)
     config = describe(plan.model).config
     with Console(stderr=True).status(f"measuring {plan.model}") as status:
         found = bench(
@@ -74,6 +81,8 @@ def run_bench(plan: Plan, *, file: Path | None) -> None:
     show(found)
     if file is not None:
         write_report(file, json.dumps(found.to_dict(), indent=2, allow_nan=False))
+    if plot is not None:
+        draw_growth(found, plot)
 
 
 def show(found: Benchmark) -> None:

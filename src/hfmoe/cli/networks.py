@@ -110,6 +110,7 @@ def bench(
     image: Path | None = None,
     clock: str = "wall",
     json: Path | None = None,
+    plot: Path | None = None,
 ) -> None:
     """Measure time, throughput, memory and multiply-adds by input size, effort and form, and how they grow.
 
@@ -137,12 +138,14 @@ def bench(
         wall, or cpu: processor time, which other programs take no part of.
     json
         Also write all figures to this file.
+    plot
+        Also draw time and memory over the input's pixels to this PNG file.
     """
     from hfmoe.cli.benching import parse_plan, run_bench
 
     settings = {"rounds": rounds, "seconds": seconds, "memory": memory, "photo": image, "clock": clock}
     plan = parse_plan(model, sizes=sizes, efforts=efforts, forms=forms, threads=threads, **settings)
-    run_bench(plan, file=json)
+    run_bench(plan, file=json, plot=plot)
 
 
 @command()

@@ -60,7 +60,7 @@ LARGE = replace(
     cross_dim=48,
 )
 SIZES = {"nano": NANO, "tiny": TINY, "small": SMALL, "base": BASE, "large": LARGE}
-# at scale 1 noise and blocks lie in both bands, and all convolutions in the high path: it gets both (docs/ablations.md)
+# noise and blocks, which scale 1 removes, lie in both bands; its convolutions get both (docs/ablations.md)
 PRESETS: dict[str, HFMoEConfig] = {
     f"{name}-x{scale}": replace(size, scale=scale, unshuffle=scale == 1, frequency_split=scale > 1)
     for name, size in SIZES.items()
