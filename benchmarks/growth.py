@@ -15,7 +15,7 @@ import torch
 from hfmoe.bench.drawing import draw_growth
 from hfmoe.bench.report import Plan, bench
 from hfmoe.bench.timing import CLOCKS
-from hfmoe.cli.benching import show
+from hfmoe.cli.benching import check_plot, show
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
 
@@ -35,6 +35,8 @@ def main() -> None:
     parser.add_argument("--clock", choices=CLOCKS, default="wall")
     parser.add_argument("--plot", type=Path)
     options = parser.parse_args()
+    if options.plot is not None:
+        check_plot(options.plot)
     sizes = tuple(int(size) for size in options.sizes.split(","))
     plan = Plan(
         options.model,
@@ -48,14 +50,14 @@ def main() -> None:
     )
     found = bench(plan, describe(options.model).config, free=free_bytes(torch.device("cpu")))
     show(found)
-    if options.plot is not None:
-        draw_growth(found, options.plot)
     for growth in found.growth:
         fits = {"time": growth.time, "memory": growth.memory}
         for name, fit in fits.items():
             if fit is not None:
                 verdict = "within" if fit.b <= MOST else "above"
                 print(f"{name}: b = {fit.b:.3f}, {verdict} the aim of {MOST}")
+    if options.plot is not None:
+        draw_growth(found, options.plot)
 
 
 if __name__ == "__main__":

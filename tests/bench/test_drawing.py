@@ -36,9 +36,12 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The axes of the figures that are saved."""
     found: list[Any] = []
     save = drawing.save_figure
-    monkeypatch.setattr(
-        drawing, "save_figure", lambda figure, path: (found.extend(figure.axes), save(figure, path))
-    )
+
+    def listen(figure: Any, path: Path) -> None:
+        found.extend(figure.axes)
+        save(figure, path)
+
+    monkeypatch.setattr(drawing, "save_figure", listen)
     return found
 
 
@@ -55,6 +58,11 @@ def test_times_and_peaks_stand_at_their_pixels_with_their_laws(drawn: list[Any],
         "eager, effort 0: b = 1.000",
         "eager, effort 1: b = 1.000",
     ]
+    (segments,) = times.containers[0].lines[2]
+    low, high = segments.get_segments()[0][:, 1]
+    assert (low, high) == pytest.approx((0.9 * 32**2 / 1000, 1.1 * 32**2 / 1000))
+    assert [text.get_text() for text in peaks.get_legend().get_texts()] == ["eager: b = 1.000"]
+    assert list(peaks.lines[1].get_ydata()) == pytest.approx([32**2 / 50, 128**2 / 50])
     assert list(peaks.lines[0].get_ydata()) == pytest.approx([side**2 / 50 for side in sorted(SIDES)])
     assert (times.get_xscale(), times.get_yscale()) == ("log", "log")
     assert read_picture(tmp_path / "growth.png").colour.std() > 0.05

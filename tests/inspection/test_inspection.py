@@ -137,9 +137,10 @@ def test_the_traced_maps_are_those_of_the_network():
     assert 0 < seen.gate_low.min() < seen.gate_low.max() < 1
 
 
-def test_the_bands_of_an_image_add_up_to_it():
+@pytest.mark.parametrize("split", [True, False])
+def test_the_bands_of_an_image_add_up_to_it(split: bool):
     image = drawn(41, 55)
-    bands = image_bands(network(), image)
+    bands = image_bands(network(replace(SMALL, frequency_split=split)), image)
     torch.testing.assert_close(bands.low + bands.high, image[0], atol=1e-5, rtol=1e-5)
 
 

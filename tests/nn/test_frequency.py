@@ -51,6 +51,15 @@ def test_without_the_split_the_high_path_gets_the_input_itself():
     assert torch.equal(NoSplit()(x).high, x)
 
 
+def test_the_router_sees_the_strength_of_the_detail_with_the_split_and_without():
+    """A bright flat half has less of it than a dark one with noise."""
+    x = torch.full((1, 4, 32, 32), 0.9)
+    x[..., 16:] = 0.1 + 0.05 * torch.randn(1, 4, 32, 16, generator=torch.Generator().manual_seed(0))
+    for split in (FrequencySplit(4), NoSplit()):
+        energy = window_energy(split(x).detail, window=8)
+        assert (energy[..., 3] > energy[..., 0] + 2).all()
+
+
 def test_window_energy_is_the_log_of_each_windows_root_mean_square_over_the_typical_one():
     high = torch.full((1, 4, 32, 32), TYPICAL)
     high[:, :, 16:, 16:] *= 3.0

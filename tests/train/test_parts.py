@@ -114,12 +114,13 @@ def test_the_objective_names_each_term_and_adds_them_weighted():
 
 def test_a_warm_start_takes_what_fits_and_names_what_does_not():
     source, target = (
-        nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4)),
+        nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 4), nn.Linear(4, 4, bias=False)),
         nn.Sequential(nn.Linear(2, 3), nn.Linear(3, 9)),
     )
     start = warm_start(target, source)
     assert start.taken == ("0.weight", "0.bias")
     assert start.fresh == ("1.weight", "1.bias")
+    assert start.left == ("1.weight", "1.bias", "2.weight")
     assert torch.equal(target.state_dict()["0.weight"], source.state_dict()["0.weight"])
 
 

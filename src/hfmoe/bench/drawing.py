@@ -23,10 +23,13 @@ def draw_growth(found: Benchmark, path: Path) -> None:
     panels = figure.subplots(1, 2 if known else 1, squeeze=False)[0]
     figure.suptitle(f"{found.model}: {found.machine.processor}, {found.machine.date}", fontsize=10)
     laws = {(growth.form, growth.effort): growth for growth in found.growth}
-    for name, rows in curves(found.rows).items():
-        draw_times(panels[0], rows, laws.get(name))
-        if known:
-            draw_peaks(panels[1], rows, laws.get(name))
+    drawn: set[str] = set()
+    for (form, effort), rows in curves(found.rows).items():
+        law = laws.get((form, effort))
+        draw_times(panels[0], rows, law)
+        if known and form not in drawn:  # peaks are those of the highest effort, at all of them
+            draw_peaks(panels[1], rows, law)
+            drawn.add(form)
     for axes, label in zip(panels, (f"ms, {found.clock} clock", "peak memory, MiB"), strict=False):
         axes.set_xscale("log")
         axes.set_yscale("log")
@@ -52,19 +55,23 @@ def draw_times(axes: "Axes", rows: Sequence[Row], growth: Growth | None) -> None
     middles = [row.milliseconds.median for row in rows]
     below = [row.milliseconds.median - row.milliseconds.low for row in rows]
     above = [row.milliseconds.high - row.milliseconds.median for row in rows]
-    label = labelled(rows[0], growth and growth.time)
+    label = f"{rows[0].case.form}, effort {rows[0].case.effort:g}"
+    if growth is not None:
+        label += f": b = {growth.time.b:.3f}"
     bars = axes.errorbar(pixels, middles, [below, above], fmt="o", markersize=4, linewidth=0.9, label=label)
     draw_law(axes, pixels, growth and growth.time, colour=bars.lines[0].get_color())
 
 
 def draw_peaks(axes: "Axes", rows: Sequence[Row], growth: Growth | None) -> None:
-    """Draw the peaks of a form at an effort that were measured."""
+    """Draw the peaks of a form that were measured."""
     taken = [(row.case.pixels, row.peak_mib) for row in rows if row.peak_mib is not None]
     if not taken:
         return
     pixels, peaks = zip(*taken, strict=True)
-    (marks,) = axes.plot(pixels, peaks, "o", markersize=4, label=labelled(rows[0], growth and growth.memory))
-    draw_law(axes, pixels, growth and growth.memory, colour=marks.get_color())
+    fit = growth and growth.memory
+    label = rows[0].case.form if fit is None else f"{rows[0].case.form}: b = {fit.b:.3f}"
+    (marks,) = axes.plot(pixels, peaks, "o", markersize=4, label=label)
+    draw_law(axes, pixels, fit, colour=marks.get_color())
 
 
 def draw_law(axes: "Axes", pixels: Sequence[int], fit: PowerFit | None, *, colour: object) -> None:
@@ -72,9 +79,3 @@ def draw_law(axes: "Axes", pixels: Sequence[int], fit: PowerFit | None, *, colou
     if fit is not None:
         ends = (min(pixels), max(pixels))
         axes.plot(ends, [fit.at(end) for end in ends], color=colour, linewidth=0.9, alpha=0.6)
-
-
-def labelled(row: Row, fit: PowerFit | None) -> str:
-    """Name a curve, with the exponent of its law."""
-    name = f"{row.case.form}, effort {row.case.effort:g}"
-    return name if fit is None else f"{name}: b = {fit.b:.3f}"

@@ -16,7 +16,7 @@ from hfmoe.bench.report import Benchmark, Plan, bench
 from hfmoe.bench.timing import CLOCKS, LEAST_RUNS
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import check_report, tables, write_report
-from hfmoe.evaluate.figure import new_figure
+from hfmoe.evaluate.figure import check_matplotlib
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
@@ -66,10 +66,7 @@ def run_bench(plan: Plan, *, file: Path | None, plot: Path | None = None) -> Non
     if file is not None:
         check_report(file)
     if plot is not None:
-        if plot.suffix.lower() != ".png":
-            raise UsageError(f"--plot {plot} must be a PNG file, with a name that ends with .png")
-        new_figure(width=1.0, height=1.0)  # tells now that matplotlib is missing
-        check_report(plot)
+        check_plot(plot)
     config = describe(plan.model).config
     with Console(stderr=True).status(f"measuring {plan.model}") as status:
         found = bench(
@@ -83,6 +80,14 @@ def run_bench(plan: Plan, *, file: Path | None, plot: Path | None = None) -> Non
         write_report(file, json.dumps(found.to_dict(), indent=2, allow_nan=False))
     if plot is not None:
         draw_growth(found, plot)
+
+
+def check_plot(path: Path) -> None:
+    """Asked before the work: UsageError, OSError or ImportError where no plot could be written to path."""
+    if path.suffix.lower() != ".png":
+        raise UsageError(f"--plot {path} must be a PNG file, with a name that ends with .png")
+    check_matplotlib()
+    check_report(path)
 
 
 def show(found: Benchmark) -> None:

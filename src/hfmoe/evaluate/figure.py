@@ -25,6 +25,11 @@ def new_figure(*, width: float, height: float) -> "Figure":
     return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
 
 
+def check_matplotlib() -> None:
+    """Asked before the work: ImportError where matplotlib is not installed."""
+    new_figure(width=1.0, height=1.0)
+
+
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG. Raises ImageError naming path when it cannot be written."""
     unfinished = path.with_name(f".{path.name}.part")

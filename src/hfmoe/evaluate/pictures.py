@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.evaluate.crops import Crop, baseline_name, decibels, error_map, unrestored, worst_crop
-from hfmoe.evaluate.figure import new_figure, save_figure, show_image, show_map
+from hfmoe.evaluate.figure import check_matplotlib, new_figure, save_figure, show_image, show_map
 from hfmoe.evaluate.protocol import Pair
 
 ERROR_LEVELS = 32.0
@@ -58,7 +58,7 @@ def check_pictures(folder: Path) -> None:
     """Asked before the work: OSError naming the folder that cannot be one, ImportError without matplotlib."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(folder))
-    new_figure(width=1.0, height=1.0)
+    check_matplotlib()
 
 
 def draw_errors(pair: Pair, restored: Float[Tensor, "1 c h w"], path: Path, *, model: str) -> None:

@@ -39,10 +39,10 @@ class ExportForm(nn.Module):
         height, width = (side * self.config.scale for side in image.shape[2:])
         image = extend(image, self.config.size_multiple)
         features = self.stem(image)
-        low, high = self.split(features)
-        energy = window_energy(high, window=2 * self.config.window)
-        encoded = self.low(self.enter_low(low), energy, effort=effort)
-        fused = self.fusion(encoded.x, self.filter(self.texture(high))) + features
+        bands = self.split(features)
+        energy = window_energy(bands.detail, window=2 * self.config.window)
+        encoded = self.low(self.enter_low(bands.low), energy, effort=effort)
+        fused = self.fusion(encoded.x, self.filter(self.texture(bands.high))) + features
         return self.upsampler(self.head(fused), image)[:, :, :height, :width]
 
 

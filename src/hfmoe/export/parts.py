@@ -78,7 +78,8 @@ class PlainSplit(nn.Module):
         """Split a map of even height and width."""
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
         low = F.conv2d(padded, self.kernel, stride=2, groups=x.shape[1])
-        return Bands(low, x - upsample(low))
+        detail = x - upsample(low)
+        return Bands(low, detail, detail)
 
 
 class PlainFilter(nn.Module):

@@ -80,7 +80,10 @@ def inspect_image(
     costs = dict(zip(seen.routing, [part.costs.tolist() for part in mixtures(network)], strict=True))
     field = _field(network, image, FIELD_WINDOWS * window, effort=effort)
     panels = {
-        "bands": Panel(tall, lambda figure: draw_bands(figure, subject, bands, seen)),
+        "bands": Panel(
+            tall,
+            lambda figure: draw_bands(figure, subject, bands, seen, split=network.config.frequency_split),
+        ),
         "experts": Panel(
             aspect * WIDTH / columns + 1.8,
             lambda figure: draw_experts(figure, subject, seen, costs, effort=effort),

@@ -37,18 +37,27 @@ class Subject(NamedTuple):
         return spread(values, height=height, width=width, multiple=self.multiple)
 
 
-def draw_bands(figure: "FigureBase", subject: Subject, bands: ImageBands, seen: Trace) -> None:
-    """The image and its bands, and the strength of the bands of the features."""
-    figure.suptitle("Frequency split: low band (half resolution) and high band = input - enlarged low band")
+def draw_bands(
+    figure: "FigureBase", subject: Subject, bands: ImageBands, seen: Trace, *, split: bool
+) -> None:
+    """The image and its bands, and the strength of what each path gets of the features."""
+    if split:
+        title = "Frequency split: low band (half resolution) and high band = input - enlarged low band"
+        paths = ("low band", "high band")
+    else:
+        title = "No frequency split: 2x2 means to the low path, everything to the high one"
+        paths = ("low path", "high path")
+    figure.suptitle(title)
     axes = figure.subplots(1, 5)
     show_image(axes[0], subject.image, subject.name)
-    show_image(axes[1], bands.low, "image, low band")
+    show_image(axes[1], bands.low, "image, low band" if split else "image, 2x2 means")
     gain = 0.5 / span(bands.high.abs()).high
-    show_image(axes[2], 0.5 + gain * bands.high, f"image, high band ({gain:.1f}x, gray = 0)")
-    for place, name, band in ((3, "low", seen.low), (4, "high", seen.high)):
+    detail = "high band" if split else "detail"
+    show_image(axes[2], 0.5 + gain * bands.high, f"image, {detail} ({gain:.1f}x, gray = 0)")
+    for place, name, band in ((3, paths[0], seen.low), (4, paths[1], seen.high)):
         values = subject.fit(band)
         label = "root mean square of channels"
-        show_map(axes[place], values, f"features, {name} band", **span(values)._asdict(), label=label)
+        show_map(axes[place], values, f"features, {name}", **span(values)._asdict(), label=label)
 
 
 def draw_experts(
@@ -60,8 +69,10 @@ def draw_experts(
     axes = figure.subplots(1, layers + 1, squeeze=False)[0]
     energy = subject.fit(seen.energy)
     low, high = float(energy.min()), float(energy.max())
-    label = "log of high-band energy, 0 = typical"
-    show_map(axes[0], energy, "high-band energy by window", low=low, high=max(high, low + 1e-6), label=label)
+    label = "log of the detail's energy, 0 = typical"
+    show_map(
+        axes[0], energy, "energy of the detail by window", low=low, high=max(high, low + 1e-6), label=label
+    )
     for axis, (name, routing) in zip(axes[1:], seen.routing.items(), strict=True):
         _overlay(axis, subject, routing, name, costs[name])
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from hfmoe.models.network import HFMoE, LayerRouting
 from hfmoe.nn.dynamic_filter import DynamicFilter, planes
 from hfmoe.nn.experts import MoEFFN
-from hfmoe.nn.frequency import Bands, FrequencySplit, upsample, window_energy
+from hfmoe.nn.frequency import Bands, FrequencySplit, NoSplit, upsample, window_energy
 
 
 class Trace(NamedTuple):
@@ -52,7 +52,7 @@ def trace(network: HFMoE, image: Float[Tensor, "1 c h w"], *, effort: float = 0.
         restored=restored.image,
         low=_rms(bands.low),
         high=_rms(bands.high),
-        energy=window_energy(bands.high, window=2 * network.config.window)[0],
+        energy=window_energy(bands.detail, window=2 * network.config.window)[0],
         routing=dict(zip(mixture_names(network), restored.routing, strict=True)),
         gate_low=heard.get("low"),
         gate_high=heard.get("high"),
@@ -108,14 +108,18 @@ class ImageBands(NamedTuple):
 
 @torch.no_grad()
 def image_bands(network: HFMoE, image: Float[Tensor, "1 c h w"]) -> ImageBands:
-    """The image split by the mean of the kernels that the network splits its features with."""
+    """The image split by the mean of the kernels that the network splits its features with.
+
+    Without a split, its 2x2 means and what these leave: what the low path and the router see.
+    """
     height, width = image.shape[-2:]
     padded = F.pad(image, (0, width % 2, 0, height % 2), mode="replicate")
-    split = FrequencySplit(image.shape[1], learned=False)
+    split: FrequencySplit | NoSplit = NoSplit()
     if isinstance(network.split, FrequencySplit):
+        split = FrequencySplit(image.shape[1], learned=False)
         split.logits = network.split.logits.softmax(-1).mean(0).log().expand(image.shape[1], -1)
-    low, high = split(padded)
-    return ImageBands(upsample(low)[0, :, :height, :width], high[0, :, :height, :width])
+    bands = split(padded)
+    return ImageBands(upsample(bands.low)[0, :, :height, :width], bands.detail[0, :, :height, :width])
 
 
 def _keep(heard: dict[str, Any], name: str) -> Callable[[Tensor, Tensor], None]:

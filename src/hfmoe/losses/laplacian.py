@@ -1,13 +1,22 @@
 """Losses on the bands of a fixed Laplacian pyramid."""
 
+from typing import NamedTuple
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.nn.frequency import Bands, upsample
+from hfmoe.nn.frequency import upsample
 
 
-def split(image: Float[Tensor, "b c h w"]) -> Bands:
+class Level(NamedTuple):
+    """A low band at half the resolution and what it leaves."""
+
+    low: Float[Tensor, "b c hl wl"]
+    high: Float[Tensor, "b c h w"]
+
+
+def split(image: Float[Tensor, "b c h w"]) -> Level:
     """Split into a binomial low band at half the resolution and what it leaves: the network's split at birth.
 
     Three 2x2 means in a row are the 4x4 binomial kernel [1 3 3 1] x [1 3 3 1] / 64. Borders are reflected, so
@@ -16,7 +25,7 @@ def split(image: Float[Tensor, "b c h w"]) -> Bands:
     height, width = image.shape[2:]
     padded = F.pad(image, (1, 1 + width % 2, 1, 1 + height % 2), mode="reflect")
     low = F.avg_pool2d(F.avg_pool2d(F.avg_pool2d(padded, 2, 1), 2, 1), 2)
-    return Bands(low, image - upsample(low)[..., :height, :width])
+    return Level(low, image - upsample(low)[..., :height, :width])
 
 
 def pyramid(image: Float[Tensor, "b c h w"], *, levels: int) -> list[Float[Tensor, "b c hl wl"]]:

@@ -75,12 +75,13 @@ class HFMoE(nn.Module):
         height, width = image.shape[2:]
         image = pad_to_multiple(image, self.config.size_multiple)
         features = self.stem(image)
-        low, high = self.split(features)
+        bands = self.split(features)
         if perturb is not None and perturb.hf_noise:
-            high = inject_noise(high, amount=perturb.hf_noise, generator=perturb.generator)
-        energy = window_energy(high.detach(), window=2 * self.config.window)
-        encoded = self.low(self.enter_low(low), energy, effort=effort, perturb=perturb)
-        detail = self.filter(self.texture(high))
+            noisy = inject_noise(bands.high, amount=perturb.hf_noise, generator=perturb.generator)
+            bands = bands._replace(high=noisy)
+        energy = window_energy(bands.detail.detach(), window=2 * self.config.window)
+        encoded = self.low(self.enter_low(bands.low), energy, effort=effort, perturb=perturb)
+        detail = self.filter(self.texture(bands.high))
         fused = summed(self.fusion(encoded.x, detail), features)
         restored = self.upsampler(self.head(fused), image)
         scale = self.config.scale

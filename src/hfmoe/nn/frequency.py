@@ -13,10 +13,14 @@ TYPICAL = 0.03
 
 
 class Bands(NamedTuple):
-    """The two bands; `upsample(low) + high` is the input."""
+    """What the two paths get, and `detail`, the input minus `upsample(low)`, whose strength the router sees.
+
+    Where the frequencies are split, the high path gets the detail alone.
+    """
 
     low: Float[Tensor, "b c hl wl"]
     high: Float[Tensor, "b c h w"]
+    detail: Float[Tensor, "b c h w"]
 
 
 def upsample(low: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
@@ -52,15 +56,17 @@ class FrequencySplit(nn.Module):
         kernel = self.logits.softmax(-1).view(-1, 1, TAPS, TAPS)
         padded = F.pad(x, (1, 1, 1, 1), mode="reflect")
         low = F.conv2d(padded, kernel.to(x.dtype), stride=2, groups=x.shape[1])
-        return Bands(low, x - upsample(low))
+        detail = x - upsample(low)
+        return Bands(low, detail, detail)
 
 
 class NoSplit(nn.Module):
-    """Ablation: the low path gets 2x2 means and the high path everything."""
+    """The low path gets 2x2 means and the high path everything."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Bands:
         """Give 2x2 means as the low band and `x` itself as the high one."""
-        return Bands(F.avg_pool2d(x, 2), x)
+        low = F.avg_pool2d(x, 2)
+        return Bands(low, x, x - upsample(low))
 
 
 def window_energy(high: Float[Tensor, "b c h w"], *, window: int) -> Float[Tensor, "b wy wx"]:

@@ -92,10 +92,11 @@ def priors(network: Network) -> list[list[float]]:
 
 
 class WarmStart(NamedTuple):
-    """Names of the tensors that came from other weights, and of those that did not fit."""
+    """Names of the tensors that came from other weights, that are fresh, and that were left there."""
 
     taken: tuple[str, ...]
     fresh: tuple[str, ...]
+    left: tuple[str, ...]
 
 
 def build_learner(
@@ -168,4 +169,5 @@ def warm_start(network: nn.Module, source: nn.Module) -> WarmStart:
     own = network.state_dict()
     taken = {name: given[name] for name in own if name in given and given[name].shape == own[name].shape}
     network.load_state_dict(taken, strict=False)
-    return WarmStart(tuple(taken), tuple(name for name in own if name not in taken))
+    fresh, left = ((name for name in names if name not in taken) for names in (own, given))
+    return WarmStart(tuple(taken), tuple(fresh), tuple(left))

@@ -122,8 +122,8 @@ def ready(recipe: Recipe, fabric: Fabric, past: Past, screen: Screen) -> Learner
             )
         learner.restore(past.state)
     elif start:
-        fresh = ", ".join(start.fresh) or "none"
-        screen.say(f"{len(start.taken)} tensors from {recipe.init}; fresh: {fresh}")
+        fresh, left = (", ".join(names) or "none" for names in (start.fresh, start.left))
+        screen.say(f"{len(start.taken)} tensors from {recipe.init}; fresh: {fresh}; not taken: {left}")
     return learner
 
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from hfmoe.data.degradations.mosaic import MosaicNoise, bayer, demosaiced
 from hfmoe.data.degradations.noise import linear
+from hfmoe.data.tasks import mosaic_noise
 
 GRAY = torch.full((3, 200, 200), 0.5)
 NOISE = MosaicNoise(0.002, 0.004, (2.0, 1.5), 0.6, (0.0, 0.0), (0, 0), 1)
@@ -21,22 +22,63 @@ def beside(map_: torch.Tensor) -> float:
 
 
 @pytest.mark.parametrize("level", [0.3, 0.5, 0.8])
-@pytest.mark.parametrize("smoothing", [(0.0, 0.0), (0.6, 2.0)])
+@pytest.mark.parametrize("smoothing", [(0.0, 0.0), (0.8, 2.8)])
+@pytest.mark.parametrize("channels", [1, 3])
 def test_the_noise_has_the_variance_it_says_whatever_development_does(
-    level: float, smoothing: tuple[float, float]
+    level: float, smoothing: tuple[float, float], channels: int
 ):
-    image = torch.full((3, 200, 200), level)
+    """On many crops of a training patch's size: nothing at their borders makes it more or less."""
+    image = torch.full((channels, 64, 64), level)
     light = linear(image)
-    found = (linear(replace(NOISE, smoothing=smoothing)(image)) - light).square().mean()
-    assert found.item() == pytest.approx(0.002 * light[0, 0, 0].item() + 0.004**2, rel=0.02)
+    found = [
+        (linear(replace(NOISE, smoothing=smoothing, seed=seed)(image)) - light).square().mean().item()
+        for seed in range(40)
+    ]
+    expected = 0.002 * light[0, 0, 0].item() + 0.004**2
+    assert sum(found) / len(found) == pytest.approx(expected, rel=0.03)
 
 
-def test_white_balance_makes_red_and_blue_noisier_than_green():
+def test_bright_places_are_noisier_than_dark_ones():
+    image = torch.full((3, 100, 200), 0.2)
+    image[..., 100:] = 0.8
+    noise = linear(replace(NOISE, read=0.0)(image)) - linear(image)
+    ratio = noise[..., 110:].std() / noise[..., :90].std()
+    dark, bright = linear(torch.tensor([[[0.2, 0.8]]])).flatten().tolist()
+    assert ratio.item() == pytest.approx((bright / dark) ** 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize(("balance", "noisy", "others"), [((4.0, 1.0), 0, (1, 2)), ((1.0, 4.0), 2, (0, 1))])
+def test_white_balance_makes_its_colour_noisier_than_the_others(
+    balance: tuple[float, float], noisy: int, others: tuple[int, int]
+):
     plain = replace(NOISE, balance=(1.0, 1.0), saturation=0.0)
-    balanced = replace(plain, balance=(4.0, 1.0))
-    ratios = [(noise(GRAY) - GRAY)[0].std() / (noise(GRAY) - GRAY)[2].std() for noise in (plain, balanced)]
-    assert ratios[0].item() == pytest.approx(1, abs=0.05)
-    assert ratios[1].item() > 1.3
+    even = (plain(GRAY) - GRAY).std(dim=(1, 2))
+    found = (replace(plain, balance=balance)(GRAY) - GRAY).std(dim=(1, 2)) / even
+    assert all(found[noisy] > 1.3 * found[other] for other in others)
+
+
+def test_red_elements_lie_where_the_phase_says():
+    """Red is noisiest where it was measured, and the mean of neighbours elsewhere."""
+    for phase in ((0, 1), (1, 0)):
+        alone = replace(NOISE, phase=phase, balance=(4.0, 1.0), saturation=0.0)
+        red = (alone(GRAY) - GRAY)[0]
+        at = {(y, x): red[y::2, x::2].std().item() for y in (0, 1) for x in (0, 1)}
+        assert max(at, key=lambda place: at[place]) == phase
+
+
+def test_silence_is_finite_in_half_precision():
+    silent = replace(NOISE, shot=0.0, read=0.0)
+    assert silent(torch.full((3, 9, 9), 0.5, dtype=torch.bfloat16)).isfinite().all()
+
+
+@pytest.mark.parametrize("sigma", [10.0, 25.0])
+def test_drawn_cameras_are_about_as_noisy_as_asked(sigma: float):
+    generator = torch.Generator().manual_seed(0)
+    found = [
+        ((mosaic_noise(generator, sigma)(GRAY[:, :48, :48]) - 0.5).square().mean().sqrt() * 255).item()
+        for _ in range(60)
+    ]
+    assert sum(found) / len(found) == pytest.approx(sigma, rel=0.2)
 
 
 def test_demosaicing_makes_chroma_coarser_than_luma():

@@ -12,12 +12,14 @@ from hfmoe.data.degradations.blur import convolved, mirrored
 from hfmoe.data.degradations.kernels import gaussian
 from hfmoe.data.degradations.noise import display, field, linear
 
-MARGIN = 3
-"""Elements around an image that its demosaicing reaches."""
+MARGIN, RING = 12, 9
+"""Pixels around an image on which noise is drawn too, and of these the outer ones that borders reach.
+
+Demosaicing and smoothing by up to 2.8 pixels see true neighbours from `RING` on.
+"""
 
 _NEIGHBOURS = ((0.0, 0.25, 0.0), (0.25, 1.0, 0.25), (0.0, 0.25, 0.0))
 _BILINEAR = ((0.25, 0.5, 0.25), (0.5, 1.0, 0.5), (0.25, 0.5, 0.25))
-_GRAY = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -25,12 +27,12 @@ class MosaicNoise:
     """Noise drawn on a Bayer mosaic, then white-balanced, demosaiced, colour-corrected, smoothed.
 
     The photo itself stays as sharp as it is: each of these steps is linear, so the noise goes through them
-    alone. Its variance in linear light is shot x light + read^2 on the mean over the image, whatever the
-    steps do; how it spreads over colours and pixels is theirs.
+    alone. Its variance in linear light is shot x light + read^2 on the mean over the image and a few pixels
+    around, whatever the steps do; how it spreads over colours and pixels is theirs.
 
     balance: gains of red and blue over green. saturation: s of the colour correction (1 + s) I - s J / 3,
-    with J all ones. smoothing: standard deviations in pixels by which luma and chroma are smoothed. phase:
-    row and column, 0 or 1, of the first red element. A gray image gets the luma of the noise.
+    with J all ones. smoothing: standard deviations in pixels by which the colours' mean and their distances
+    from it are smoothed. phase: row and column, 0 or 1, of the first red element. A gray image gets the mean.
     """
 
     kind: ClassVar[str] = "mosaic_noise"
@@ -47,9 +49,10 @@ class MosaicNoise:
         light = linear(image.clamp(0, 1))
         noise = self._noise(light.expand(3, -1, -1))
         if len(image) == 1:
-            noise = (noise * noise.new_tensor(_GRAY)[:, None, None]).sum(dim=0, keepdim=True)
-        wanted, found = (self.shot * light + self.read**2).mean(), noise.square().mean()
-        noise = noise[:, MARGIN:-MARGIN, MARGIN:-MARGIN] * (wanted / found.clamp_min(1e-20)).sqrt()
+            noise = noise.mean(dim=0, keepdim=True)
+        wanted = (self.shot * light + self.read**2).mean()
+        found = noise[:, RING:-RING, RING:-RING].square().mean().clamp_min(torch.finfo(noise.dtype).tiny)
+        noise = noise[:, MARGIN:-MARGIN, MARGIN:-MARGIN] * (wanted / found).sqrt()
         return display((light + noise).clamp(0, 1))
 
     def _noise(self, light: Float[Tensor, "3 h w"]) -> Float[Tensor, "3 H W"]:
@@ -63,8 +66,8 @@ class MosaicNoise:
         elements = field(wide[:1], seed=self.seed) * (deviation * places).sum(dim=0, keepdim=True)
         developed = demosaiced(elements, places)
         corrected = (1 + self.saturation) * developed - self.saturation * developed.mean(dim=0)
-        luma = corrected.mean(dim=0, keepdim=True)
-        return _smoothed(luma, self.smoothing[0]) + _smoothed(corrected - luma, self.smoothing[1])
+        mean = corrected.mean(dim=0, keepdim=True)
+        return _smoothed(mean, self.smoothing[0]) + _smoothed(corrected - mean, self.smoothing[1])
 
 
 def bayer(height: int, width: int, *, phase: tuple[int, int]) -> Float[Tensor, "3 h w"]:
