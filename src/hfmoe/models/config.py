@@ -62,7 +62,7 @@ class HFMoEConfig:
         dim: width of the high path at full resolution.
         stem_norm: "layer", "rms", "grn" or "none".
         unshuffle: the stem folds 2x2 pixels into channels first (for scale 1).
-        frequency_split: off, both paths get all frequencies.
+        frequency_split: off, the high path gets all frequencies and the low one 2x2 means.
         learned_split: off, the low-pass stays binomial.
         low_dims: width of the low path at each of its 1 to 3 scales, finest first.
         encoder_blocks: attention blocks at each scale going down.

@@ -75,14 +75,15 @@ class HFMoE(nn.Module):
         height, width = image.shape[2:]
         image = pad_to_multiple(image, self.config.size_multiple)
         features = self.stem(image)
-        bands = self.split(features)
+        low, high, detail = self.split(features)
         if perturb is not None and perturb.hf_noise:
-            noisy = inject_noise(bands.high, amount=perturb.hf_noise, generator=perturb.generator)
-            bands = bands._replace(high=noisy)
-        energy = window_energy(bands.detail.detach(), window=2 * self.config.window)
-        encoded = self.low(self.enter_low(bands.low), energy, effort=effort, perturb=perturb)
-        detail = self.filter(self.texture(bands.high))
-        fused = summed(self.fusion(encoded.x, detail), features)
+            noisy = inject_noise(high, amount=perturb.hf_noise, generator=perturb.generator)
+            high, detail = noisy, detail + (noisy - high)
+        energy = window_energy(detail.detach(), window=2 * self.config.window)
+        del detail  # without a split it is a map of its own, which memory should not hold to the end
+        encoded = self.low(self.enter_low(low), energy, effort=effort, perturb=perturb)
+        texture = self.filter(self.texture(high))
+        fused = summed(self.fusion(encoded.x, texture), features)
         restored = self.upsampler(self.head(fused), image)
         scale = self.config.scale
         restored = restored[:, :, : height * scale, : width * scale]
@@ -96,7 +97,7 @@ def pad_to_multiple(image: Float[Tensor, "b c h w"], multiple: int) -> Float[Ten
 
 
 def build_split(config: HFMoEConfig) -> FrequencySplit | NoSplit:
-    """The frequency split, or its ablation."""
+    """The frequency split, or none."""
     if not config.frequency_split:
         return NoSplit()
     return FrequencySplit(config.dim, learned=config.learned_split)

@@ -69,10 +69,10 @@ class NoSplit(nn.Module):
         return Bands(low, x, x - upsample(low))
 
 
-def window_energy(high: Float[Tensor, "b c h w"], *, window: int) -> Float[Tensor, "b wy wx"]:
-    """Log of the high band's root mean square over `TYPICAL`, in squares of `window` x `window` pixels."""
-    norm = torch.linalg.vector_norm(high, dim=1, keepdim=True)
-    mean_square = F.avg_pool2d(norm.square(), window).squeeze(1) / high.shape[1]
+def window_energy(detail: Float[Tensor, "b c h w"], *, window: int) -> Float[Tensor, "b wy wx"]:
+    """Log of the detail's root mean square over `TYPICAL`, in squares of `window` x `window` pixels."""
+    norm = torch.linalg.vector_norm(detail, dim=1, keepdim=True)
+    mean_square = F.avg_pool2d(norm.square(), window).squeeze(1) / detail.shape[1]
     return mean_square.div(TYPICAL**2).clamp_min(1e-4).log().mul(0.5)
 
 

@@ -12,7 +12,7 @@ from hfmoe.data.degradations.blur import convolved, mirrored
 from hfmoe.data.degradations.kernels import gaussian
 from hfmoe.data.degradations.noise import display, field, linear
 
-MARGIN, RING = 12, 9
+MARGIN, RING = 12, 10
 """Pixels around an image on which noise is drawn too, and of these the outer ones that borders reach.
 
 Demosaicing and smoothing by up to 2.8 pixels see true neighbours from `RING` on.
@@ -27,8 +27,9 @@ class MosaicNoise:
     """Noise drawn on a Bayer mosaic, then white-balanced, demosaiced, colour-corrected, smoothed.
 
     The photo itself stays as sharp as it is: each of these steps is linear, so the noise goes through them
-    alone. Its variance in linear light is shot x light + read^2 on the mean over the image and a few pixels
-    around, whatever the steps do; how it spreads over colours and pixels is theirs.
+    alone. Its variance in linear light, measured on the image and two pixels around, is made the mean of
+    shot x light + read^2 over the image, whatever the steps do; how it spreads over colours and pixels is
+    theirs.
 
     balance: gains of red and blue over green. saturation: s of the colour correction (1 + s) I - s J / 3,
     with J all ones. smoothing: standard deviations in pixels by which the colours' mean and their distances
