@@ -84,7 +84,7 @@ class DenseFFN(nn.Module):
 class MoEFFN(nn.Module):
     """Top-k mixture of gated networks of the `hidden` widths, routed window by window.
 
-    The router sees the window's mean features and the energy of its high band. Only the chosen
+    The router sees the window's mean features and the energy of its detail. Only the chosen
     experts run: windows of one expert are gathered, processed and scattered back.
     Lineage: MoCE-IR complexity experts, arXiv 2411.18466.
     """
@@ -118,7 +118,7 @@ class MoEFFN(nn.Module):
         effort: float = 0.5,
         perturb: Perturbation | None = None,
     ) -> Mixed:
-        """Route each window, given its high-band `energy`, and run the experts it is sent to.
+        """Route each window, given the `energy` of its detail, and run the experts it is sent to.
 
         Load and losses are of what the router chose, also where training sends windows elsewhere.
         """
