@@ -4,20 +4,26 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+
+from hfmoe.data.found import Found
 
 Pixels = UInt8[np.ndarray, "_ _ _"]
 
 LAYOUT = "hfmoe photo cache 1"
 
 
-def cache_key(facts: Sequence[Sequence[str | int]], *, scale: int, channels: int) -> str:
+def cache_key(
+    facts: Sequence[Sequence[str | int]], *, scale: int, channels: int, found: Found | None = None
+) -> str:
     """Name a set of photos by facts such as the paths, sizes and times of its files and how they are
     prepared."""
-    text = json.dumps([LAYOUT, scale, channels, facts])
+    changed = [] if found is None else [asdict(found)]
+    text = json.dumps([LAYOUT, scale, channels, facts, *changed])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

@@ -18,6 +18,7 @@ from jaxtyping import Int, UInt8
 from torch import Tensor
 
 from hfmoe.data.cache import cache_key, open_cache, write_cache
+from hfmoe.data.found import Found
 from hfmoe.data.sources import DataError, ImageAt, Place, Source, find_sources
 from hfmoe.image.files import ImageError
 from hfmoe.image.resize import resize
@@ -71,10 +72,11 @@ class PhotoSet:
         return int((self.sizes.min(axis=1, initial=np.iinfo(np.int64).max) < patch).sum())
 
 
-def prepare(source: Source, *, scale: int, channels: int) -> Photo:
+def prepare(source: Source, *, scale: int, channels: int, found: Found | None = None) -> Photo:
     """Read a photo, crop it to a multiple of the scale and shrink it (MATLAB bicubic, rounded to uint8).
 
-    A degraded side that came with it is taken as it is. Raises DataError where their sizes do not fit.
+    Clean photos become as `found` says first. A pair that came as one is taken as it is; DataError where its
+    sizes do not fit.
     """
     image = source.target.read(channels=channels)
     if source.degraded is not None:
@@ -86,6 +88,7 @@ def prepare(source: Source, *, scale: int, channels: int) -> Photo:
         size = f"{image.shape[-1]} x {image.shape[-2]}"
         raise DataError(f"{source.target.path}: {size} pixels are too few for scale {scale}")
     target = image[:, :height, :width]
+    target = target if found is None else found.applied(target, name=source.target.name)
     clean = _rows_first(target)
     if scale == 1:
         return Photo(clean, clean)
@@ -112,38 +115,40 @@ def read_photos(
     cache: Path | None = None,
     threads: int | None = None,
     unreadable: float = 0.0,
+    found: Found | None = None,
 ) -> PhotoSet:
     """Read every image of folders, paired folders and tar shards once, in threads.
 
-    With `cache` the decoded pixels lie in one memory-mapped file there, found again by the names, sizes and
-    times of the images; without it they lie in RAM. Images that cannot be read are left out up to the share
-    `unreadable` of all; more of them are an ImageError or DataError that names them, as are a folder that is
-    missing, one without images, and pairs that do not fit.
+    The clean ones become as `found` says. With `cache` the pixels lie in one mapped file there, met again
+    by the names, sizes and times of the images; without it they lie in RAM. Images that cannot be read are
+    left out up to the share `unreadable` of all; more of them are an ImageError or DataError that names them,
+    as are a folder that is missing, one without images, and pairs that do not fit.
     """
     sources = find_sources(places)
     errors: list[ImageError] = []
     most = int(unreadable * len(sources))
+    how = {"scale": scale, "channels": channels, "found": found}
 
     def prepared(sources: Sequence[Source]) -> Iterator[Photo | None]:
         # closed here and now: left to the collector, the pool could be joined by one of its own threads
-        with closing(_prepared(sources, scale=scale, channels=channels, threads=threads)) as outcomes:
+        with closing(_prepared(sources, **how, threads=threads)) as outcomes:
             yield from _without_broken(outcomes, errors, most=most)
 
     if cache is None:
-        found = list(prepared(sources))
+        pairs = list(prepared(sources))
     else:
-        key = cache_key([_file_facts(source) for source in sources], scale=scale, channels=channels)
-        found = open_cache(cache, key)
-        lacking = [source for source, photo in zip(sources, found or (), strict=bool(found)) if photo is None]
-        if found is None or any(prepared(lacking)):
+        key = cache_key([_file_facts(source) for source in sources], **how)
+        pairs = open_cache(cache, key)
+        lacking = [source for source, photo in zip(sources, pairs or (), strict=bool(pairs)) if photo is None]
+        if pairs is None or any(prepared(lacking)):
             errors.clear()
             write_cache(cache, key, prepared(sources))
-            found = open_cache(cache, key)
-        if found is None:
+            pairs = open_cache(cache, key)
+        if pairs is None:
             raise DataError(f"the cache in {cache} changed while it was written")
-    read = [source for source, photo in zip(sources, found, strict=True) if photo]
+    read = [source for source, photo in zip(sources, pairs, strict=True) if photo]
     return PhotoSet.of(
-        [Photo(*photo) for photo in found if photo],
+        [Photo(*photo) for photo in pairs if photo],
         scale=scale,
         identity=identity_of(read),
         sources=read,
@@ -187,15 +192,15 @@ def _file_facts(source: Source) -> list[str | int]:
     return facts
 
 
-def _tried(source: Source, *, scale: int, channels: int) -> Photo | ImageError:
+def _tried(source: Source, *, scale: int, channels: int, found: Found | None) -> Photo | ImageError:
     try:
-        return prepare(source, scale=scale, channels=channels)
+        return prepare(source, scale=scale, channels=channels, found=found)
     except ImageError as error:
         return error
 
 
 def _prepared(
-    sources: Sequence[Source], *, scale: int, channels: int, threads: int | None
+    sources: Sequence[Source], *, scale: int, channels: int, found: Found | None, threads: int | None
 ) -> Generator[Photo | ImageError, None, None]:
     """Photos, or why there is none, in the order of their sources, with a few decoded ahead of the reader."""
     threads = threads or os.cpu_count() or 1
@@ -203,7 +208,7 @@ def _prepared(
         ahead: deque[Future[Photo | ImageError]] = deque()
         try:
             for source in sources:
-                ahead.append(pool.submit(_tried, source, scale=scale, channels=channels))
+                ahead.append(pool.submit(_tried, source, scale=scale, channels=channels, found=found))
                 if len(ahead) > 2 * threads:
                     yield ahead.popleft().result()
             while ahead:

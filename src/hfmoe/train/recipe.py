@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from hfmoe.data.found import Found
 from hfmoe.data.tasks import Softness
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.presets import PRESETS
@@ -18,6 +19,7 @@ from hfmoe.train.section import NotNegative, Positive, Section, Share
 from hfmoe.train.sections import (
     Discriminator,
     Faults,
+    Finding,
     Log,
     Optimizer,
     Peer,
@@ -53,6 +55,7 @@ class Recipe(Section):
     train: Annotated[tuple[TrainingPlace, ...], BeforeValidator(_listed), Field(min_length=1)]
     tasks: Annotated[tuple[TaskOfKind, ...], Field(min_length=1)] = (SuperResolutionTask(),)
     softness: Soft | None = None
+    found: Finding | None = None
     cache: Path | None = None
     run: Path
     licence: str = "Apache-2.0"
@@ -150,6 +153,11 @@ class Recipe(Section):
     def softened(self) -> Softness | None:
         """Give what is drawn for the softness of photos; None where all stay as they are."""
         return None if self.softness is None else Softness(self.softness.share, self.softness.sigma)
+
+    def finding(self) -> Found | None:
+        """Give how clean photos are found; None where they are taken as they are."""
+        found = self.found
+        return None if found is None else Found(found.share, found.quality, found.saturation)
 
     def recomputes(self) -> bool:
         """Tell whether activations are computed twice: as the recipe says, else for the large presets."""

@@ -1,4 +1,4 @@
-"""The sections of a recipe: optimiser, opponent, disturbance, validation, log, faults, softness, peer."""
+"""The sections of a recipe: optimiser, opponent, disturbance, validation, log, faults, photos, peer."""
 
 from typing import Annotated, Any, Literal
 
@@ -6,6 +6,8 @@ from pydantic import Field, model_validator
 
 from hfmoe.train.places import TrainingPlace
 from hfmoe.train.section import NotNegative, Positive, Section, Share
+
+JpegQuality = Annotated[float, Field(ge=1, le=100)]
 
 
 class Optimizer(Section):
@@ -106,6 +108,21 @@ class Soft(Section):
     def _ordered(self) -> "Soft":
         if self.sigma[0] > self.sigma[1]:
             raise ValueError(f"softness.sigma {list(self.sigma)} must go from low to high")
+        return self
+
+
+class Finding(Section):
+    """How clean photos are found: `share` of them is paled and saved once as JPEG 4:2:0."""
+
+    share: Share = 0.8
+    quality: tuple[JpegQuality, JpegQuality] = (85.0, 97.0)
+    saturation: tuple[Share, Share] = (0.4, 1.0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Finding":
+        for name, (low, high) in (("quality", self.quality), ("saturation", self.saturation)):
+            if low > high:
+                raise ValueError(f"found.{name} [{low:g}, {high:g}] must go from low to high")
         return self
 
 

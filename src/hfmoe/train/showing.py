@@ -33,7 +33,13 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
     if count < 1:
         raise ValueError(f"count {count} must be at least 1")
     config = recipe.config()
-    photos = read_photos(recipe.train, scale=config.scale, channels=config.channels, cache=recipe.cache)
+    photos = read_photos(
+        recipe.train,
+        scale=config.scale,
+        channels=config.channels,
+        cache=recipe.cache,
+        found=recipe.finding(),
+    )
     check_given(recipe.tasks, photos)
     patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)
     mixture = mixture_at(recipe.tasks, step / recipe.steps, softness=recipe.softened()) or CLASSICAL
