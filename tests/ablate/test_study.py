@@ -63,6 +63,7 @@ def test_a_wrong_field_of_a_study_is_named_with_its_rule(data: dict[str, Any], f
         ({"network": {"topk": 2}}, "did you mean network.top_k?"),
         ("dense-fnn", "did you mean dense-ffn?"),
         ({"ablation": 3}, "must be a name or a list of names"),
+        ({"ablation": "fixed-windows"}, "changes nothing: deformable_reach is 0.0 already"),
         ({"seed": 3}, "the same for all variants"),
         ({"validation": {"folder": "x"}}, "the same for all variants"),
         ({"network.scale": 3}, "scale 3 must be 2"),

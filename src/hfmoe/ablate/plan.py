@@ -74,7 +74,9 @@ def plan(study: Study) -> tuple[Run, ...]:
 def variant_recipe(study: Study, name: str) -> Recipe:
     """Give the recipe of a variant with the study's first seed. Raises StudyError."""
     try:
-        return _changed(study, name, (study.fields, *variant_changes(study, name)))
+        recipe = _changed(study, name, (study.fields, *variant_changes(study, name)))
+        _check_effect(study, name)
+        return recipe
     except (RecipeError, StudyError, PeerError) as error:
         raise StudyError(f"{_where_from(study, name, str(error))}: {error}") from error
 
@@ -108,10 +110,8 @@ def variant_changes(study: Study, name: str) -> list[dict[str, Any]]:
     """List the recipe fields that a variant changes: those of its ablations first, then its own."""
     change = study.variants[name]
     change = {"ablation": change} if isinstance(change, str) else change
-    named = change.get("ablation", ())
-    if not isinstance(named, str | list | tuple):
-        raise StudyError(f"ablation {named!r} must be a name or a list of names")
-    changes = [{"network": ablated(each)} for each in ([named] if isinstance(named, str) else named)]
+    named = ablations_of(study, name)
+    changes = [{"network": ablated(each)} for each in named]
     own = {field: value for field, value in change.items() if field not in OWN}
     peer = {field: change[field] for field in ("arguments", "multiple", "channels_last") if field in change}
     if isinstance(own.get("network"), str):
@@ -122,6 +122,25 @@ def variant_changes(study: Study, name: str) -> list[dict[str, Any]]:
     elif peer:
         raise StudyError(f"{next(iter(peer))} needs network: package.module:Class")
     return [*changes, own]
+
+
+def ablations_of(study: Study, name: str) -> tuple[str, ...]:
+    """List the named ablations of a variant. Raises StudyError where they are no names."""
+    change = study.variants[name]
+    named = change if isinstance(change, str) else change.get("ablation", ())
+    if not isinstance(named, str | list | tuple):
+        raise StudyError(f"ablation {named!r} must be a name or a list of names")
+    return (named,) if isinstance(named, str) else tuple(named)
+
+
+def _check_effect(study: Study, name: str) -> None:
+    """Refuse to train an ablation that takes away what the study's network does not have."""
+    network = config_of(_changed(study, name, (study.fields,)))
+    for each in ablations_of(study, name):
+        fields = ABLATIONS[each]
+        if fields and all(network.get(field) == value for field, value in fields.items()):
+            found = ", ".join(f"{field} is {value!r} already" for field, value in fields.items())
+            raise StudyError(f"ablation {each} changes nothing: {found}")
 
 
 def ablated(name: str) -> dict[str, Any]:

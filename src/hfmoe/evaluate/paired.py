@@ -4,17 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from jaxtyping import Float
-from torch import Tensor
-
-from hfmoe.evaluate.protocol import Pair, originals
+from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, originals
 from hfmoe.evaluate.restoration import check_scorable
-from hfmoe.evaluate.scores import Scores, score_image
 from hfmoe.image.files import ImageError, read_8bit
 
 
 @dataclass(frozen=True)
-class Paired:
+class Paired(EvaluationProtocol):
     """Degraded images and their targets, `scale` times as large, both in 8 bits.
 
     With `targets` that folder holds them under the same stems. Without it one folder holds both: the stems
@@ -38,11 +34,6 @@ class Paired:
         return f"paired-x{self.scale} v1"
 
     @property
-    def headline(self) -> str:
-        """PSNR over all channels."""
-        return "psnr_rgb"
-
-    @property
     def border(self) -> int:
         """As many pixels as the scale enlarges by; none at scale 1."""
         return self.scale if self.scale > 1 else 0
@@ -62,10 +53,6 @@ class Paired:
             if target.shape[1] != degraded.shape[1]:
                 raise ImageError(f"{target_path}: gray or colour must be the same as in {degraded_path.name}")
             yield Pair(degraded_path.name, degraded, target)
-
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
-        """The scores of one restored image, clamped and rounded to 8 bits; errors as those of ClassicalSR."""
-        return score_image(restored, target, border=self.border)
 
     def _files(self, folder: Path) -> list[tuple[Path, Path]]:
         if self.targets is not None:

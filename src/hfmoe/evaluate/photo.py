@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from hfmoe.data.degradations.blur import GaussianBlur
 from hfmoe.evaluate.noise import entropy_of, standard_normal, uniforms
-from hfmoe.evaluate.protocol import Pair, originals
+from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, originals
 from hfmoe.evaluate.restoration import check_channels, check_scorable, kind_of
-from hfmoe.evaluate.scores import Scores, score_image
 from hfmoe.image.depth import quantise
 from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import read_gray8, read_rgb8
@@ -38,7 +37,7 @@ class Damage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PhotoRestoration:
+class PhotoRestoration(EvaluationProtocol):
     """Clean 8-bit images with blur, noise and JPEG together, each of a strength that differs by image.
 
     The target, cropped to a multiple of the scale, is blurred by an isotropic Gaussian, shrunk by MATLAB's
@@ -64,11 +63,6 @@ class PhotoRestoration:
         return f"{kind_of(self.channels)}-photo-x{self.scale} v1{seed}"
 
     @property
-    def headline(self) -> str:
-        """PSNR over all channels."""
-        return "psnr_rgb"
-
-    @property
     def border(self) -> int:
         """As many pixels as the scale; none at scale 1."""
         return 0 if self.scale == 1 else self.scale
@@ -81,10 +75,6 @@ class PhotoRestoration:
             levels = levels[:, :height, :width]
             check_scorable(path, levels, border=self.border)
             yield Pair(path.name, self._degraded(levels)[None].float() / 255, levels[None].float() / 255)
-
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
-        """The scores of one restored image, clamped and rounded to 8 bits; errors as those of ClassicalSR."""
-        return score_image(restored, target, border=self.border)
 
     def _degraded(self, levels: UInt8[Tensor, "c H W"]) -> UInt8[Tensor, "c h w"]:
         damage = damage_for(levels, scale=self.scale, seed=self.seed)

@@ -1,10 +1,11 @@
 """Named, versioned protocols: how a folder of originals becomes degraded images, and how results score."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import ClassVar, NamedTuple
 
 import torch
 from einops import rearrange, repeat
@@ -30,36 +31,38 @@ class Pair(NamedTuple):
     target: Float[Tensor, "1 d H W"]
 
 
-@runtime_checkable
-class EvaluationProtocol(Protocol):
-    """What `evaluate` needs of a protocol."""
+class EvaluationProtocol(ABC):
+    """How a folder of originals becomes degraded images, and how results score.
+
+    headline: the score that the papers of a protocol report, the name of a field of Scores.
+    """
+
+    headline: ClassVar[str] = "psnr_rgb"
 
     @property
+    @abstractmethod
     def name(self) -> str:
         """Name and version, as reports carry it."""
-        ...
-
-    @property
-    def headline(self) -> str:
-        """The score that the papers of this protocol report: the name of a field of Scores."""
-        ...
 
     @property
     def border(self) -> int:
         """Pixels on each side that do not count."""
-        ...
+        return 0
 
+    @abstractmethod
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name; raises ImageError for one that cannot be used."""
-        ...
 
     def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
-        """The scores of one restored image; raises ValueError for a wrong shape or NaN."""
-        ...
+        """The scores of one restored image, clamped and rounded to 8 bits.
+
+        Raises ValueError when it has NaN, another size than the target or no colours for a colour target.
+        """
+        return score_image(restored, target, border=self.border)
 
 
 @dataclass(frozen=True)
-class ClassicalSR:
+class ClassicalSR(EvaluationProtocol):
     """The protocol of the super-resolution papers, on RGB.
 
     Originals are cropped to a multiple of the scale and shrunk by MATLAB's bicubic in 8 bits; results
@@ -67,6 +70,7 @@ class ClassicalSR:
     given as three equal channels, and its own samples are the Y that counts, as in MATLAB's scripts.
     """
 
+    headline: ClassVar[str] = "psnr_y"
     scale: int
 
     def __post_init__(self):
@@ -76,11 +80,6 @@ class ClassicalSR:
     def name(self) -> str:
         """Name and version, as reports carry it."""
         return f"classical-sr-x{self.scale} v1"
-
-    @property
-    def headline(self) -> str:
-        """PSNR on the luma."""
-        return "psnr_y"
 
     @property
     def border(self) -> int:
@@ -98,22 +97,16 @@ class ClassicalSR:
             degraded = resize(rgb, scale=Fraction(1, self.scale), round_to_uint8=True)
             yield Pair(path.name, degraded, target)
 
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
-        """The scores of one restored image, clamped and rounded to 8 bits.
-
-        Raises ValueError when it has NaN, another size than the target or no colours for a colour target.
-        """
-        return score_image(restored, target, border=self.border)
-
 
 @dataclass(frozen=True)
-class LumaSR:
+class LumaSR(EvaluationProtocol):
     """The older protocol of the published bicubic, SRCNN and FSRCNN rows, which sees Y alone.
 
     The target is the original's BT.601 Y rounded to 8 bits, as a gray image. It is shrunk by MATLAB's
     bicubic without rounding; results are rounded to 8 bits; `scale` pixels on each side do not count.
     """
 
+    headline: ClassVar[str] = "psnr_y"
     scale: int
 
     def __post_init__(self):
@@ -123,11 +116,6 @@ class LumaSR:
     def name(self) -> str:
         """Name and version, as reports carry it."""
         return f"luma-sr-x{self.scale} v1"
-
-    @property
-    def headline(self) -> str:
-        """PSNR on the luma."""
-        return "psnr_y"
 
     @property
     def border(self) -> int:
@@ -140,10 +128,6 @@ class LumaSR:
             colour = _target(path, scale=self.scale)
             target = colour if colour.shape[1] == 1 else round_to_8bit(luma(colour))
             yield Pair(path.name, resize(target, scale=Fraction(1, self.scale)), target)
-
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
-        """The scores of one restored luma; those on RGB are the same."""
-        return score_image(restored, target, border=self.border)
 
 
 def bicubic(scale: int) -> Restore:

@@ -8,8 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hfmoe.evaluate.noise import noise_for
-from hfmoe.evaluate.protocol import Pair, originals
-from hfmoe.evaluate.scores import Scores, score_image
+from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, originals
 from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import ImageError, read_gray8, read_rgb8
 from hfmoe.metrics.ssim import WINDOW
@@ -18,7 +17,7 @@ CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True)
-class Denoise:
+class Denoise(EvaluationProtocol):
     """White Gaussian noise of standard deviation `sigma` / 255 on clean 8-bit images.
 
     As in the papers (DnCNN, FFDNet, DRUNet, SwinIR) the noisy image is neither rounded nor clamped: a
@@ -42,16 +41,6 @@ class Denoise:
         seed = f" seed {self.seed}" if self.seed else ""
         return f"{kind_of(self.channels)}-denoise-s{self.sigma:g} v1{seed}"
 
-    @property
-    def headline(self) -> str:
-        """PSNR over all channels."""
-        return "psnr_rgb"
-
-    @property
-    def border(self) -> int:
-        """None."""
-        return 0
-
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name, with noise; errors as those of ClassicalSR."""
         for name, levels in _clean(folder, self.channels):
@@ -59,13 +48,9 @@ class Denoise:
             noise = noise_for(levels, seed=self.seed)[None].to(target)
             yield Pair(name, target + noise * (self.sigma / 255), target)
 
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
-        """The scores of one restored image, clamped and rounded to 8 bits; errors as those of ClassicalSR."""
-        return score_image(restored, target, border=self.border)
-
 
 @dataclass(frozen=True)
-class Deblock:
+class Deblock(EvaluationProtocol):
     """JPEG of a fixed quality: libjpeg with the standard tables, colours at half resolution below 90.
 
     `channels` 1 is the convention of ARCNN, DnCNN and SwinIR: the gray image is encoded as a gray JPEG
@@ -85,24 +70,10 @@ class Deblock:
         """Name and version, as reports carry it."""
         return f"{kind_of(self.channels)}-jpeg-q{self.quality} v1"
 
-    @property
-    def headline(self) -> str:
-        """PSNR over all channels."""
-        return "psnr_rgb"
-
-    @property
-    def border(self) -> int:
-        """None."""
-        return 0
-
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name, compressed; errors as those of ClassicalSR."""
         for name, levels in _clean(folder, self.channels):
             yield Pair(name, _unit(through_jpeg(levels, quality=self.quality)), _unit(levels))
-
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
-        """The scores of one restored image, clamped and rounded to 8 bits; errors as those of ClassicalSR."""
-        return score_image(restored, target, border=self.border)
 
 
 def as_given(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
