@@ -1,4 +1,4 @@
-"""Photos as they are found: paled and saved as JPEG, before anything is made of them."""
+"""Photos as they are found: sharpened and saved as JPEG, before anything is made of them."""
 
 import io
 from fractions import Fraction
@@ -11,12 +11,13 @@ from einops import rearrange
 from PIL import Image
 
 from hfmoe.data import read_photos
-from hfmoe.data.found import Found, paled
+from hfmoe.data.degradations.blur import GaussianBlur
+from hfmoe.data.found import Found, sharpened
 from hfmoe.data.photos import prepare
 from hfmoe.data.sources import find_sources
 from hfmoe.image.resize import resize
 
-ALWAYS = Found(1.0, (90.0, 90.0), (1.0, 1.0))
+ALWAYS = Found(1.0, (90.0, 90.0), (0.0, 0.0))
 
 
 @pytest.fixture
@@ -35,21 +36,21 @@ def test_a_found_photo_is_what_a_jpeg_file_with_halved_colours_gives_back(image:
     assert np.abs(found - expected).mean() < 0.05 * change
 
 
-@pytest.mark.parametrize("saturation", [0.0, 0.3, 1.0])
-def test_paling_scales_the_distance_from_gray_and_keeps_luma(image: torch.Tensor, saturation: float):
-    pale = paled(image, saturation=saturation).float()
-    luma = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
-    before, after = ((levels.float() * luma).sum(0) for levels in (image, pale))
-    assert (before - after).abs().max() <= 0.5
-    assert torch.allclose(pale - after, saturation * (image.float() - before), atol=1.01)
+def test_sharpening_adds_what_a_blur_would_take(image: torch.Tensor):
+    blur = GaussianBlur(7, sigma=(1.0, 1.0))
+    levels = image.float()
+    expected = levels + 0.5 * (levels - blur(levels))
+    result = sharpened(image, amount=0.5, radius=1.0).float()
+    assert (result - expected.clamp(0, 255)).abs().max() <= 0.51
+    assert torch.equal(sharpened(image, amount=0.0, radius=1.0), image)
 
 
-def test_a_gray_photo_keeps_its_levels_when_paled(image: torch.Tensor):
-    assert torch.equal(paled(image[:1], saturation=0.2), image[:1])
+def test_a_gray_photo_stays_gray(image: torch.Tensor):
+    assert Found(1.0, (90.0, 90.0), (0.3, 0.3)).applied(image[:1], name="a.png").shape == (1, 48, 64)
 
 
 def test_the_share_of_found_photos_follows_the_names_and_comes_again(image: torch.Tensor):
-    found = Found(0.5, (70.0, 90.0), (0.4, 1.0))
+    found = Found(0.5, (70.0, 90.0), (0.0, 0.5))
     names = [f"{number}.png" for number in range(64)]
     first, second = ([found.applied(image, name=name) for name in names] for _ in range(2))
     assert all(map(torch.equal, first, second))

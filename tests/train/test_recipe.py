@@ -148,7 +148,7 @@ def test_softness_that_nothing_would_use_or_that_is_upside_down_is_refused(data:
 
 def test_found_photos_upside_down_or_out_of_range_are_refused(data: dict[str, Any]):
     assert "found.quality [90, 80] must go from low to high" in complaint(data, found={"quality": [90, 80]})
-    assert "found.saturation" in complaint(data, found={"saturation": [1.0, 0.4]})
+    assert "found.sharpening" in complaint(data, found={"sharpening": [1.0, 0.4]})
     assert "found.quality.1" in complaint(data, found={"quality": [90, 101]})
     assert "found.share" in complaint(data, found={"share": 1.5})
     assert make_recipe(data).finding() is None

@@ -157,7 +157,7 @@ class Recipe(Section):
     def finding(self) -> Found | None:
         """Give how clean photos are found; None where they are taken as they are."""
         found = self.found
-        return None if found is None else Found(found.share, found.quality, found.saturation)
+        return None if found is None else Found(found.share, found.quality, found.sharpening)
 
     def recomputes(self) -> bool:
         """Tell whether activations are computed twice: as the recipe says, else for the large presets."""

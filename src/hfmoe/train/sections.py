@@ -112,15 +112,15 @@ class Soft(Section):
 
 
 class Finding(Section):
-    """How clean photos are found: `share` of them is paled and saved once as JPEG 4:2:0."""
+    """How clean photos are found: `share` of them is sharpened and saved once as JPEG 4:2:0."""
 
     share: Share = 0.8
     quality: tuple[JpegQuality, JpegQuality] = (85.0, 97.0)
-    saturation: tuple[Share, Share] = (0.4, 1.0)
+    sharpening: tuple[NotNegative, NotNegative] = (0.0, 0.5)
 
     @model_validator(mode="after")
     def _ordered(self) -> "Finding":
-        for name, (low, high) in (("quality", self.quality), ("saturation", self.saturation)):
+        for name, (low, high) in (("quality", self.quality), ("sharpening", self.sharpening)):
             if low > high:
                 raise ValueError(f"found.{name} [{low:g}, {high:g}] must go from low to high")
         return self
