@@ -21,7 +21,7 @@ class Found:
     """A share of the clean photos is sharpened and saved once as JPEG 4:2:0, before anything is made of them.
 
     That is what cameras and sites have done to most photos that one finds. A network that has only seen
-    colours of full resolution takes coloured noise for detail, and one that has only seen shrunk photos, which
+    colours of full resolution takes coloured noise for detail; one that has only seen shrunk photos, which
     are soft, takes detail for noise.
 
     quality: of the JPEG, 1 to 100. sharpening: how much of what a blur would remove is added, 0 for none.
