@@ -18,7 +18,7 @@ from einops import rearrange
 from torch import Tensor
 
 import hfmoe
-from hfmoe.evaluate.protocol import ClassicalSR
+from hfmoe.evaluate.scores import score_image
 from hfmoe.image.crop import crop_to_multiple
 from hfmoe.image.depth import quantise, round_to_8bit
 from hfmoe.image.encoded import through_jpeg
@@ -62,7 +62,7 @@ def compare_with_the_truth(name: str, small: Tensor, truth: Tensor, *, model: st
     bicubic = round_to_8bit(resize(small, scale=scale))
     restored = round_to_8bit(hfmoe.restore(small, model=model))
     images = {"input, pixels enlarged": pixels, "bicubic": bicubic, f"restored by {model}": restored}
-    scores = [ClassicalSR(scale).score(image[None], truth[None]).psnr_y for image in images.values()]
+    scores = [score_image(image[None], truth[None], border=scale).psnr_y for image in images.values()]
     panels = [
         Panel(title, image, f"PSNR Y {score:.2f} dB")
         for (title, image), score in zip(images.items(), scores, strict=True)

@@ -23,6 +23,7 @@ from hfmoe.evaluate.pictures import draw_crops
 from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, bicubic
 from hfmoe.evaluate.report import Report, evaluate
 from hfmoe.evaluate.restoration import as_given
+from hfmoe.evaluate.scores import score_image
 from hfmoe.export.files import SUFFIX, Order, export_model
 from hfmoe.export.verify import SIZES, verify
 from hfmoe.image.files import Picture, flatten, read_picture, write_picture
@@ -217,7 +218,7 @@ def draw_sample(
     axes = figure.subplots(1, 3)
     shown = ((baseline_name(pair), unrestored(pair)), (model, restored), ("truth", pair.target))
     for axis, (title, image) in zip(axes, shown, strict=True):
-        value = getattr(protocol.score(image, pair.target), protocol.headline)
+        value = getattr(score_image(image, pair.target, border=protocol.border), protocol.headline)
         caption = title if title == "truth" else f"{title}: {value:.2f} dB"
         show_image(axis, image[0, :, 60:300, 120:360], caption)
     drawn = path.with_suffix(".png")

@@ -63,7 +63,8 @@ def test_a_wrong_field_of_a_study_is_named_with_its_rule(data: dict[str, Any], f
         ({"network": {"topk": 2}}, "did you mean network.top_k?"),
         ("dense-fnn", "did you mean dense-ffn?"),
         ({"ablation": 3}, "must be a name or a list of names"),
-        ({"ablation": "fixed-windows"}, "changes nothing: deformable_reach is 0.0 already"),
+        ({"ablation": "fixed-windows"}, "ablation fixed-windows changes nothing"),
+        ({"ablation": "dense-ffn", "network.experts": [0.5, 1.0]}, "ablation dense-ffn changes nothing"),
         ({"seed": 3}, "the same for all variants"),
         ({"validation": {"folder": "x"}}, "the same for all variants"),
         ({"network.scale": 3}, "scale 3 must be 2"),
@@ -96,6 +97,17 @@ def test_a_peer_that_refuses_its_arguments_is_named_before_anything_runs(make: M
     peer = {"network": "hfmoe.ablate.peers:PlainNetwork", "arguments": {"width": 3}}
     with pytest.raises(StudyError, match=r"variant odd: .*PlainNetwork cannot be built: .*'width'"):
         recipes_of(make(variants={"full": {}, "odd": peer}))
+
+
+def test_an_ablation_is_judged_by_the_variant_s_own_network(make: Make):
+    variant = {"preset": "small-x2", "ablation": "fixed-windows"}
+    assert plan(make(variants={"full": {}, "odd": variant}))
+
+
+def test_an_ablation_of_a_network_that_is_not_ours_is_refused(make: Make):
+    peer = {"network": "hfmoe.ablate.peers:PlainNetwork"}
+    with pytest.raises(StudyError, match="variant odd: ablation plain-head changes nothing"):
+        plan(make(fields={"peer": peer}, variants={"full": {}, "odd": "plain-head"}))
 
 
 def test_a_variant_changes_what_it_names_and_nothing_else(make: Make):

@@ -62,3 +62,12 @@ def test_wrong_arguments_are_one_line(
     assert run(["samples", str(recipe), "--output", str(recipe.parent / "shown"), *arguments]) != 0
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1 and rule in said[0]
+
+
+def test_what_is_shown_is_the_photo_as_the_recipe_finds_it(recipe: Path):
+    plain, found = recipe.parent / "plain", recipe.parent / "found"
+    as_found = ["--found.share", "1", "--found.quality", "[50, 50]"]
+    assert run(["samples", str(recipe), "--output", str(plain), "--count=2"]) == 0
+    assert run(["samples", str(recipe), "--output", str(found), "--count=2", *as_found]) == 0
+    for name in ("00-target.png", "01-target.png"):
+        assert not torch.equal(read_rgb8(plain / name), read_rgb8(found / name))

@@ -1,6 +1,7 @@
 """Photos as they are found: sharpened and saved as JPEG, before anything is made of them."""
 
 import io
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -10,14 +11,14 @@ import torch
 from einops import rearrange
 from PIL import Image
 
-from hfmoe.data import read_photos
+from hfmoe.data import PairedFolders, read_photos
 from hfmoe.data.degradations.blur import GaussianBlur
 from hfmoe.data.found import Found, sharpened
 from hfmoe.data.photos import prepare
 from hfmoe.data.sources import find_sources
 from hfmoe.image.resize import resize
 
-ALWAYS = Found(1.0, (90.0, 90.0), (0.0, 0.0))
+ALWAYS = Found(1.0, (90, 90), (0.0, 0.0))
 
 
 @pytest.fixture
@@ -46,11 +47,11 @@ def test_sharpening_adds_what_a_blur_would_take(image: torch.Tensor):
 
 
 def test_a_gray_photo_stays_gray(image: torch.Tensor):
-    assert Found(1.0, (90.0, 90.0), (0.3, 0.3)).applied(image[:1], name="a.png").shape == (1, 48, 64)
+    assert Found(1.0, (90, 90), (0.3, 0.3)).applied(image[:1], name="a.png").shape == (1, 48, 64)
 
 
 def test_the_share_of_found_photos_follows_the_names_and_comes_again(image: torch.Tensor):
-    found = Found(0.5, (70.0, 90.0), (0.0, 0.5))
+    found = Found(0.5, (70, 90), (0.0, 0.5))
     names = [f"{number}.png" for number in range(64)]
     first, second = ([found.applied(image, name=name) for name in names] for _ in range(2))
     assert all(map(torch.equal, first, second))
@@ -71,9 +72,15 @@ def test_the_small_side_is_made_of_the_found_photo(folder: Path):
 
 def test_a_cache_tells_found_photos_from_those_as_they_are(folder: Path, tmp_path: Path):
     cache = tmp_path / "cache"
-    plain, found, again = (
-        read_photos([folder], scale=2, cache=cache, found=how) for how in (None, ALWAYS, ALWAYS)
-    )
-    assert not np.array_equal(plain.photos[0].target, found.photos[0].target)
-    assert np.array_equal(found.photos[0].target, again.photos[0].target)
-    assert np.array_equal(read_photos([folder], scale=2).photos[0].target, plain.photos[0].target)
+    kinds = (None, ALWAYS, replace(ALWAYS, sharpening=(0.5, 0.5)), replace(ALWAYS, quality=(60, 60)))
+    first = [read_photos([folder], scale=2, cache=cache, found=how).photos[0].target for how in kinds]
+    again = [read_photos([folder], scale=2, cache=cache, found=how).photos[0].target for how in kinds]
+    in_ram = [read_photos([folder], scale=2, found=how).photos[0].target for how in kinds]
+    assert len({target.tobytes() for target in first}) == len(kinds)
+    assert all(map(np.array_equal, first, again)) and all(map(np.array_equal, first, in_ram))
+
+
+def test_a_pair_stays_as_it_came(folder: Path):
+    source = find_sources([PairedFolders(folder, folder)])[0]
+    kept, plain = (prepare(source, scale=1, channels=3, found=how) for how in (ALWAYS, None))
+    assert all(map(np.array_equal, kept, plain))

@@ -12,9 +12,9 @@ from skimage import data
 from hfmoe.evaluate.choice import NAMES, Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.noise import noise_for, standard_normal
 from hfmoe.evaluate.paired import Paired
-from hfmoe.evaluate.protocol import EvaluationProtocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.restoration import Deblock, Denoise, as_given
+from hfmoe.evaluate.scores import score_image
 from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import ImageError, Picture, write_picture
 
@@ -106,7 +106,6 @@ def test_gray_jpeg_of_a_block_is_what_its_quantisation_table_says():
 
 def test_protocols_score_a_perfect_result_as_infinity(folder):
     for protocol in (Denoise(25.0), Deblock(10)):
-        assert isinstance(protocol, EvaluationProtocol)
         targets = {pair.degraded.sum().item(): pair.target for pair in protocol.pairs(folder)}
         report = evaluate(lambda x, t=targets: t[x.sum().item()], folder, protocol=protocol)
         assert report.mean().psnr_rgb == math.inf
@@ -149,7 +148,7 @@ def test_pairs_of_a_larger_scale_lose_a_border(tmp_path):
     (pair,) = Paired(scale=2).pairs(tmp_path)
     wrong_border = pair.target.clone()
     wrong_border[..., :2, :] = 0
-    assert Paired(scale=2).score(wrong_border, pair.target).psnr_rgb == math.inf
+    assert score_image(wrong_border, pair.target, border=Paired(scale=2).border).psnr_rgb == math.inf
 
 
 @pytest.mark.parametrize(
@@ -183,7 +182,8 @@ def test_every_protocol_has_a_name_with_its_version_and_a_headline(name):
     protocol = choose_protocol(name, scale=scale, settings=Settings())
     assert protocol.name.startswith(name)
     assert protocol.name.endswith(" v1")
-    assert protocol.headline in ("psnr_y", "psnr_rgb")
+    assert protocol.headline == ("psnr_y" if name.endswith("-sr") else "psnr_rgb")
+    assert protocol.border == (2 if name.endswith("-sr") else 0)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from einops import rearrange
 import hfmoe
 from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.crops import unrestored
+from hfmoe.evaluate.scores import score_image
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.models.header import shipped
 
@@ -40,6 +41,7 @@ def test_every_shipped_model_beats_the_input_it_was_given_by_the_protocol_of_its
     )
     (pair,) = protocol.pairs(tmp_path)
     ours, plain = (
-        protocol.score(image, pair.target) for image in (restorer(pair.degraded), unrestored(pair))
+        score_image(image, pair.target, border=protocol.border)
+        for image in (restorer(pair.degraded), unrestored(pair))
     )
     assert getattr(ours, protocol.headline) > getattr(plain, protocol.headline) + 0.5

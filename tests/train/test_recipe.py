@@ -151,8 +151,10 @@ def test_found_photos_upside_down_or_out_of_range_are_refused(data: dict[str, An
     assert "found.sharpening" in complaint(data, found={"sharpening": [1.0, 0.4]})
     assert "found.quality.1" in complaint(data, found={"quality": [90, 101]})
     assert "found.share" in complaint(data, found={"share": 1.5})
-    assert make_recipe(data).finding() is None
-    assert make_recipe({**data, "found": {}}).finding() is not None
+    pairs = {"degraded": "photos/noisy", "target": "photos/clean"}
+    assert "found changes clean photos" in complaint(data, train=pairs, found={})
+    assert make_recipe(data).as_found() is None
+    assert make_recipe({**data, "found": {}}).as_found() is not None
 
 
 def test_a_run_with_a_part_without_loss_is_refused(data: dict[str, Any]):

@@ -75,7 +75,7 @@ def variant_recipe(study: Study, name: str) -> Recipe:
     """Give the recipe of a variant with the study's first seed. Raises StudyError."""
     try:
         recipe = _changed(study, name, (study.fields, *variant_changes(study, name)))
-        _check_effect(study, name)
+        _check_effect(study, name, recipe)
         return recipe
     except (RecipeError, StudyError, PeerError) as error:
         raise StudyError(f"{_where_from(study, name, str(error))}: {error}") from error
@@ -106,12 +106,15 @@ def _where_from(study: Study, name: str, error: str) -> str:
     return f"variant {name}"
 
 
-def variant_changes(study: Study, name: str) -> list[dict[str, Any]]:
-    """List the recipe fields that a variant changes: those of its ablations first, then its own."""
+def variant_changes(study: Study, name: str, *, without: str = "") -> list[dict[str, Any]]:
+    """List the recipe fields that a variant changes: those of its ablations first, then its own.
+
+    without: an ablation that is left out.
+    """
     change = study.variants[name]
-    change = {"ablation": change} if isinstance(change, str) else change
+    change = {} if isinstance(change, str) else change
     named = ablations_of(study, name)
-    changes = [{"network": ablated(each)} for each in named]
+    changes = [{"network": ablated(each)} for each in named if each != without]
     own = {field: value for field, value in change.items() if field not in OWN}
     peer = {field: change[field] for field in ("arguments", "multiple", "channels_last") if field in change}
     if isinstance(own.get("network"), str):
@@ -133,14 +136,12 @@ def ablations_of(study: Study, name: str) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else tuple(named)
 
 
-def _check_effect(study: Study, name: str) -> None:
-    """Refuse to train an ablation that takes away what the study's network does not have."""
-    network = config_of(_changed(study, name, (study.fields,)))
+def _check_effect(study: Study, name: str, recipe: Recipe) -> None:
+    """Refuse a named ablation that leaves the configuration of the variant's network as it is."""
     for each in ablations_of(study, name):
-        fields = ABLATIONS[each]
-        if fields and all(network.get(field) == value for field, value in fields.items()):
-            found = ", ".join(f"{field} is {value!r} already" for field, value in fields.items())
-            raise StudyError(f"ablation {each} changes nothing: {found}")
+        without = _changed(study, name, (study.fields, *variant_changes(study, name, without=each)))
+        if ABLATIONS[each] and config_of(without) == config_of(recipe):
+            raise StudyError(f"ablation {each} changes nothing of this network")
 
 
 def ablated(name: str) -> dict[str, Any]:

@@ -3,14 +3,12 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-
-from hfmoe.data.found import Found
 
 Pixels = UInt8[np.ndarray, "_ _ _"]
 
@@ -18,12 +16,15 @@ LAYOUT = "hfmoe photo cache 1"
 
 
 def cache_key(
-    facts: Sequence[Sequence[str | int]], *, scale: int, channels: int, found: Found | None = None
+    facts: Sequence[Sequence[str | int]],
+    *,
+    scale: int,
+    channels: int,
+    changed: Mapping[str, Any] | None = None,
 ) -> str:
     """Name a set of photos by facts such as the paths, sizes and times of its files and how they are
-    prepared."""
-    changed = [] if found is None else [asdict(found)]
-    text = json.dumps([LAYOUT, scale, channels, facts, *changed])
+    prepared: `changed` says, in plain values, what else is done to them."""
+    text = json.dumps([LAYOUT, scale, channels, facts, *([changed] if changed else [])])
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 

@@ -4,11 +4,12 @@ import hashlib
 import json
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,9 +74,9 @@ class PhotoSet:
 
 
 def prepare(source: Source, *, scale: int, channels: int, found: Found | None = None) -> Photo:
-    """Read a photo, crop it to a multiple of the scale and shrink it (MATLAB bicubic, rounded to uint8).
+    """Read a photo, crop it to a multiple of the scale, change it as `found` says and shrink it.
 
-    Clean photos become as `found` says first. A pair that came as one is taken as it is; DataError where its
+    It is shrunk by MATLAB's bicubic and rounded to uint8. A pair is taken as it came; DataError where its
     sizes do not fit.
     """
     image = source.target.read(channels=channels)
@@ -119,36 +120,39 @@ def read_photos(
 ) -> PhotoSet:
     """Read every image of folders, paired folders and tar shards once, in threads.
 
-    The clean ones become as `found` says. With `cache` the pixels lie in one mapped file there, met again
-    by the names, sizes and times of the images; without it they lie in RAM. Images that cannot be read are
-    left out up to the share `unreadable` of all; more of them are an ImageError or DataError that names them,
-    as are a folder that is missing, one without images, and pairs that do not fit.
+    The clean ones are changed as `found` says. With `cache` the pixels lie in one mapped file there, known
+    again by the names, sizes and times of the images; without it they lie in RAM. Images that cannot be read
+    are left out up to the share `unreadable` of all; more of them are an ImageError or DataError that names
+    them, as are a folder that is missing, one without images, and pairs that do not fit.
     """
     sources = find_sources(places)
     errors: list[ImageError] = []
     most = int(unreadable * len(sources))
-    how = {"scale": scale, "channels": channels, "found": found}
+    prepare_one = partial(prepare, scale=scale, channels=channels, found=found)
 
     def prepared(sources: Sequence[Source]) -> Iterator[Photo | None]:
         # closed here and now: left to the collector, the pool could be joined by one of its own threads
-        with closing(_prepared(sources, **how, threads=threads)) as outcomes:
+        with closing(_prepared(sources, prepare_one, threads=threads)) as outcomes:
             yield from _without_broken(outcomes, errors, most=most)
 
     if cache is None:
-        pairs = list(prepared(sources))
+        photos = list(prepared(sources))
     else:
-        key = cache_key([_file_facts(source) for source in sources], **how)
-        pairs = open_cache(cache, key)
-        lacking = [source for source, photo in zip(sources, pairs or (), strict=bool(pairs)) if photo is None]
-        if pairs is None or any(prepared(lacking)):
+        facts = [_file_facts(source) for source in sources]
+        key = cache_key(facts, scale=scale, channels=channels, changed=found and asdict(found))
+        photos = open_cache(cache, key)
+        lacking = [
+            source for source, photo in zip(sources, photos or (), strict=bool(photos)) if photo is None
+        ]
+        if photos is None or any(prepared(lacking)):
             errors.clear()
             write_cache(cache, key, prepared(sources))
-            pairs = open_cache(cache, key)
-        if pairs is None:
+            photos = open_cache(cache, key)
+        if photos is None:
             raise DataError(f"the cache in {cache} changed while it was written")
-    read = [source for source, photo in zip(sources, pairs, strict=True) if photo]
+    read = [source for source, photo in zip(sources, photos, strict=True) if photo]
     return PhotoSet.of(
-        [Photo(*photo) for photo in pairs if photo],
+        [Photo(*photo) for photo in photos if photo],
         scale=scale,
         identity=identity_of(read),
         sources=read,
@@ -192,15 +196,15 @@ def _file_facts(source: Source) -> list[str | int]:
     return facts
 
 
-def _tried(source: Source, *, scale: int, channels: int, found: Found | None) -> Photo | ImageError:
+def _tried(source: Source, prepare_one: Callable[[Source], Photo]) -> Photo | ImageError:
     try:
-        return prepare(source, scale=scale, channels=channels, found=found)
+        return prepare_one(source)
     except ImageError as error:
         return error
 
 
 def _prepared(
-    sources: Sequence[Source], *, scale: int, channels: int, found: Found | None, threads: int | None
+    sources: Sequence[Source], prepare_one: Callable[[Source], Photo], *, threads: int | None
 ) -> Generator[Photo | ImageError, None, None]:
     """Photos, or why there is none, in the order of their sources, with a few decoded ahead of the reader."""
     threads = threads or os.cpu_count() or 1
@@ -208,7 +212,7 @@ def _prepared(
         ahead: deque[Future[Photo | ImageError]] = deque()
         try:
             for source in sources:
-                ahead.append(pool.submit(_tried, source, scale=scale, channels=channels, found=found))
+                ahead.append(pool.submit(_tried, source, prepare_one))
                 if len(ahead) > 2 * threads:
                     yield ahead.popleft().result()
             while ahead:

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, originals
+from hfmoe.evaluate.protocol import Pair, originals
 from hfmoe.evaluate.restoration import check_scorable
 from hfmoe.image.files import ImageError, read_8bit
 
 
 @dataclass(frozen=True)
-class Paired(EvaluationProtocol):
+class Paired:
     """Degraded images and their targets, `scale` times as large, both in 8 bits.
 
     With `targets` that folder holds them under the same stems. Without it one folder holds both: the stems
@@ -32,6 +32,11 @@ class Paired(EvaluationProtocol):
     def name(self) -> str:
         """Name and version, as reports carry it."""
         return f"paired-x{self.scale} v1"
+
+    @property
+    def headline(self) -> str:
+        """PSNR over all channels."""
+        return "psnr_rgb"
 
     @property
     def border(self) -> int:

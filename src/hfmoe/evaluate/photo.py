@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hfmoe.data.degradations.blur import GaussianBlur
 from hfmoe.evaluate.noise import entropy_of, standard_normal, uniforms
-from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, originals
+from hfmoe.evaluate.protocol import Pair, originals
 from hfmoe.evaluate.restoration import check_channels, check_scorable, kind_of
 from hfmoe.image.depth import quantise
 from hfmoe.image.encoded import through_jpeg
@@ -37,7 +37,7 @@ class Damage(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PhotoRestoration(EvaluationProtocol):
+class PhotoRestoration:
     """Clean 8-bit images with blur, noise and JPEG together, each of a strength that differs by image.
 
     The target, cropped to a multiple of the scale, is blurred by an isotropic Gaussian, shrunk by MATLAB's
@@ -61,6 +61,11 @@ class PhotoRestoration(EvaluationProtocol):
         """Name and version, as reports carry it."""
         seed = f" seed {self.seed}" if self.seed else ""
         return f"{kind_of(self.channels)}-photo-x{self.scale} v1{seed}"
+
+    @property
+    def headline(self) -> str:
+        """PSNR over all channels."""
+        return "psnr_rgb"
 
     @property
     def border(self) -> int:

@@ -1,18 +1,16 @@
 """Named, versioned protocols: how a folder of originals becomes degraded images, and how results score."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from einops import rearrange, repeat
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.evaluate.scores import Scores, score_image
 from hfmoe.image.colour import luma, rgb_from_ycbcr, ycbcr_from_rgb
 from hfmoe.image.crop import crop_to_multiple
 from hfmoe.image.depth import round_to_8bit
@@ -31,38 +29,32 @@ class Pair(NamedTuple):
     target: Float[Tensor, "1 d H W"]
 
 
-class EvaluationProtocol(ABC):
-    """How a folder of originals becomes degraded images, and how results score.
-
-    headline: the score that the papers of a protocol report, the name of a field of Scores.
-    """
-
-    headline: ClassVar[str] = "psnr_rgb"
+@runtime_checkable
+class EvaluationProtocol(Protocol):
+    """What `evaluate` needs of a protocol; `score_image` scores by its border."""
 
     @property
-    @abstractmethod
     def name(self) -> str:
         """Name and version, as reports carry it."""
+        ...
+
+    @property
+    def headline(self) -> str:
+        """The score that the papers of this protocol report: the name of a field of Scores."""
+        ...
 
     @property
     def border(self) -> int:
         """Pixels on each side that do not count."""
-        return 0
+        ...
 
-    @abstractmethod
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name; raises ImageError for one that cannot be used."""
-
-    def score(self, restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"]) -> Scores:
-        """The scores of one restored image, clamped and rounded to 8 bits.
-
-        Raises ValueError when it has NaN, another size than the target or no colours for a colour target.
-        """
-        return score_image(restored, target, border=self.border)
+        ...
 
 
 @dataclass(frozen=True)
-class ClassicalSR(EvaluationProtocol):
+class ClassicalSR:
     """The protocol of the super-resolution papers, on RGB.
 
     Originals are cropped to a multiple of the scale and shrunk by MATLAB's bicubic in 8 bits; results
@@ -70,7 +62,6 @@ class ClassicalSR(EvaluationProtocol):
     given as three equal channels, and its own samples are the Y that counts, as in MATLAB's scripts.
     """
 
-    headline: ClassVar[str] = "psnr_y"
     scale: int
 
     def __post_init__(self):
@@ -80,6 +71,11 @@ class ClassicalSR(EvaluationProtocol):
     def name(self) -> str:
         """Name and version, as reports carry it."""
         return f"classical-sr-x{self.scale} v1"
+
+    @property
+    def headline(self) -> str:
+        """PSNR on the luma."""
+        return "psnr_y"
 
     @property
     def border(self) -> int:
@@ -99,14 +95,13 @@ class ClassicalSR(EvaluationProtocol):
 
 
 @dataclass(frozen=True)
-class LumaSR(EvaluationProtocol):
+class LumaSR:
     """The older protocol of the published bicubic, SRCNN and FSRCNN rows, which sees Y alone.
 
     The target is the original's BT.601 Y rounded to 8 bits, as a gray image. It is shrunk by MATLAB's
     bicubic without rounding; results are rounded to 8 bits; `scale` pixels on each side do not count.
     """
 
-    headline: ClassVar[str] = "psnr_y"
     scale: int
 
     def __post_init__(self):
@@ -116,6 +111,11 @@ class LumaSR(EvaluationProtocol):
     def name(self) -> str:
         """Name and version, as reports carry it."""
         return f"luma-sr-x{self.scale} v1"
+
+    @property
+    def headline(self) -> str:
+        """PSNR on the luma."""
+        return "psnr_y"
 
     @property
     def border(self) -> int:

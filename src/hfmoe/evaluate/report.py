@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, Restore
-from hfmoe.evaluate.scores import METRICS, Comparable, Scores, comparable, mean_scores
+from hfmoe.evaluate.scores import METRICS, Comparable, Scores, comparable, mean_scores, score_image
 from hfmoe.evaluate.statistics import Interval, bootstrap_mean
 
 Judge = Callable[[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]], Float[Tensor, " b"]]
@@ -107,7 +107,7 @@ def evaluate(
             restored = restore(pair.degraded).cpu()
         seconds = perf_counter() - start
         try:
-            scores = protocol.score(restored, pair.target)
+            scores = score_image(restored, pair.target, border=protocol.border)
             if judges:
                 both = comparable(restored, pair.target, border=protocol.border)
                 scores = replace(scores, **judged(both, judges))

@@ -8,7 +8,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hfmoe.evaluate.noise import noise_for
-from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, originals
+from hfmoe.evaluate.protocol import Pair, originals
 from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import ImageError, read_gray8, read_rgb8
 from hfmoe.metrics.ssim import WINDOW
@@ -17,7 +17,7 @@ CHANNELS = (1, 3)
 
 
 @dataclass(frozen=True)
-class Denoise(EvaluationProtocol):
+class Denoise:
     """White Gaussian noise of standard deviation `sigma` / 255 on clean 8-bit images.
 
     As in the papers (DnCNN, FFDNet, DRUNet, SwinIR) the noisy image is neither rounded nor clamped: a
@@ -41,6 +41,16 @@ class Denoise(EvaluationProtocol):
         seed = f" seed {self.seed}" if self.seed else ""
         return f"{kind_of(self.channels)}-denoise-s{self.sigma:g} v1{seed}"
 
+    @property
+    def headline(self) -> str:
+        """PSNR over all channels."""
+        return "psnr_rgb"
+
+    @property
+    def border(self) -> int:
+        """None."""
+        return 0
+
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name, with noise; errors as those of ClassicalSR."""
         for name, levels in _clean(folder, self.channels):
@@ -50,7 +60,7 @@ class Denoise(EvaluationProtocol):
 
 
 @dataclass(frozen=True)
-class Deblock(EvaluationProtocol):
+class Deblock:
     """JPEG of a fixed quality: libjpeg with the standard tables, colours at half resolution below 90.
 
     `channels` 1 is the convention of ARCNN, DnCNN and SwinIR: the gray image is encoded as a gray JPEG
@@ -69,6 +79,16 @@ class Deblock(EvaluationProtocol):
     def name(self) -> str:
         """Name and version, as reports carry it."""
         return f"{kind_of(self.channels)}-jpeg-q{self.quality} v1"
+
+    @property
+    def headline(self) -> str:
+        """PSNR over all channels."""
+        return "psnr_rgb"
+
+    @property
+    def border(self) -> int:
+        """None."""
+        return 0
 
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name, compressed; errors as those of ClassicalSR."""

@@ -29,7 +29,7 @@ def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet,
             channels=config.channels,
             cache=recipe.cache,
             unreadable=recipe.faults.unreadable,
-            found=recipe.finding(),
+            found=recipe.as_found(),
         )
         check_given(recipe.tasks, photos)
         for _, size in recipe.patch:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, model_validator
 
+from hfmoe.data import PairedFolders
 from hfmoe.data.found import Found
 from hfmoe.data.tasks import Softness
 from hfmoe.models.config import HFMoEConfig
@@ -19,7 +20,7 @@ from hfmoe.train.section import NotNegative, Positive, Section, Share
 from hfmoe.train.sections import (
     Discriminator,
     Faults,
-    Finding,
+    FoundPhotos,
     Log,
     Optimizer,
     Peer,
@@ -55,7 +56,7 @@ class Recipe(Section):
     train: Annotated[tuple[TrainingPlace, ...], BeforeValidator(_listed), Field(min_length=1)]
     tasks: Annotated[tuple[TaskOfKind, ...], Field(min_length=1)] = (SuperResolutionTask(),)
     softness: Soft | None = None
-    found: Finding | None = None
+    found: FoundPhotos | None = None
     cache: Path | None = None
     run: Path
     licence: str = "Apache-2.0"
@@ -101,6 +102,8 @@ class Recipe(Section):
         check_tasks(self.tasks)
         if self.softness is not None and not degrades(self.tasks):
             raise ValueError("softness needs tasks that degrade photos: denoise, jpeg, deblur or photo")
+        if self.found is not None and all(isinstance(place, PairedFolders) for place in self.train):
+            raise ValueError("found changes clean photos, and all places of train are pairs")
         if scale == 1 and not degrades(self.tasks) and not any(map(may_hold_pairs, self.train)):
             raise ValueError(
                 "a network of scale 1 has nothing to learn from clean photos: give it tasks or pairs"
@@ -154,8 +157,8 @@ class Recipe(Section):
         """Give what is drawn for the softness of photos; None where all stay as they are."""
         return None if self.softness is None else Softness(self.softness.share, self.softness.sigma)
 
-    def finding(self) -> Found | None:
-        """Give how clean photos are found; None where they are taken as they are."""
+    def as_found(self) -> Found | None:
+        """Give what is done to clean photos when they are read; None where they stay as they are."""
         found = self.found
         return None if found is None else Found(found.share, found.quality, found.sharpening)
 

@@ -7,7 +7,7 @@ from pydantic import Field, model_validator
 from hfmoe.train.places import TrainingPlace
 from hfmoe.train.section import NotNegative, Positive, Section, Share
 
-JpegQuality = Annotated[float, Field(ge=1, le=100)]
+JpegQuality = Annotated[int, Field(ge=1, le=100)]
 
 
 class Optimizer(Section):
@@ -111,15 +111,15 @@ class Soft(Section):
         return self
 
 
-class Finding(Section):
-    """How clean photos are found: `share` of them is sharpened and saved once as JPEG 4:2:0."""
+class FoundPhotos(Section):
+    """How clean photos are found: `share` of them is sharpened and saved once more as JPEG 4:2:0."""
 
     share: Share = 0.8
-    quality: tuple[JpegQuality, JpegQuality] = (85.0, 97.0)
+    quality: tuple[JpegQuality, JpegQuality] = (91, 97)
     sharpening: tuple[NotNegative, NotNegative] = (0.0, 0.5)
 
     @model_validator(mode="after")
-    def _ordered(self) -> "Finding":
+    def _ordered(self) -> "FoundPhotos":
         for name, (low, high) in (("quality", self.quality), ("sharpening", self.sharpening)):
             if low > high:
                 raise ValueError(f"found.{name} [{low:g}, {high:g}] must go from low to high")

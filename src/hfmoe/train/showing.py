@@ -26,7 +26,8 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
     """Write the first `count` samples of a step and describe each in a line.
 
     A sample is NN-source.png, what its operations start from, NN-degraded.png and NN-target.png; all of them
-    are on sheet.png, and samples.json tells what was done. Raises ValueError for a step outside the run.
+    are on sheet.png, and samples.json tells what was done to the source, whose photo has been changed as the
+    recipe's `found` says. Raises ValueError for a step outside the run.
     """
     if not 0 <= step < recipe.steps:
         raise ValueError(f"step {step} must be in [0, {recipe.steps}), the steps of the run")
@@ -38,7 +39,7 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
         scale=config.scale,
         channels=config.channels,
         cache=recipe.cache,
-        found=recipe.finding(),
+        found=recipe.as_found(),
     )
     check_given(recipe.tasks, photos)
     patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)

@@ -11,11 +11,12 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from hfmoe.evaluate.scores import score_image
 from hfmoe.image.depth import round_to_8bit
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.folding import fold
 from hfmoe.models.peer import Network
-from hfmoe.train.examples import Example, scoring
+from hfmoe.train.examples import Example
 
 MOST = 100.0
 """What equal pictures score, in dB."""
@@ -60,7 +61,7 @@ def score(network: Network, restored: Float[Tensor, "1 c h w"], example: Example
     """
     config = network.config
     if example.task == "sr" and config.scale > 1:
-        return scoring(config).score(restored, example.target).psnr_y
+        return score_image(restored, example.target, border=config.scale).psnr_y
     result, target = (round_to_8bit(image.double()) for image in (restored, example.target))
     border = config.scale if config.scale > 1 else 0
     return min(MOST, psnr(result, target, border=border).item())
