@@ -52,7 +52,8 @@ LIMITS = {
     "grain that it leaves in part. Weak texture under strong noise is smoothed away.",
     "jpeg": "Detail that quantisation removed is not invented; files that were enlarged after saving have "
     "larger blocks than those it knows.",
-    "photo": "It takes weak texture for noise in part, and does not invent detail.",
+    "photo": "It takes weak texture for noise in part, leaves the grain of old prints in part, and does not "
+    "invent detail.",
 }
 
 

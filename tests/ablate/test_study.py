@@ -100,8 +100,12 @@ def test_a_peer_that_refuses_its_arguments_is_named_before_anything_runs(make: M
 
 
 def test_an_ablation_is_judged_by_the_variant_s_own_network(make: Make):
-    variant = {"preset": "small-x2", "ablation": "fixed-windows"}
-    assert plan(make(variants={"full": {}, "odd": variant}))
+    variants = {
+        "full": {},
+        "other": {"preset": "small-x2", "ablation": "fixed-windows"},
+        "needed": {"ablation": "four-experts", "network.top_k": 4},
+    }
+    assert len(plan(make(variants=variants, seeds=[0]))) == 3
 
 
 def test_an_ablation_of_a_network_that_is_not_ours_is_refused(make: Make):

@@ -139,7 +139,10 @@ def ablations_of(study: Study, name: str) -> tuple[str, ...]:
 def _check_effect(study: Study, name: str, recipe: Recipe) -> None:
     """Refuse a named ablation that leaves the configuration of the variant's network as it is."""
     for each in ablations_of(study, name):
-        without = _changed(study, name, (study.fields, *variant_changes(study, name, without=each)))
+        try:
+            without = _changed(study, name, (study.fields, *variant_changes(study, name, without=each)))
+        except RecipeError:  # what the variant sets besides is only valid with it
+            continue
         if ABLATIONS[each] and config_of(without) == config_of(recipe):
             raise StudyError(f"ablation {each} changes nothing of this network")
 
