@@ -12,6 +12,7 @@ from skimage import data
 from hfmoe.evaluate.choice import NAMES, Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.noise import noise_for, standard_normal
 from hfmoe.evaluate.paired import Paired
+from hfmoe.evaluate.protocol import EvaluationProtocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.restoration import Deblock, Denoise, as_given
 from hfmoe.evaluate.scores import score_image
@@ -106,6 +107,7 @@ def test_gray_jpeg_of_a_block_is_what_its_quantisation_table_says():
 
 def test_protocols_score_a_perfect_result_as_infinity(folder):
     for protocol in (Denoise(25.0), Deblock(10)):
+        assert isinstance(protocol, EvaluationProtocol)
         targets = {pair.degraded.sum().item(): pair.target for pair in protocol.pairs(folder)}
         report = evaluate(lambda x, t=targets: t[x.sum().item()], folder, protocol=protocol)
         assert report.mean().psnr_rgb == math.inf

@@ -14,24 +14,30 @@ from hfmoe.train.schedule import patch_size
 from hfmoe.train.screen import Screen
 
 
+def training_photos(recipe: Recipe) -> PhotoSet:
+    """Read the photos that a recipe trains on, changed as its `found` says."""
+    config = recipe.config()
+    photos = read_photos(
+        recipe.train,
+        scale=config.scale,
+        channels=config.channels,
+        cache=recipe.cache,
+        unreadable=recipe.faults.unreadable,
+        found=recipe.as_found(),
+    )
+    check_given(recipe.tasks, photos)
+    return photos
+
+
 def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:
     """Read the photos to train on, which have room for every patch of the run, and those to validate on.
 
     Every process reads them; where they are cached, the first one fills the cache before the others look.
     """
-    config = recipe.config()
     begin = time.perf_counter()
 
     def read() -> PhotoSet:
-        photos = read_photos(
-            recipe.train,
-            scale=config.scale,
-            channels=config.channels,
-            cache=recipe.cache,
-            unreadable=recipe.faults.unreadable,
-            found=recipe.as_found(),
-        )
-        check_given(recipe.tasks, photos)
+        photos = training_photos(recipe)
         for _, size in recipe.patch:
             draw(photos, seed=recipe.seed, step=0, size=1, patch=size)
         return photos

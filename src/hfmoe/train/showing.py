@@ -11,11 +11,12 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.data import Mixture, draw_samples, make_sample, read_photos
+from hfmoe.data import Mixture, draw_samples, make_sample
 from hfmoe.data.samples import Made
 from hfmoe.data.tasks import SuperResolution
 from hfmoe.image.files import Picture, write_picture
-from hfmoe.train.curriculum import check_given, mixture_at
+from hfmoe.train.curriculum import mixture_at
+from hfmoe.train.feeding import training_photos
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import patch_size
 
@@ -33,15 +34,7 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
         raise ValueError(f"step {step} must be in [0, {recipe.steps}), the steps of the run")
     if count < 1:
         raise ValueError(f"count {count} must be at least 1")
-    config = recipe.config()
-    photos = read_photos(
-        recipe.train,
-        scale=config.scale,
-        channels=config.channels,
-        cache=recipe.cache,
-        found=recipe.as_found(),
-    )
-    check_given(recipe.tasks, photos)
+    photos = training_photos(recipe)
     patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)
     mixture = mixture_at(recipe.tasks, step / recipe.steps, softness=recipe.softened()) or CLASSICAL
     samples = draw_samples(photos, mixture, seed=recipe.seed, step=step, size=count, patch=patch)
