@@ -19,8 +19,8 @@ from hfmoe.models.weights import load_weights
 from hfmoe.train import NonFiniteError, Recipe, train
 from hfmoe.train.adversary import Adversary, oppose
 from hfmoe.train.checkpoint import load_checkpoint
-from hfmoe.train.learner import make_optimizer
 from hfmoe.train.objective import build_losses, objective_at
+from hfmoe.train.rule import make_optimizer
 from hfmoe.train.sections import Optimizer
 
 Make = Callable[..., Recipe]

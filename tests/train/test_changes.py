@@ -13,6 +13,8 @@ import yaml
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import load_weights
 from hfmoe.train import Recipe, RunError, make_recipe, train
+from hfmoe.train.changes import changes_between
+from hfmoe.train.rundir import Past
 
 Make = Callable[..., Recipe]
 
@@ -150,6 +152,39 @@ def test_a_score_of_other_photos_does_not_count_as_the_best(make: Make, photos: 
     fields = {"steps": 14, "validation": {**scored, "images": 1}}
     best = train(make(**fields), resume=True, change=True).best
     assert best == records(make().run, "validation")[-1]["psnr_y"]
+
+
+def test_a_score_of_other_pairs_does_not_count_as_the_best(make: Make, tmp_path: Path):
+    folders = [{"degraded": str(tmp_path / name), "target": str(tmp_path / "clean")} for name in "ab"]
+    before, after = (make(validation={"folder": pair}) for pair in folders)
+    news = changes_between(before.as_data(), after, step=5)
+    assert [change.field for change in news] == ["validation.folder.degraded"]
+    state = {"step": 5, "best": 40.0, "latest": 40.0}
+    assert Past(state, (), news).standing().best is None
+    assert Past(state, (), ()).standing().best == 40.0
+
+
+@pytest.mark.parametrize("kind", ["adam", "muon"])
+def test_what_is_new_of_the_rule_is_what_the_weights_follow(make: Make, kind: str):
+    fields = {"kind": kind, "betas": [0.8, 0.9], "weight_decay": 0.0}
+    train(make(steps=6, optimizer=fields))
+    changed = {"kind": kind, "betas": [0.7, 0.95], "weight_decay": 0.1}
+    train(make(steps=8, optimizer=changed), resume=True, change=True)
+    (group,) = state(make().run)["optimizer"]["param_groups"]
+    assert (list(group["betas"]), group["weight_decay"]) == (changed["betas"], changed["weight_decay"])
+
+
+def test_a_discriminator_goes_on_under_another_rule_and_not_in_another_width(make: Make):
+    loss = [{"kind": "l1"}, {"kind": "adversarial"}]
+    widths = [{"width": width, "optimizer": {"kind": kind}} for width, kind in ((4, "muon"), (4, "adam"), (8, "adam"))]
+    first, other, wider = (
+        make(loss=loss, discriminator=fields, steps=steps)
+        for fields, steps in zip(widths, (4, 6, 8), strict=True)
+    )
+    train(first)
+    assert train(other, resume=True, change=True).finished
+    with pytest.raises(RunError, match=r"another shape; it differs in discriminator.width \(4 before, 8 now\)"):
+        train(wider, resume=True, change=True)
 
 
 def test_a_new_run_has_nothing_to_change(make: Make):

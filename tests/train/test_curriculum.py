@@ -131,6 +131,9 @@ def test_tasks_survive_being_written_and_read(degrading: Make):
 
 
 def test_wrong_tasks_are_named(degrading: Make):
+    assert "start 0.6 must be below until 0.2" in complaint(
+        degrading, tasks=[{"kind": "denoise"}, {"kind": "jpeg", "start": 0.6, "until": 0.2}]
+    )
     assert "unknown field tasks.0.sgima; did you mean tasks.0.sigma?" in complaint(
         degrading, tasks=[{"kind": "denoise", "sgima": 3}]
     )

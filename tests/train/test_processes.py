@@ -186,9 +186,10 @@ def test_an_error_in_the_first_process_is_said_once_and_ends_all(make: Make):
 
 
 @pytest.mark.slow
-def test_sigterm_to_the_first_process_saves_and_ends_all(make: Make):
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_sigterm_to_the_first_process_saves_and_ends_all(make: Make, strategy: str):
     recipe = make(batch=2, steps=100_000, log={"every": 1})
-    process = start(recipe, "--hardware.devices", "2")
+    process = start(recipe, "--hardware.devices", "2", "--hardware.strategy", strategy)
     try:
         wait_for_record(recipe.run, process)
         process.terminate()
@@ -196,7 +197,7 @@ def test_sigterm_to_the_first_process_saves_and_ends_all(make: Make):
         assert process.returncode == 128 + signal.SIGTERM, message
     finally:
         process.kill()
-    assert message.count("stopped by SIGTERM") == 1
+    assert message.count("hfmoe:") == message.count("stopped by SIGTERM") == 1
     assert torch.load(recipe.run / "last.ckpt", weights_only=True)["step"] > 0
 
 

@@ -69,7 +69,7 @@ TERMS = [
         {"kind": "perceptual", "weights": "a", "layers": {"conv1_1": -1}},
         r"loss.0.layers.conv1_1: -1 is wrong",
     ),
-    ({"kind": "l1", "levels": 3}, r"unknown field loss.0.levels; known here: weight, start, until, kind$"),
+    ({"kind": "l1", "levels": 3}, r"unknown field loss.0.levels; known here: start, until, weight, kind$"),
     ({"kind": "charbonnier", "epsilon": 0}, r"loss.0.epsilon: 0 is wrong: .* greater than 0$"),
     (
         {"kind": "adversarial", "form": "wgan"},

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ import torch
 
 import hfmoe
 from hfmoe.data import DataError, Pair, PhotoSet
+from hfmoe.image.files import read_picture, write_picture
+from hfmoe.image.resize import resize
 from hfmoe.models.weights import load_weights
 from hfmoe.train import NonFiniteError, Recipe, RunError, TrainingInterrupted, feeding, train
 from hfmoe.train import loop as training_loop
@@ -333,6 +337,32 @@ def test_pairs_are_trained_on_and_scored_as_they_are(make: Make, photos: Path, t
     recipe = make(preset="nano-x1", train=[pairs], steps=3, validation={"folder": pairs, "every": 3})
     train(recipe)
     assert list(records(recipe.run, "validation")[0]["tasks"]) == ["given"]
+
+
+@pytest.mark.parametrize("preset", ["nano-x1", "nano-x2"])
+def test_a_crop_as_large_as_the_pairs_leaves_their_score_alone(make: Make, photos: Path, tmp_path: Path, preset: str):
+    small = tmp_path / "small"
+    small.mkdir()
+    scale = 2 if preset == "nano-x2" else 1
+    for path in photos.iterdir():
+        picture = read_picture(path)
+        colour = resize(picture.colour, scale=Fraction(1, scale)) if scale > 1 else picture.colour * 0.9
+        write_picture(small / path.name, replace(picture, colour=colour.clamp(0, 1)))
+    pairs = {"degraded": str(small), "target": str(photos)}
+    scores = []
+    for name, crop in (("whole", None), ("cropped", 96)):
+        fields = {"folder": pairs, "every": 3, "crop": crop}
+        recipe = make(preset=preset, train=[pairs], steps=3, validation=fields, run=str(tmp_path / name))
+        train(recipe)
+        scores.append(records(recipe.run, "validation")[0]["tasks"])
+        assert "validation psnr" in load_weights(recipe.run / "best.safetensors").facts.scores
+    assert scores[0] == scores[1] and list(scores[0]) == ["given"]
+
+
+def test_a_network_of_scale_one_without_tasks_is_validated_on_pairs_or_not_at_all(make: Make, photos: Path):
+    pairs = {"degraded": str(photos), "target": str(photos)}
+    with pytest.raises(ValueError, match=r"validation\.folder .* must be pairs"):
+        make(preset="nano-x1", train=[pairs], validation={"folder": str(photos)})
 
 
 def test_clean_photos_at_scale_one_without_a_task_are_named(make: Make, photos: Path):

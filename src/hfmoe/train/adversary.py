@@ -14,6 +14,7 @@ from hfmoe.losses import UNetDiscriminator, discriminator_loss
 from hfmoe.losses.adversarial import Form
 from hfmoe.train.processes import averaging
 from hfmoe.train.recipe import Recipe
+from hfmoe.train.rule import restore_optimizer
 from hfmoe.train.schedule import learning_rate
 from hfmoe.train.step import descend
 from hfmoe.train.terms import opposing_form
@@ -39,7 +40,7 @@ class Adversary:
     def restore(self, state: dict[str, Any]) -> None:
         """Put the state of all that learns back in place."""
         self.network.load_state_dict(state["network"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        restore_optimizer(self.optimizer, state["optimizer"])
 
 
 class Opposed(NamedTuple):

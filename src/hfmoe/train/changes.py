@@ -61,6 +61,11 @@ def differences(
             yield f"{inside}{name}", old, new
 
 
+def touches(field: str, names: Iterable[str]) -> bool:
+    """Tell whether a dotted field is one of those names or lies inside one."""
+    return any(field == name or field.startswith(f"{name}.") for name in names)
+
+
 def listed(changes: Iterable[Change]) -> str:
     """Put changes into words."""
     return ", ".join(map(str, changes))

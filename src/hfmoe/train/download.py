@@ -47,10 +47,11 @@ class DownloadError(ValueError):
 def download(source: Source, output: Path, *, watch: Watch = lambda done, total: None) -> None:
     """Fetch a file, check its sha256 and only then put it in place; what was there before is never replaced.
 
-    Raises DownloadError; whatever happens, no part of a file stays behind.
+    The folder is made where there is none. Raises DownloadError; whatever happens, no part of a file stays behind.
     """
     if output.exists():
         raise DownloadError(f"{output} exists already and is not written over")
+    output.parent.mkdir(parents=True, exist_ok=True)
     unfinished = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
         with unfinished.open("wb") as file:

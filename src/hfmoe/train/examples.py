@@ -71,6 +71,13 @@ def read_examples(recipe: Recipe) -> tuple[Example, ...]:
     return tuple(example for photo in zip(*by_trial, strict=True) for example in photo)
 
 
+def scored_on_luma(recipe: Recipe) -> bool:
+    """Tell whether validation gives PSNR on Y: that of classical super-resolution and nothing else."""
+    place = recipe.validation.folder
+    pairs = place is not None and (may_hold_pairs(place) or isinstance(place, PairedFolders))
+    return recipe.task() == "sr" and not pairs
+
+
 def trials(tasks: Sequence[AnyTask]) -> list[Trial]:
     """List how photos are degraded to score tasks, at their hardest: as at the end of the run."""
     named: dict[str, AnyTask] = {}
@@ -178,4 +185,5 @@ def centre(example: Example, *, crop: int | None, scale: int) -> Example:
     top, left = (whole[0] - height) // 2, (whole[1] - width) // 2
     degraded = example.degraded[..., top : top + height, left : left + width]
     top, left, height, width = (number * scale for number in (top, left, height, width))
-    return Example(example.name, degraded, example.target[..., top : top + height, left : left + width])
+    target = example.target[..., top : top + height, left : left + width]
+    return example._replace(degraded=degraded, target=target)

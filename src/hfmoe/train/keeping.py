@@ -46,8 +46,12 @@ def save(trainer: Trainer, standing: Standing, *, last: bool = False) -> str | N
 
 
 def begin_keeping(trainer: Trainer, standing: Standing) -> None:
-    """Keep a state to return to from the first step of a session on."""
-    if standing.step == 0 and not trainer.folder.checkpoint.exists():
+    """Keep a state to return to from the first step of a session on.
+
+    Whether there is one, the first process alone can tell: the folder may be on its machine only.
+    """
+    kept = from_first(trainer.fabric, trainer.folder.checkpoint.exists)
+    if standing.step == 0 and not kept:
         save(trainer, standing)
     if not trainer.fabric.is_global_zero or not trainer.folder.checkpoint.exists():
         return

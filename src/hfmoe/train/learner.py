@@ -20,11 +20,10 @@ from hfmoe.train.activations import checkpoint_activations
 from hfmoe.train.adversary import Adversary
 from hfmoe.train.compiling import compiled
 from hfmoe.train.ema import WeightAverage
-from hfmoe.train.muon import Muon, matrices_of
 from hfmoe.train.objective import Judge
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.sections import Optimizer
-from hfmoe.train.sharding import gathered, shard, shared_out, shared_out_optimizer
+from hfmoe.train.rule import make_optimizer, restore_optimizer
+from hfmoe.train.sharding import gathered, shard, shared_out
 from hfmoe.train.terms import AdversarialTerm
 
 
@@ -61,9 +60,9 @@ class Learner:
         """Put the state of all that learns back in place, as shards where it is kept in shards."""
         for name, network in (("network", self.network), ("average", self.average.network)):
             network.load_state_dict(shared_out(state[name], network.state_dict()))
-        rule = usable(state["optimizer"], second_moments=not isinstance(self.optimizer.optimizer, Muon))  # type: ignore[attr-defined]
-        self.optimizer.load_state_dict(shared_out_optimizer(rule, self.optimizer))
-        self.precision.load_state_dict(state.get("precision", {}))
+        restore_optimizer(self.optimizer, state["optimizer"])
+        if scale := state.get("precision"):
+            self.precision.load_state_dict(scale)
         if self.adversary and state.get("adversary"):
             self.adversary.restore(state["adversary"])
 
@@ -76,14 +75,6 @@ class Learner:
         whole = HFMoE(average.config).eval().requires_grad_(False)
         whole.load_state_dict(gathered(average.state_dict()))
         return whole.to(weight.device)
-
-
-def usable(state: dict[str, Any], *, second_moments: bool) -> dict[str, Any]:
-    """The state of an optimiser without what AdamW cannot go on from: means of which Muon kept the first."""
-    if not second_moments:
-        return state
-    kept = {place: means for place, means in state["state"].items() if "exp_avg_sq" in means}
-    return {**state, "state": kept}
 
 
 def priors(network: Network) -> list[list[float]]:
@@ -149,18 +140,6 @@ def build_adversary(recipe: Recipe, fabric: Fabric) -> Adversary | None:
     fused = recipe.hardware.precision != "16-mixed"
     optimizer = make_optimizer(network, recipe.discriminator.optimizer, fused=fused)
     return Adversary(network, fabric.setup_optimizers(optimizer), fabric)  # type: ignore[arg-type]
-
-
-def make_optimizer(network: nn.Module, fields: Optimizer, *, fused: bool = True) -> torch.optim.Optimizer:
-    """AdamW or Muon over the parameters that train; weight decay is decoupled from the gradient.
-
-    `fused` excludes clipping the gradients of float16: they are then unscaled inside the step.
-    """
-    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    rule: dict[str, Any] = {"lr": fields.lr, "betas": fields.betas, "weight_decay": fields.weight_decay}
-    if fields.kind == "muon":
-        return Muon(trained, matrices=matrices_of(network), **rule, fused=fused)
-    return torch.optim.AdamW(trained, **rule, fused=fused)
 
 
 def warm_start(network: nn.Module, source: nn.Module) -> WarmStart:

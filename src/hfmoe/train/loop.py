@@ -171,8 +171,8 @@ def run(trainer: Trainer, photos: PhotoSet, standing: Standing, wish: StopWish) 
         if last or wishes.save or standing.step % recipe.faults.keep_every == 0:
             standing = keep_last(trainer, standing) if last else keep(trainer, standing)
             saved = time.monotonic()
-        if wishes.signal is not None and fabric.is_global_zero:
-            raise TrainingInterrupted(wishes.signal, step=standing.step)
+        if wishes.signal is not None:
+            return interrupted(trainer, standing, wishes.signal)
         if stop:
             break
     return conclude(trainer, standing)
@@ -193,17 +193,30 @@ def keep_last(trainer: Trainer, standing: Standing) -> Standing:
 
 def conclude(trainer: Trainer, standing: Standing) -> TrainingResult:
     """Write the averaged weights of a run that has done all its steps, and say how it ends."""
-    recipe = trainer.recipe
-    ended = finished(standing, recipe)
+    if not finished(standing, trainer.recipe):
+        trainer.screen.say(f"out of time after step {standing.step}; --resume goes on")
+        return result_of(trainer, standing)
     network = trainer.learner.averaged()
-    if ended and trainer.fabric.is_global_zero:
+    if trainer.fabric.is_global_zero:
         facts = {"step": standing.step, "psnr": standing.latest, "changes": trainer.changes}
-        save_outcome(trainer.folder.last, network, recipe, **facts)
-    screen, step = trainer.screen, standing.step
-    screen.say(
-        f"done: {trainer.folder.last}" if ended else f"out of time after step {step}; --resume goes on"
+        save_outcome(trainer.folder.last, network, trainer.recipe, **facts)
+    trainer.screen.say(f"done: {trainer.folder.last}")
+    return result_of(trainer, standing)
+
+
+def interrupted(trainer: Trainer, standing: Standing, signal: int) -> TrainingResult:
+    """End a run whose state is saved: the first process raises TrainingInterrupted, the others just leave."""
+    if trainer.fabric.is_global_zero:
+        raise TrainingInterrupted(signal, step=standing.step)
+    return result_of(trainer, standing)
+
+
+def result_of(trainer: Trainer, standing: Standing) -> TrainingResult:
+    """Say how far the run is."""
+    recipe = trainer.recipe
+    return TrainingResult(
+        recipe.run, standing.step, finished(standing, recipe), standing.best, standing.spent
     )
-    return TrainingResult(recipe.run, standing.step, ended, standing.best, standing.spent)
 
 
 def train_step(trainer: Trainer, step: int, pair: Pair, moment: int) -> Symptom | None:

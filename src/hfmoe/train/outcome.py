@@ -8,6 +8,7 @@ from hfmoe.models.header import ModelFacts, code_version
 from hfmoe.models.peer import Network, PeerNetwork, save_peer
 from hfmoe.models.weights import save_weights
 from hfmoe.train.changes import Change
+from hfmoe.train.examples import scored_on_luma
 from hfmoe.train.recipe import Recipe
 
 
@@ -24,7 +25,7 @@ def save_outcome(
     """Write the weights with the recipe and its changes on the way, the step, the validation score and those
     of its tasks."""
     history = {"changes": [change._asdict() for change in changes]} if changes else {}
-    measure = "psnr_y" if recipe.task() == "sr" else "psnr"
+    measure = "psnr_y" if scored_on_luma(recipe) else "psnr"
     scores = {} if psnr is None else {f"validation {measure}": psnr}
     scores |= {f"validation {name} psnr": value for name, value in (tasks or {}).items()}
     facts = ModelFacts(

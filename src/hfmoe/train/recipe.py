@@ -108,6 +108,12 @@ class Recipe(Section):
             raise ValueError(
                 "a network of scale 1 has nothing to learn from clean photos: give it tasks or pairs"
             )
+        judged = self.validation.folder
+        if scale == 1 and not degrades(self.tasks) and isinstance(judged, Path) and not may_hold_pairs(judged):
+            raise ValueError(
+                f"validation.folder {judged} must be pairs, {{degraded: .., target: ..}}: a network of "
+                "scale 1 without tasks has nothing to restore in clean photos"
+            )
         return self
 
     @model_validator(mode="after")

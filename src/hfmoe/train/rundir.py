@@ -10,7 +10,7 @@ import yaml
 
 from hfmoe.data import PhotoSet
 from hfmoe.models.header import write_atomically
-from hfmoe.train.changes import FIXED, SCORING, Change, changes_between, listed
+from hfmoe.train.changes import FIXED, SCORING, Change, changes_between, listed, touches
 from hfmoe.train.checkpoint import load_checkpoint
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.standing import Standing
@@ -33,7 +33,7 @@ class Past:
         if self.state is None:
             return Standing()
         known = {field.name: self.state[field.name] for field in fields(Standing) if field.name in self.state}
-        if any(change.field in SCORING for change in self.news):
+        if any(touches(change.field, SCORING) for change in self.news):
             known |= {"best": None, "latest": None}
         return Standing(**known)
 
@@ -84,7 +84,8 @@ class RunFolder:
         step = state["step"] if state else 0
         before = json.loads(state["recipe"]) if state else read_mapping(self.recipe)
         news = changes_between(before, recipe, step=step)
-        fixed = [item for item in news if item.field.partition(".")[0] in FIXED]
+        opposed = {"discriminator.width"} if state and state.get("adversary") else set()
+        fixed = [item for item in news if touches(item.field, FIXED | opposed)]
         if fixed:
             raise RunError(
                 f"{self.path} holds a network of another shape; it differs in {listed(fixed)}; "

@@ -7,7 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, m
 
 from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN, Shuffled, TwoRounds
 from hfmoe.data.tasks import BlurKind, Camera, Compressed, Deblur, Denoise, Photo, SuperResolution, Task
-from hfmoe.train.section import Section, Share
+from hfmoe.train.section import Lasting, Section, Share
 
 Span = tuple[float, float]
 
@@ -82,12 +82,10 @@ def fixed(low: float, high: float | None = None) -> Growth:
     return Growth.model_validate({"from": span, "to": span})
 
 
-class TaskSection(Section):
+class TaskSection(Lasting):
     """What all tasks have: a weight in the mixture, and the shares of the run between which they are in."""
 
     weight: Growing = fixed(1.0)
-    start: Share = 0.0
-    until: Share = 1.0
 
 
 class SuperResolutionTask(TaskSection):

@@ -10,24 +10,16 @@ from pydantic import Field, model_validator
 from hfmoe.losses.adversarial import Form
 from hfmoe.losses.perceptual import LAYERS, layer_names
 from hfmoe.nn.features import Depth
-from hfmoe.train.section import NotNegative, Section, Share
+from hfmoe.train.section import Lasting, NotNegative
 
 
-class Timed(Section):
+class Timed(Lasting):
     """A weighted loss, active from one share of the run until another.
 
     At weight 0 it is computed for the log and gives no gradient.
     """
 
     weight: NotNegative = 1.0
-    start: Share = 0.0
-    until: Share = 1.0
-
-    @model_validator(mode="after")
-    def _lasts(self) -> "Timed":
-        if self.start >= self.until:
-            raise ValueError(f"start {self.start} must be below until {self.until}")
-        return self
 
     def least_side(self) -> int:
         """Give the smallest side of restored images that the loss can judge, in pixels."""
