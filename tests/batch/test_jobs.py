@@ -12,6 +12,7 @@ import pytest
 import torch
 
 import hfmoe
+from hfmoe.batch.jobs import model_digest
 from hfmoe.batch.manifest import MANIFEST
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, read_picture, write_picture
@@ -229,3 +230,8 @@ def test_python_gives_what_became_of_each_file(folder: Path, tiny_weights: Path,
     assert len(hfmoe.restore_files([folder], tmp_path / "out2", model=restorer).skipped) == 4
     with pytest.raises(ValueError, match="format '.bmp' must be one of"):
         hfmoe.restore_files([folder], model=restorer, format="bmp")
+
+
+def test_results_in_another_arithmetic_are_made_anew(tiny_weights: Path):
+    plain, again, other = (hfmoe.load(tiny_weights, autocast=kind) for kind in ("off", "off", "bfloat16"))
+    assert model_digest(plain) == model_digest(again) != model_digest(other)

@@ -65,6 +65,21 @@ def test_sources_of_one_stem_do_not_overwrite_each_other(tmp_path: Path):
     assert targets == ["a.jpg-x2.png", "a.png-x2.png"]
 
 
+def test_stems_that_differ_in_capital_letters_alone_share_no_result_on_any_disk(tmp_path: Path):
+    files(tmp_path / "in", "IMG_1.jpg", "img_1.png")
+    targets = [job.target.name for job in plan_jobs([tmp_path / "in"], None, naming=Naming("-x2"))]
+    assert len({target.casefold() for target in targets}) == 2
+
+
+def test_folders_are_searched_for_all_that_is_read(tmp_path: Path):
+    names = ["a.jpg", "b.JFIF", "c.jpe", "d.heic", "e.HEIF"]
+    files(tmp_path / "in", *names, "f.txt")
+    jobs = plan_jobs([tmp_path / "in"], None, naming=Naming("-x2"))
+    assert [job.source.name for job in jobs] == names
+    with pytest.raises(PlanError, match="suffix must be one of"):
+        plan_jobs([tmp_path / "in" / "a.jpg"], str(tmp_path / "a.heic"), naming=Naming("-x2"))
+
+
 def test_a_source_given_twice_is_restored_once(tmp_path: Path):
     [source] = files(tmp_path, "a.jpg")
     assert len(plan_jobs([source, source], str(tmp_path / "out"), naming=Naming("-x2"))) == 1

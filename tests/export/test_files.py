@@ -13,9 +13,10 @@ import skimage.data
 import torch
 
 import hfmoe
+from hfmoe.batch.jobs import model_digest
 from hfmoe.bench.forms import Case, form_named
 from hfmoe.cli.app import run
-from hfmoe.export.files import PRECISIONS, PT2_METADATA, Order, write_graph
+from hfmoe.export.files import PRECISIONS, PT2_METADATA, SUFFIX, Order, write_graph
 from hfmoe.export.verify import compare, drawn, open_program, verify
 from hfmoe.image.files import Picture, read_picture, write_picture
 from hfmoe.infer.backends.opening import open_exported
@@ -23,7 +24,7 @@ from hfmoe.infer.backends.openvino import arithmetic_of
 from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.header import METADATA_KEY, ModelFacts, WeightsError
-from hfmoe.models.weights import load_weights
+from hfmoe.models.weights import load_weights, save_weights
 
 pytestmark = pytest.mark.slow
 
@@ -193,3 +194,26 @@ def test_a_backend_exports_a_model_once(tiny_weights: Path, tmp_path: Path):
     assert "exporting" in said[0].stderr
     assert said[1].stderr == ""
     assert len(list((tmp_path / "cache" / "hfmoe").iterdir())) == 1
+
+
+def test_an_error_of_the_runtime_is_one_that_a_job_survives(exported):
+    restorer = hfmoe.load(exported["onnx"])
+    with pytest.raises(RuntimeError, match="ONNX Runtime: .*image"):
+        restorer.network(np.zeros((1, 5, 16, 16), dtype=np.float32))
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino"])
+def test_open_models_are_told_apart_by_their_files(
+    exported, tiny_weights: Path, tmp_path: Path, name: str, apart
+):
+    network = load_weights(tiny_weights)
+    with torch.no_grad():
+        for weight in network.network.parameters():
+            weight.mul_(0.5)
+    save_weights(tmp_path / "other.safetensors", network.network, network.facts)
+    apart(tmp_path / "other.safetensors", (name, "fp32", "", tmp_path / f"other{SUFFIX[name]}"))
+    first, again, other = (
+        model_digest(hfmoe.load(path))
+        for path in (exported[name], exported[name], tmp_path / f"other{SUFFIX[name]}")
+    )
+    assert first == again != other

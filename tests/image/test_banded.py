@@ -5,6 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from hfmoe.image.lowpass import _blocks as low_pass_blocks
 from hfmoe.image.lowpass import binomial, low_pass
 from hfmoe.image.resize import resize
 from hfmoe.image.transparency import _doubled, fill_hidden, halved, is_flat
@@ -59,3 +60,8 @@ def test_arrays_give_what_tensors_give(size: tuple[int, int]):
         assert found.dtype == np.float32, name
         expected = function(colour, alpha).numpy()
         np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6, err_msg=name)
+
+
+def test_blocks_that_differ_only_in_place_share_one_matrix():
+    blocks = low_pass_blocks(6000, 4)
+    assert len({id(block.matrix) for block in blocks}) <= 4 < len(blocks)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import hfmoe
-from hfmoe.infer.measure import peak_mib
+from hfmoe.infer.resident import peak_mib
 
-COMMAND = "from hfmoe.infer.measure import peak_mib; print(peak_mib())"
+COMMAND = "from hfmoe.infer.resident import peak_mib; print(peak_mib())"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux can tell them apart")
@@ -21,5 +21,5 @@ def test_the_peak_of_a_process_is_not_that_of_the_one_that_started_it():
     done = subprocess.run(
         [sys.executable, "-c", COMMAND], env=environment, capture_output=True, text=True, check=True
     )
-    assert 50 < float(done.stdout) < 1000 < peak_mib()
+    assert 5 < float(done.stdout) < 1000 < peak_mib()
     assert large[-1] == 1

@@ -1,9 +1,13 @@
 """When memory runs out: smaller tiles, the same result, and no tile where another belongs."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 import torch.nn.functional as F
 
+import hfmoe
+from hfmoe.infer.footprint import bytes_per_pixel
 from hfmoe.infer.memory import MOST_AT_ONCE, _container_room, plan_batch
 from hfmoe.infer.shortage import is_shortage
 from hfmoe.infer.tiled import restore_tensor
@@ -138,3 +142,18 @@ def test_a_containers_limit_counts_and_its_file_cache_is_free(tmp_path):
     (tmp_path / "memory.max").write_text("max\n")
     assert _container_room(tmp_path) == 2**63
     assert _container_room(tmp_path / "absent") == 2**63
+
+
+@pytest.mark.parametrize("free", [2**30, 8 * 2**30])
+def test_the_result_takes_room_where_the_image_lies_and_tiles_on_the_device(monkeypatch, free: int):
+    """A GPU that is smaller than the result still gets tiles as large as it holds."""
+    host, card = 64 * 2**30, torch.device("cuda")
+    monkeypatch.setattr(
+        "hfmoe.infer.restorer.free_bytes", lambda place: free if place.type == "cuda" else host
+    )
+    restorer = hfmoe.load("nano-x4")
+    restorer = replace(restorer, engine=restorer.engine._replace(device=card))
+    image = torch.empty(1, device="cpu").expand(1, 3, 6000, 8000)
+    load = restorer._load(image, "auto", False)
+    assert load.tile is not None and load.tile > 2 * restorer.smallest_tile()
+    assert load.tile**2 * load.batch * bytes_per_pixel(restorer.config) <= free

@@ -340,7 +340,9 @@ def test_pairs_are_trained_on_and_scored_as_they_are(make: Make, photos: Path, t
 
 
 @pytest.mark.parametrize("preset", ["nano-x1", "nano-x2"])
-def test_a_crop_as_large_as_the_pairs_leaves_their_score_alone(make: Make, photos: Path, tmp_path: Path, preset: str):
+def test_a_crop_as_large_as_the_pairs_leaves_their_score_alone(
+    make: Make, photos: Path, tmp_path: Path, preset: str
+):
     small = tmp_path / "small"
     small.mkdir()
     scale = 2 if preset == "nano-x2" else 1

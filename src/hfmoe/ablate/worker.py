@@ -4,7 +4,6 @@ It ends itself when stdin closes: whoever started it is gone, even if by a kill 
 Exit status: 0 done, 3 diverged, 128 + signal when stopped with its state saved, 1 failed.
 """
 
-import fcntl
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from typing import Any
 from hfmoe.ablate.scoring import score_run
 from hfmoe.ablate.standing import RunFiles, read_json, write_json
 from hfmoe.ablate.study import Evaluation
+from hfmoe.batch.locking import lock
 from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.machine import machine
 from hfmoe.models.header import code_version
@@ -67,7 +67,7 @@ def locked(path: Path, *, patience: float = 0.0) -> Iterator[None]:
     with path.open("w") as file:
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file.fileno())
                 break
             except BlockingIOError as error:
                 if time.monotonic() >= deadline:

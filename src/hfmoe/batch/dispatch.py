@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from hfmoe.batch.actor import Packed, pack
 from hfmoe.batch.cluster import Cluster, answers, connected
-from hfmoe.batch.jobs import make_naming, model_digest, searched_suffixes
+from hfmoe.batch.jobs import make_naming, model_digest, searched_suffixes, written_suffixes
 from hfmoe.batch.leftovers import sweep
 from hfmoe.batch.manifest import MANIFEST, Identity, Manifest
 from hfmoe.batch.naming import Selection
@@ -139,11 +139,11 @@ def restore_on_ray(
     """
     restorer = load(model, device="cpu")
     chosen = Settings(**settings)
-    known = searched_suffixes(chosen)
+    known = written_suffixes(chosen)
     naming = make_naming(restorer, suffix=f".{format.lower().lstrip('.')}", pattern=name, known=known)
     places = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     where = None if output is None else str(output)
-    wanted = replace(selection or Selection(), suffixes=known)
+    wanted = replace(selection or Selection(), suffixes=searched_suffixes(chosen))
     errands = plan_errands(places, where, naming=naming, selection=wanted)
     return run_on_ray(
         errands,

@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 
 from hfmoe.batch.leftovers import sweep
 from hfmoe.batch.manifest import MANIFEST, Manifest
-from hfmoe.batch.naming import WITH_PAGES, Naming, Selection
+from hfmoe.batch.naming import READ_WITH_PAGES, WITH_PAGES, Naming, Selection
 from hfmoe.batch.pipeline import Pipeline
 from hfmoe.batch.planning import Job, plan_jobs
 from hfmoe.batch.settings import Settings
 from hfmoe.batch.work import Done, OnBegin, Work
-from hfmoe.image.files import IMAGE_SUFFIXES
+from hfmoe.image.files import IMAGE_SUFFIXES, READ_SUFFIXES
 from hfmoe.infer.api import DEFAULT_MODEL, load
-from hfmoe.infer.backends.opening import is_exported
-from hfmoe.infer.memory import free_bytes
+from hfmoe.infer.backends.opening import exported_digest, is_exported
+from hfmoe.infer.memory import CPU, free_bytes
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.header import file_sha256, find_weights
 
@@ -73,9 +73,9 @@ def restore_files(
     restorer = model if isinstance(model, Restorer) else load(model, device=device)
     places = [inputs] if isinstance(inputs, str | Path) else list(inputs)
     chosen = Settings(**settings)
-    known = searched_suffixes(chosen)
+    known = written_suffixes(chosen)
     naming = make_naming(restorer, suffix=f".{format.lower().lstrip('.')}", pattern=name, known=known)
-    selection = Selection(include, exclude, recursive, known)
+    selection = Selection(include, exclude, recursive, searched_suffixes(chosen))
     jobs = plan_jobs(places, None if output is None else str(output), naming=naming, selection=selection)
     return run_jobs(
         jobs, restorer, chosen, model=model_digest(model), workers=workers, redo=redo, on_end=on_end
@@ -84,6 +84,11 @@ def restore_files(
 
 def searched_suffixes(settings: Settings) -> tuple[str, ...]:
     """Suffixes of the files that folders are searched for."""
+    return READ_WITH_PAGES if settings.pages else READ_SUFFIXES
+
+
+def written_suffixes(settings: Settings) -> tuple[str, ...]:
+    """Suffixes that results may have."""
     return WITH_PAGES if settings.pages else IMAGE_SUFFIXES
 
 
@@ -98,14 +103,11 @@ def make_naming(
 
 
 def model_digest(model: str | Path | Restorer) -> str:
-    """What tells a model from another: of a file its sha256, of an open one its name and weights."""
+    """What tells a model from another: of a file its sha256, of an open one its name and what runs it."""
     if isinstance(model, Restorer):
-        state = getattr(model.network, "state_dict", dict)()
-        sums = {name: float(tensor.double().abs().sum()) for name, tensor in state.items()}
-        return f"{model.facts.name} {model.config} {sums}"
+        return f"{model.facts.name} {model.config} {model.engine.identity}"
     if is_exported(model):
-        beside = Path(model).with_suffix(".bin")
-        return file_sha256(model) + (file_sha256(beside) if beside.is_file() else "")
+        return exported_digest(model)
     return file_sha256(find_weights(model))
 
 
@@ -149,7 +151,7 @@ def run_jobs(
             (summary.skipped if is_done else todo).append(job)
         sweep(job.target for job in todo if job.root is not None)
         work = Work(restorer, settings, manifests, model, on_begin)
-        room = int(free_bytes(restorer.device) * AHEAD)
+        room = int(free_bytes(CPU) * AHEAD)
         Pipeline(work.steps(), workers=workers, room=room, on_end=end).run(todo)
     return summary
 

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from hfmoe import __version__
+from hfmoe.batch.locking import lock
 
 MANIFEST = ".hfmoe-job.jsonl"
 """Name of the file in the folder of results."""
@@ -155,13 +156,8 @@ def _entry(values: dict[str, Any]) -> Entry | None:
 
 
 def _hold(file: int, path: Path) -> None:
-    """Keep other processes from the manifest until it is closed, where the system can."""
-    with suppress(ImportError):
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ValueError(f"{path}: another job is writing to this folder") from error
-        except OSError:
-            return
+    """Keep other processes from the manifest until it is closed."""
+    try:
+        lock(file)
+    except BlockingIOError as error:
+        raise ValueError(f"{path}: another job is writing to this folder") from error

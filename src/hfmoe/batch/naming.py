@@ -6,10 +6,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from string import Formatter
 
-from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES
+from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES, READ_SUFFIXES
 
 WITH_PAGES = tuple(dict.fromkeys((*IMAGE_SUFFIXES, *PAGED_SUFFIXES)))
-"""Suffixes of files where pages are wanted, too."""
+"""Suffixes of results where pages are wanted, too."""
+READ_WITH_PAGES = tuple(dict.fromkeys((*READ_SUFFIXES, *PAGED_SUFFIXES)))
+"""Suffixes of sources where pages are wanted, too."""
 FIELDS = ("stem", "name", "scale", "model", "suffix")
 """What a naming pattern may hold: the source's name without and with its suffix, and of the result."""
 
@@ -73,7 +75,7 @@ class Selection:
     include: Sequence[str] = ()
     exclude: Sequence[str] = ()
     recursive: bool = True
-    suffixes: Sequence[str] = IMAGE_SUFFIXES
+    suffixes: Sequence[str] = READ_SUFFIXES
 
     def takes(self, path: PurePath) -> bool:
         """Whether a path below the folder that was given is wanted."""

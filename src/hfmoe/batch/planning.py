@@ -2,6 +2,7 @@
 
 import glob
 import os
+import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -145,23 +146,30 @@ def _fixed_part(pattern: Path) -> Path:
 
 
 def _named(found: list[_Found], naming: Naming) -> list[Job]:
-    wanted = Counter((one.folder, one.source.stem) for one in found)
+    """The job of each source; stems that differ in capital letters alone count as one, as on many disks."""
+    wanted = Counter((one.folder, one.source.stem.casefold()) for one in found)
     jobs = []
     for source, folder, root in found:
-        whole = wanted[folder, source.stem] > 1
+        whole = wanted[folder, source.stem.casefold()] > 1
         jobs.append(Job(source, folder / naming.name(source, whole=whole), root))
     return jobs
 
 
 def _check(jobs: list[Job]) -> None:
     """PlanError when a result would take the place of a source or of another result."""
-    sources = {os.path.realpath(job.source) for job in jobs}
+    sources = {_place(job.source) for job in jobs}
     taken: dict[str, Path] = {}
     for job in jobs:
-        target = os.path.realpath(job.target)
+        target = _place(job.target)
         if target in sources:
             raise PlanError(f"{job.target} is an input; choose another --output")
         if target in taken:
             both = f"{taken[target]} and {job.source}"
             raise PlanError(f"several inputs would be written to {job.target}: {both}; restore them apart")
         taken[target] = job.source
+
+
+def _place(path: Path) -> str:
+    """Where a path leads; without capital letters on systems whose disks do not tell them apart."""
+    place = os.path.realpath(path)
+    return place.casefold() if sys.platform in ("win32", "darwin") else place

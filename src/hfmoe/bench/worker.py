@@ -6,7 +6,6 @@ the peak of a fresh process is the peak of what it ran.
 
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from hfmoe.bench.picture import photo_of_size, pink_image
 from hfmoe.bench.timing import CLOCKS, interleave, seconds_of
 from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.measure import describe
+from hfmoe.infer.resident import peak_mib, resident_mib
 from hfmoe.models.weights import Loaded
 
 IDLE_RUNS = 1000
@@ -122,10 +122,10 @@ def measure_memory(job: Job) -> dict[str, Any]:
     loaded = describe(job.model)
     image = _image(job, case, loaded)
     run = form_named(case.form).make(loaded, case)
-    resting = _resident()
+    resting = resident_mib()
     for _ in range(2):
         run(image)
-    return {"peak_mib": max(0.0, (_peak() - resting) / 2**20)}
+    return {"peak_mib": max(0.0, peak_mib() - resting)}
 
 
 def expert_costs(loaded: Loaded, image: Tensor, effort: float) -> list[float]:
@@ -146,18 +146,6 @@ def _image(job: Job, case: Case, loaded: Loaded) -> Tensor:
     else:
         image = photo_of_size(Path(job.photo), case.height, case.width, channels=channels)
     return image.to(memory_format=torch.channels_last)
-
-
-def _resident() -> int:
-    try:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except OSError:
-        return _peak()
-
-
-def _peak() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def parse_job(values: dict[str, Any]) -> Job:

@@ -17,7 +17,7 @@ from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import tables
 from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol
-from hfmoe.image.files import IMAGE_SUFFIXES, ImageError, flatten, list_images, read_picture
+from hfmoe.image.files import READ_SUFFIXES, ImageError, flatten, list_images, read_picture
 from hfmoe.infer.measure import describe
 from hfmoe.inspection.pages import inspect_image, write_pages
 from hfmoe.inspection.routing import RoutingReport, routing_report
@@ -58,8 +58,8 @@ def inspect(look: Look) -> None:
     if look.source.is_dir():
         _inspect_folder(look, loaded)
         return
-    if look.source.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ImageError(f"{look.source}: suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
+    if look.source.suffix.lower() not in READ_SUFFIXES:
+        raise ImageError(f"{look.source}: suffix must be one of {', '.join(READ_SUFFIXES)}")
     given = _degraded(look, loaded) if look.degrade else _as_it_is(look, loaded)
     found = inspect_image(
         loaded.network.requires_grad_(False),

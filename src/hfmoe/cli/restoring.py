@@ -12,7 +12,15 @@ from typing import Any, NamedTuple
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from hfmoe.batch.jobs import WORKERS, Failed, make_naming, model_digest, run_jobs, searched_suffixes
+from hfmoe.batch.jobs import (
+    WORKERS,
+    Failed,
+    make_naming,
+    model_digest,
+    run_jobs,
+    searched_suffixes,
+    written_suffixes,
+)
 from hfmoe.batch.large import is_begun
 from hfmoe.batch.naming import Naming, PlanError, Selection
 from hfmoe.batch.planning import Job, plan_jobs
@@ -63,11 +71,11 @@ def prepare(order: Order, settings: Settings, *, device: str, most_workers: int 
     restorer = _load(model, scale=order.scale, device=device)
     _check_tile(settings.tile, restorer)
     try:
-        known = searched_suffixes(settings)
+        known = written_suffixes(settings)
         naming = make_naming(restorer, suffix=_form(order.format, known), pattern=order.name, known=known)
     except PlanError as error:
         raise UsageError(str(error)) from error
-    return Prepared(model, restorer, naming, replace(order.selection, suffixes=known))
+    return Prepared(model, restorer, naming, replace(order.selection, suffixes=searched_suffixes(settings)))
 
 
 def restore_files(inputs: Sequence[str], output: str | None, order: Order, settings: Settings) -> int:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.image.depth import round_to_8bit
-from hfmoe.image.files import IMAGE_SUFFIXES, ImageError, Picture, flatten, printable, read_picture
+from hfmoe.image.files import READ_SUFFIXES, ImageError, Picture, flatten, printable, read_picture
 from hfmoe.image.resize import resize
 
 
@@ -76,8 +76,8 @@ def make_views(pictures: Mapping[str, Picture], *, names: Mapping[str, str]) -> 
 
 
 def _read(path: Path) -> Picture:
-    if path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES:
-        raise ImageError(f"{path}: suffix must be one of {', '.join(IMAGE_SUFFIXES)}")
+    if path.is_file() and path.suffix.lower() not in READ_SUFFIXES:
+        raise ImageError(f"{path}: suffix must be one of {', '.join(READ_SUFFIXES)}")
     return read_picture(path)
 
 

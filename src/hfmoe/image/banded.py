@@ -31,14 +31,17 @@ class Block(NamedTuple):
 
 
 def blocks_of(taps: Taps, *, step: int = BLOCK) -> tuple[Block, ...]:
-    """The matrix of one axis in float64, `step` outputs at a time, cut where it is zero."""
-    blocks = []
+    """The matrix of one axis in float64, `step` outputs at a time, cut where it is zero.
+
+    Blocks that differ in nothing but their place, as most do, have one matrix together.
+    """
+    blocks, known = [], {}
     for first in range(0, len(taps.positions), step):
         positions, weights = taps.positions[first : first + step], taps.weights[first : first + step]
         start, stop = int(positions.min()), int(positions.max()) + 1
         matrix = np.zeros((len(positions), stop - start))
         np.add.at(matrix, (np.arange(len(positions))[:, None], positions - start), weights)
-        blocks.append(Block(start, stop, matrix))
+        blocks.append(Block(start, stop, known.setdefault((matrix.shape, matrix.tobytes()), matrix)))
     return tuple(blocks)
 
 

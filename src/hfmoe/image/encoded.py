@@ -4,7 +4,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile, TemporaryDirectory
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyvips
@@ -43,13 +43,13 @@ def decode_gray8(data: bytes, name: str) -> UInt8[Tensor, "1 h w"]:
 
 def _read(data: bytes, name: str, read: Callable[[Path], Tensor]) -> Tensor:
     """Read bytes by way of a file that goes away, so that they mean what the same file in a folder means."""
-    with NamedTemporaryFile(prefix="hfmoe-") as file:
-        file.write(data)
-        file.flush()
+    with TemporaryDirectory(prefix="hfmoe-") as folder:
+        path = Path(folder) / "image"
+        path.write_bytes(data)
         try:
-            return read(Path(file.name))
+            return read(path)
         except ImageError as error:
-            raise ImageError(str(error).replace(file.name, name)) from error
+            raise ImageError(str(error).replace(str(path), name)) from error
 
 
 def through_webp(levels: UInt8[Tensor, "c h w"], *, quality: int) -> UInt8[Tensor, "c h w"]:

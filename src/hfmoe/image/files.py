@@ -9,6 +9,8 @@ from hfmoe.image.writing import FORMATS, PAGED, QUALITY, check_writable, write_p
 
 IMAGE_SUFFIXES = tuple(suffix for suffix in FORMATS if suffix != ".gif")
 """Suffixes of single pictures, in and out."""
+READ_SUFFIXES = (*IMAGE_SUFFIXES, ".jfif", ".jpe", ".heic", ".heif")
+"""Suffixes of the files that folders are searched for: of some, pictures are read and never written."""
 PAGED_SUFFIXES = tuple(suffix for suffix, form in FORMATS.items() if form.name in PAGED)
 """Suffixes of files that can hold several pages."""
 
@@ -17,6 +19,7 @@ __all__ = [
     "MAX_PIXELS",
     "PAGED_SUFFIXES",
     "QUALITY",
+    "READ_SUFFIXES",
     "Bits",
     "ImageError",
     "Metadata",
@@ -54,4 +57,4 @@ def printable(name: Path | str) -> str:
 
 def _is_image(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    return not hidden and path.suffix.lower() in READ_SUFFIXES and path.is_file()

@@ -28,7 +28,7 @@ def low_pass(image: Float[Array, "b c h w"], *, scale: int) -> Float[Array, "b c
     return image
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _blocks(length: int, scale: int) -> tuple[Block, ...]:
     weights = binomial(4 * scale**2)
     reach = len(weights) // 2

@@ -95,7 +95,7 @@ def _taps(inputs: int, outputs: int, scale: float) -> Taps:
     return Taps(np.minimum(around, 2 * inputs - 1 - around), weights)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def _blocks(inputs: int, outputs: int, scale: float) -> tuple[Block, ...]:
     step = max(1, math.ceil(BLOCK * min(1.0, scale)))
     return blocks_of(_taps(inputs, outputs, scale), step=step)

@@ -172,7 +172,7 @@ def _leaves_unit(picture: Picture) -> bool:
 
 def _flush(path: Path) -> None:
     """Have the system store a finished file, so that a full disk is noticed before it takes its name."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows stores only what may be written to
         os.fsync(file.fileno())
 
 

@@ -26,6 +26,13 @@ class Eager(NamedTuple):
     device: torch.device
     autocast: torch.dtype | None = None
 
+    @property
+    def identity(self) -> str:
+        """Sums of the weights, and the number format."""
+        state = getattr(self.network, "state_dict", dict)()
+        sums = {name: float(tensor.double().abs().sum()) for name, tensor in state.items()}
+        return f"{sums} {self.autocast}"
+
     def adopt(self, image: Array) -> Tensor:
         """The image as a tensor, where it lies, without a past."""
         return as_tensor(image).detach()

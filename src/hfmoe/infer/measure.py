@@ -4,8 +4,6 @@
 """
 
 import json
-import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -17,6 +15,7 @@ import torch
 
 from hfmoe.infer.devices import choose_device
 from hfmoe.infer.eager import make_restorer
+from hfmoe.infer.resident import peak_mib, resident_mib
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.header import ModelFacts, WeightsError, find_weights, shipped, suggest
 from hfmoe.models.network import HFMoE
@@ -69,29 +68,6 @@ def _measure_here(restorer: Restorer, *, height: int, width: int, threads: int, 
         seconds.append(time.perf_counter() - start)
     latency = statistics.median(seconds[1:]) * 1000
     return Measurement(latency, max(peak_mib() - resting, 0.0), runs, threads, str(restorer.device))
-
-
-def resident_mib() -> float:
-    """Give the resident memory of now in MiB; where the system does not tell, the peak so far."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
-    except OSError:
-        return peak_mib()
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def peak_mib() -> float:
-    """Give the largest resident memory that this process has had, in MiB.
-
-    Linux counts into ru_maxrss what a process was before it became this program, which is its parent's size.
-    """
-    status = Path("/proc/self/status")
-    lines = status.read_text().splitlines() if status.exists() else []
-    for line in lines:
-        if line.startswith("VmHWM:"):
-            return int(line.split()[1]) / 2**10
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _main(model: str, height: str, width: str, threads: str, runs: str) -> None:

@@ -17,7 +17,7 @@ from hfmoe.image.resize import resize
 from hfmoe.image.transparency import fill_hidden, is_flat
 from hfmoe.infer.ensemble import ensemble as mean_of_positions
 from hfmoe.infer.footprint import STARTING, bytes_per_pixel, grid, halo, result_bytes
-from hfmoe.infer.memory import Device, free_bytes, plan_batch, plan_tile
+from hfmoe.infer.memory import CPU, Device, free_bytes, plan_batch, plan_tile
 from hfmoe.infer.strength import weaken
 from hfmoe.infer.tiled import Load, OnTile, restore_tensor
 from hfmoe.models.config import HFMoEConfig
@@ -39,6 +39,11 @@ class Engine(Protocol):
     @property
     def device(self) -> Device:
         """Where it runs."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """What tells it from engines that make other results: weights, or a file's digest, and arithmetic."""
         ...
 
     def adopt(self, image: Array) -> Array:
@@ -169,14 +174,18 @@ class Restorer:
         return math.ceil((2 * halo(self.config) + OVERLAP) / multiple + 1) * multiple
 
     def _load(self, image: Float[Array, "b c h w"], tile: int | str, ensemble: bool) -> Load:
-        """Tiles and how many of them at once, by what was asked for and by free memory."""
+        """Tiles and how many of them at once, by what was asked for and by free memory.
+
+        The whole result lies where the image does; the network's device sees tiles of both.
+        """
         height, width = image.shape[-2:]
         result = result_bytes(self.config, height, width, ensemble=ensemble) * image.shape[0]
-        free = free_bytes(self.device) - result
-        if free < 0 and self.device.type == "cpu":
+        place: Device = image.device if is_tensor(image) else CPU
+        room = free_bytes(place) - result
+        if room < 0 and place.type == "cpu":
             size = f"{width * self.scale} x {height * self.scale} pixels"
             raise MemoryError(f"the result of {size} needs {result / 2**30:.1f} GiB, more than is free")
-        free = max(free - STARTING, 0)
+        free = max((room if place.type == self.device.type else free_bytes(self.device)) - STARTING, 0)
         cost = bytes_per_pixel(self.config) * image.shape[0]
         multiple = grid(self.config)
         if tile == "auto":

@@ -36,6 +36,8 @@ def _write(path: Path, state: Mapping[str, Any]) -> None:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+    if os.name == "nt":  # where a folder cannot be opened, and renaming needs no more
+        return
     directory = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(directory)

@@ -47,7 +47,8 @@ class DownloadError(ValueError):
 def download(source: Source, output: Path, *, watch: Watch = lambda done, total: None) -> None:
     """Fetch a file, check its sha256 and only then put it in place; what was there before is never replaced.
 
-    The folder is made where there is none. Raises DownloadError; whatever happens, no part of a file stays behind.
+    The folder is made where there is none. Raises DownloadError; no part of a file ever stays
+    behind.
     """
     if output.exists():
         raise DownloadError(f"{output} exists already and is not written over")

@@ -104,12 +104,18 @@ class Recipe(Section):
             raise ValueError("softness needs tasks that degrade photos: denoise, jpeg, deblur or photo")
         if self.found is not None and all(isinstance(place, PairedFolders) for place in self.train):
             raise ValueError("found changes clean photos, and all places of train are pairs")
-        if scale == 1 and not degrades(self.tasks) and not any(map(may_hold_pairs, self.train)):
+        return self
+
+    @model_validator(mode="after")
+    def _restores(self) -> "Recipe":
+        if self.config().scale > 1 or degrades(self.tasks):
+            return self
+        if not any(map(may_hold_pairs, self.train)):
             raise ValueError(
                 "a network of scale 1 has nothing to learn from clean photos: give it tasks or pairs"
             )
         judged = self.validation.folder
-        if scale == 1 and not degrades(self.tasks) and isinstance(judged, Path) and not may_hold_pairs(judged):
+        if isinstance(judged, Path) and not may_hold_pairs(judged):
             raise ValueError(
                 f"validation.folder {judged} must be pairs, {{degraded: .., target: ..}}: a network of "
                 "scale 1 without tasks has nothing to restore in clean photos"

@@ -23,7 +23,7 @@ def make_optimizer(network: nn.Module, fields: Optimizer, *, fused: bool = True)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take over the running means of AdamW or Muon; rate, betas, decay and the rest stay as they were made."""
+    """Take over the running means of AdamW or Muon; rate, betas, decay and the rest stay what they are."""
     own = optimizer.state_dict()["param_groups"]
     kept = {**state, "param_groups": own}
     if not isinstance(optimizer, Muon):

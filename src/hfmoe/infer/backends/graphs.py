@@ -42,10 +42,14 @@ class Graph(NamedTuple):
 
 
 class Runtime(NamedTuple):
-    """A graph as what runs a `Restorer`: arrays or tensors on the CPU, as they come."""
+    """A graph as what runs a `Restorer`: arrays or tensors on the CPU, as they come.
+
+    identity: digest of its file.
+    """
 
     network: Graph
     device: Device = CPU
+    identity: str = ""
 
     def adopt(self, image: Array) -> Array:
         """The image itself, without a past where it is a tensor."""

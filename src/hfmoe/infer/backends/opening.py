@@ -5,7 +5,7 @@ from pathlib import Path
 from hfmoe.infer.backends.graphs import Graph, Runtime
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.threads import default_threads
-from hfmoe.models.header import WeightsError
+from hfmoe.models.header import WeightsError, file_sha256
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
 """Suffix of a runtime's files."""
@@ -31,7 +31,14 @@ def open_exported(path: str | Path, *, threads: int | None = None) -> Restorer:
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
     graph = _open(path, threads or default_threads())
-    return Restorer(Runtime(graph), graph.header.config, graph.header.facts)
+    runtime = Runtime(graph, identity=exported_digest(path))
+    return Restorer(runtime, graph.header.config, graph.header.facts)
+
+
+def exported_digest(path: str | Path) -> str:
+    """The sha256 of an exported file and of the weights beside it, if they are in a file of their own."""
+    beside = Path(path).with_suffix(".bin")
+    return file_sha256(path) + (file_sha256(beside) if beside.is_file() else "")
 
 
 def _open(path: Path, threads: int) -> Graph:
