@@ -99,6 +99,11 @@ def test_a_peer_that_refuses_its_arguments_is_named_before_anything_runs(make: M
         recipes_of(make(variants={"full": {}, "odd": peer}))
 
 
+def test_a_run_of_several_processes_is_refused(make: Make):
+    with pytest.raises(StudyError, match=r"variant full: hardware.devices x nodes = 2 must be 1"):
+        plan(make(fields={"hardware.devices": 2, "batch": 2}, variants={"full": {}}))
+
+
 def test_an_ablation_is_judged_by_the_variant_s_own_network(make: Make):
     variants = {
         "full": {},

@@ -1,6 +1,7 @@
 """A study goes on where it stopped: done runs stay, changed ones are refused, failing ones are told."""
 
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -110,6 +111,21 @@ def test_another_way_to_score_trains_nothing_again(make: Make, here: list[str], 
     second = do(make(seeds=[0], evaluate={"sets": {"other": str(photos)}, "metric": "ssim_y"}))
     assert [path.read_bytes() for path in sorted(make().folder.rglob("trained.json"))] == trained
     assert first.metric == "psnr_y" and second.metric == "ssim_y" and not second.failed
+
+
+def test_runs_are_scored_again_where_the_images_of_a_set_are_others(
+    make: Make, here: list[str], photos: Path, tmp_path: Path
+):
+    shown = tmp_path / "shown"
+    shutil.copytree(photos, shown)
+    fields = {"seeds": [0], "evaluate": {"sets": {"shown": str(shown)}}}
+    do(make(**fields))
+    trained = [path.read_bytes() for path in sorted(make().folder.rglob("trained.json"))]
+    shutil.copy(shown / "a.png", shown / "c.png")
+    assert not do(make(**fields)).failed
+    assert [path.read_bytes() for path in sorted(make().folder.rglob("trained.json"))] == trained
+    scores = [json.loads(path.read_text()) for path in make().folder.rglob("scores.json")]
+    assert {len(each["sets"]["shown"]["images"]) for each in scores} == {3}
 
 
 def test_a_diverging_variant_is_told_and_the_rest_go_on(make: Make, here: list[str]):

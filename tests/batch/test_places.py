@@ -1,6 +1,7 @@
 """Jobs by address: the same rules as for paths, over what fsspec opens."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -8,7 +9,7 @@ from hfmoe.batch.naming import Naming, PlanError, Selection
 
 fsspec = pytest.importorskip("fsspec")
 
-from hfmoe.batch.places import Errand, deliver, fetch, plan_errands  # noqa: E402
+from hfmoe.batch.places import Errand, deliver, fetch, open_place, plan_errands  # noqa: E402
 
 NAMING = Naming("-x2")
 
@@ -34,13 +35,64 @@ def test_a_folder_of_a_store_keeps_its_tree(store):
     for name in ("a.jpg", "sub/b.png", "sub/.hidden.png", "notes.txt"):
         store.pipe_file(f"/photos/{name}", b"x")
     assert pairs(plan(["memory://photos"])) == [
-        ("memory:///photos/a.jpg", "memory://photos-x2/a-x2.png"),
-        ("memory:///photos/sub/b.png", "memory://photos-x2/sub/b-x2.png"),
+        ("memory://photos/a.jpg", "memory://photos-x2/a-x2.png"),
+        ("memory://photos/sub/b.png", "memory://photos-x2/sub/b-x2.png"),
     ]
     only = plan(["memory://photos"], "memory://out", Selection(["*.jpg"]))
     assert [errand.target for errand in only] == ["memory://out/a-x2.png"]
     flat = plan(["memory://photos"], "memory://out", Selection(recursive=False))
     assert [errand.target for errand in flat] == ["memory://out/a-x2.png"]
+
+
+class Hosted(fsspec.get_filesystem_class("memory")):
+    """A store whose addresses name a host, as ftp, sftp and hdfs have it: paths within it do not."""
+
+    protocol = "hosted"
+    store: ClassVar[dict] = {}
+
+    def __init__(self, host: str, **options) -> None:
+        super().__init__(**options)
+        self.host = host
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        rest = path.removeprefix("hosted://")
+        inside = path if rest == path else rest.partition("/")[2]
+        return f"/{inside.strip('/')}" if inside.strip("/") else ""
+
+    @staticmethod
+    def _get_kwargs_from_urls(path: str) -> dict[str, str]:
+        return {"host": path.removeprefix("hosted://").partition("/")[0]}
+
+
+@pytest.mark.parametrize("given", ["hosted://me@here:21/photos", "hosted://me@here:21/photos/*/b.png"])
+def test_addresses_keep_their_host(given: str):
+    fsspec.register_implementation("hosted", Hosted, clobber=True)
+    Hosted("me@here:21").pipe_file("/photos/sub/b.png", b"x")
+    assert pairs(plan([given], "memory://out")) == [
+        ("hosted://me@here:21/photos/sub/b.png", "memory://out/sub/b-x2.png")
+    ]
+    alone = plan(["hosted://me@here:21/photos/sub/b.png"])
+    assert pairs(alone) == [
+        ("hosted://me@here:21/photos/sub/b.png", "hosted://me@here:21/photos/sub/b-x2.png")
+    ]
+    assert open_place(alone[0].source)[0].host == "me@here:21"
+
+
+def test_results_below_their_sources_are_no_sources(store):
+    for name in ("a.png", "large/a-x2.png"):
+        store.pipe_file(f"/photos/{name}", b"x")
+    assert pairs(plan(["memory://photos"], "memory:///photos/large")) == [
+        ("memory://photos/a.png", "memory:///photos/large/a-x2.png")
+    ]
+
+
+@pytest.mark.parametrize("output", ["memory://photos", "memory:///photos", "memory:///photos/"])
+def test_no_spelling_of_an_address_lets_a_result_replace_its_source(store, output: str):
+    store.pipe_file("/photos/a.png", b"x")
+    same = Naming("-x2", pattern="{stem}{suffix}")
+    with pytest.raises(PlanError, match="is an input"):
+        plan_errands(["memory://photos"], output, naming=same, selection=Selection())
 
 
 def test_patterns_and_files_of_a_store(store):

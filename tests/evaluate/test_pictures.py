@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hfmoe.evaluate.crops import decibels, error_map, worst_crop
+from hfmoe.evaluate.crops import decibels, error_map, largest_mean, worst_crop
 from hfmoe.evaluate.pictures import Album
 from hfmoe.evaluate.protocol import Pair
 from hfmoe.image.files import read_picture
@@ -25,6 +25,16 @@ def test_the_worst_square_holds_the_error():
     assert crop.left <= 8
     assert crop.left + 16 >= 12
     assert crop.mean_square == pytest.approx(16 * (128 / 255 - 1) ** 2 / 256, rel=0.01)
+
+
+@pytest.mark.parametrize("size", [(107, 203), (96, 96), (100, 97), (31, 300)])
+@pytest.mark.parametrize("corner", [(0, 0), (0, -1), (-1, 0), (-1, -1)])
+def test_the_largest_mean_is_found_in_every_corner(size: tuple[int, int], corner: tuple[int, int]):
+    values = torch.zeros(size)
+    values[corner] = 1.0
+    square = largest_mean(values, side=32)
+    assert float(values[square.place()].sum()) == 1.0
+    assert square.mean == pytest.approx(1 / (square.height * square.width))
 
 
 def test_the_border_holds_no_worst_square():

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -71,7 +72,11 @@ def measure(recipes: Mapping[str, Recipe], timing: Timing, *, base: str) -> dict
     if child.returncode:
         reason = (child.stderr.strip().splitlines() or [f"status {child.returncode}"])[-1]
         raise RuntimeError(f"measuring costs failed: {reason}")
-    return {name: Cost.of(values) for name, values in json.loads(child.stdout).items()}
+    try:
+        found = json.loads(child.stdout)
+    except ValueError as error:
+        raise RuntimeError(f"measuring costs failed: {error} in {child.stdout[:80]!r}") from error
+    return {name: Cost.of(values) for name, values in found.items()}
 
 
 def measure_here(recipes: Mapping[str, Recipe], timing: Timing, *, base: str) -> dict[str, Cost]:
@@ -139,7 +144,8 @@ def main() -> None:
     timing = Timing.model_validate(job["timing"])
     torch.set_num_threads(timing.threads)
     recipes = {name: make_recipe(data) for name, data in job["recipes"].items()}
-    found = measure_here(recipes, timing, base=job["base"])
+    with redirect_stdout(sys.stderr):  # networks that are not ours may print
+        found = measure_here(recipes, timing, base=job["base"])
     sys.stdout.write(json.dumps({name: asdict(cost) for name, cost in found.items()}))
 
 

@@ -64,6 +64,7 @@ def plan(study: Study) -> tuple[Run, ...]:
     """
     recipes = {name: variant_recipe(study, name) for name in study.variants}
     _check_alike(recipes)
+    _check_alone(recipes)
     return tuple(
         Run(name, _seeded(study, name, recipe, seed))
         for seed in study.seeds
@@ -213,6 +214,15 @@ def _check_shared(fields: Mapping[str, Any], inside: str = "") -> None:
             raise StudyError(f"field {inside}{name} is the same for all variants: set it in the study")
         if isinstance(value, Mapping) and not inside:
             _check_shared(value, f"{name}.")
+
+
+def _check_alone(recipes: Mapping[str, Recipe]) -> None:
+    for name, recipe in recipes.items():
+        if (processes := recipe.hardware.devices * recipe.hardware.nodes) > 1:
+            raise StudyError(
+                f"variant {name}: hardware.devices x nodes = {processes} must be 1: a run is one process, "
+                "and a study does many of them"
+            )
 
 
 def _check_alike(recipes: Mapping[str, Recipe]) -> None:

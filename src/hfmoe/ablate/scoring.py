@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from hfmoe.ablate.standing import seen
 from hfmoe.ablate.study import Evaluation
 from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol, Restore
@@ -30,6 +31,7 @@ def score_run(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
     }
     return {
         "evaluation": evaluation.model_dump(mode="json"),
+        "images": seen(evaluation),
         "metric": evaluation.metric or protocol.headline,
         "sets": reports,
     }

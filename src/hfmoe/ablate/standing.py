@@ -4,6 +4,7 @@ import json
 import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Evaluation
+from hfmoe.image.files import list_images
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.header import write_atomically
 from hfmoe.train.changes import FREE, differences
@@ -67,7 +69,24 @@ def standing_of(run: Run, evaluation: Evaluation) -> Standing:
         return Standing("begun")
     scores = read_json(files.scores)
     fits = scores is not None and scores.get("evaluation") == evaluation.model_dump(mode="json")
-    return Standing("done" if fits else "unscored")
+    return Standing("done" if fits and _of_same_images(scores or {}, evaluation) else "unscored")
+
+
+def seen(evaluation: Evaluation) -> dict[str, str]:
+    """Tell the images of every set that is there by their names and sizes."""
+    places = {**evaluation.sets, "targets": evaluation.targets}
+    return {name: _told(folder) for name, folder in places.items() if folder is not None and folder.is_dir()}
+
+
+def _told(folder: Path) -> str:
+    facts = [(str(path.relative_to(folder)), path.stat().st_size) for path in list_images(folder)]
+    return sha256(json.dumps(facts).encode()).hexdigest()[:24]
+
+
+def _of_same_images(scores: dict[str, Any], evaluation: Evaluation) -> bool:
+    """Whether a set that is there holds what was scored; versions before did not keep what that was."""
+    before = scores.get("images", {})
+    return all(before.get(name, told) == told for name, told in seen(evaluation).items())
 
 
 def goes_on(run: Run) -> str:

@@ -14,6 +14,7 @@ from hfmoe.batch.work import Work
 from hfmoe.image.files import printable
 from hfmoe.infer.api import load
 from hfmoe.infer.backends.opening import is_exported
+from hfmoe.infer.memory import share_memory
 from hfmoe.models.header import find_weights
 
 RETRIES = 3
@@ -38,7 +39,8 @@ def pack(model: str, *, digest: str) -> Packed:
 class Actor:
     """Loads its model once; each call takes a row about a picture and gives one that says how it went.
 
-    begin: tells how often a picture has been begun, by any worker.
+    begin: tells how often a picture has been begun, by any worker. workers: all of the job, of which those on
+    this machine share its memory.
 
     A row has "place" (its number), "source" and "target" as bytes, for names need not be text, and "data":
     the source itself where its address means nothing here. What comes back has "place", "error" (empty where
@@ -46,8 +48,11 @@ class Actor:
     to be written by the caller.
     """
 
-    def __init__(self, packed: Packed, settings: Settings, device: str, begin: Callable[[int], int]) -> None:
+    def __init__(
+        self, packed: Packed, settings: Settings, device: str, begin: Callable[[int], int], workers: int = 1
+    ) -> None:
         self._begin = begin
+        share_memory(min(workers, _places_here()))
         with TemporaryDirectory(prefix="hfmoe-") as folder:
             for name, content in packed.files.items():
                 (Path(folder) / name).write_bytes(content)
@@ -100,3 +105,14 @@ def _sentence(error: BaseException, row: dict[str, Any], folder: str) -> str:
                          (f"{folder}/{PurePosixPath(source).name}", source)):  # fmt: skip
         message = message.replace(known, place)
     return message if source in message or target in message else f"{source}: {message}"
+
+
+def _places_here() -> int:
+    """How many workers Ray can place on this machine, for each takes one of its processors."""
+    import ray
+
+    if not ray.is_initialized():
+        return 1
+    here = ray.get_runtime_context().get_node_id()
+    counts = [node["Resources"].get("CPU", 1) for node in ray.nodes() if node["NodeID"] == here]
+    return max(1, *map(int, counts), 1)

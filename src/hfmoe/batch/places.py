@@ -119,21 +119,43 @@ def _below(place: str, output: str | None, mark: str, selection: Selection) -> I
         top, names = path, files.find(path)
         output = output or place.rstrip("/") + mark
     elif files.exists(path):
-        home, source = (
-            _plain(files.unstrip_protocol(str(each))) for each in (PurePosixPath(path).parent, path)
-        )
-        yield _Found(source, output or home, alone=True)
+        yield _Found(_above(place, path, path), output or _above(place, path, _parent(path)), alone=True)
         return
     else:
         raise PlanError(f"{place}: no such file or folder")
-    wanted = [name for name in sorted(names) if _is_wanted(PurePosixPath(name).relative_to(top), selection)]
+    home, made = _above(place, path, top), _results(output, files, top)
+    wanted = [
+        below
+        for below in (PurePosixPath(name).relative_to(top) for name in sorted(names))
+        if _is_wanted(below, selection) and (made is None or made not in below.parents)
+    ]
     if not wanted:
         raise PlanError(f"{place} holds no images that are wanted ({', '.join(selection.suffixes)})")
-    for name in wanted:
-        below = PurePosixPath(name).relative_to(top).parent
-        home = _plain(files.unstrip_protocol(str(PurePosixPath(name).parent)))
-        folder = home if output is None else "/".join((output.rstrip("/"), *below.parts))
-        yield _Found(_plain(files.unstrip_protocol(name)), folder)
+    for below in wanted:
+        folder = "/".join(((output or home).rstrip("/"), *below.parent.parts))
+        yield _Found("/".join((home.rstrip("/"), *below.parts)), folder)
+
+
+def _parent(path: str) -> str:
+    return str(PurePosixPath(path).parent)
+
+
+def _above(place: str, path: str, top: str) -> str:
+    """A place as it was given (host, user and all), up to `top`, of what `path` is within its store."""
+    if not is_address(place):
+        return top
+    extra = len(PurePosixPath(path).relative_to(top).parts)
+    scheme, _, rest = place.rstrip("/").partition("://")
+    return f"{scheme}://" + "/".join(rest.split("/")[: len(rest.split("/")) - extra])
+
+
+def _results(output: str | None, files: Any, top: str) -> PurePosixPath | None:
+    """Where below a folder its results go, which are no sources; None where that is elsewhere."""
+    if output is None:
+        return None
+    theirs, path = open_place(output)
+    inside = theirs == files and top in map(str, PurePosixPath(path).parents)
+    return PurePosixPath(path).relative_to(top) if inside else None
 
 
 def _is_wanted(path: PurePosixPath, selection: Selection) -> bool:
@@ -153,12 +175,13 @@ def _named(found: list[_Found], naming: Naming) -> list[Errand]:
 
 def _check(errands: list[Errand]) -> None:
     """PlanError when a result would take the place of a source or of another result."""
-    sources = {errand.source for errand in errands}
-    taken: dict[str, str] = {}
+    sources = {open_place(errand.source) for errand in errands}
+    taken: dict[tuple[Any, str], str] = {}
     for errand in errands:
-        if errand.target in sources:
+        target = open_place(errand.target)  # one place may have several spellings
+        if target in sources:
             raise PlanError(f"{errand.target} is an input; choose another --output")
-        if errand.target in taken:
-            both = f"{taken[errand.target]} and {errand.source}"
+        if target in taken:
+            both = f"{taken[target]} and {errand.source}"
             raise PlanError(f"several inputs would be written to {errand.target}: {both}; restore them apart")
-        taken[errand.target] = errand.source
+        taken[target] = errand.source

@@ -1,5 +1,6 @@
 """Where a restored image is farthest from its target."""
 
+import math
 from typing import Any, NamedTuple
 
 import torch
@@ -62,14 +63,23 @@ def worst_crop(pair: Pair, restored: Float[Tensor, "1 c H W"], *, side: int, bor
 
 
 def largest_mean(values: Float[Tensor, "h w"], *, side: int, border: int = 0) -> Square:
-    """The square of `side` pixels, or of the whole inner side where that is less, whose mean is largest."""
+    """The square of `side` pixels, or of the whole inner side where that is less, whose mean is largest.
+
+    Of those that lie an eighth of their side apart, and those at the ends of rows and columns.
+    """
     inner = tuple(length - 2 * border for length in values.shape)
-    size = (min(side, inner[0]), min(side, inner[1]))
+    height, width = min(side, inner[0]), min(side, inner[1])
     kept = values[border : border + inner[0], border : border + inner[1]]
     step = max(1, side // 8)
-    means = F.avg_pool2d(kept[None, None], size, stride=step)[0, 0]
-    row, column = divmod(int(means.argmax()), means.shape[1])
-    return Square(border + row * step, border + column * step, *size, float(means.max()))
+    best = Square(border, border, height, width, -math.inf)
+    for down in dict.fromkeys((0, inner[0] - height)):
+        for across in dict.fromkeys((0, inner[1] - width)):
+            means = F.avg_pool2d(kept[None, None, down:, across:], (height, width), stride=step)[0, 0]
+            row, column = divmod(int(means.argmax()), means.shape[1])
+            if (mean := float(means.max())) > best.mean:
+                top, left = border + down + row * step, border + across + column * step
+                best = Square(top, left, height, width, mean)
+    return best
 
 
 def unrestored(pair: Pair) -> Float[Tensor, "1 c H W"]:
