@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import hfmoe
+from hfmoe.infer.eager import Eager
 from hfmoe.infer.footprint import bytes_per_pixel
 from hfmoe.infer.memory import MOST_AT_ONCE, _container_room, plan_batch
 from hfmoe.infer.shortage import is_shortage
@@ -152,7 +153,7 @@ def test_the_result_takes_room_where_the_image_lies_and_tiles_on_the_device(monk
         "hfmoe.infer.restorer.free_bytes", lambda place: free if place.type == "cuda" else host
     )
     restorer = hfmoe.load("nano-x4")
-    restorer = replace(restorer, engine=restorer.engine._replace(device=card))
+    restorer = replace(restorer, engine=Eager(restorer.network, card))
     image = torch.empty(1, device="cpu").expand(1, 3, 6000, 8000)
     load = restorer._load(image, "auto", False)
     assert load.tile is not None and load.tile > 2 * restorer.smallest_tile()
