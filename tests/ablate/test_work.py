@@ -1,6 +1,7 @@
 """A study goes on where it stopped: done runs stay, changed ones are refused, failing ones are told."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,14 +12,15 @@ import pytest
 import torch
 
 from hfmoe.ablate import worker
-from hfmoe.ablate.on_ray import ask_to_stop
+from hfmoe.ablate.costs import measure
+from hfmoe.ablate.on_ray import Room, ask_to_stop, check_room, needs_of
 from hfmoe.ablate.plan import plan
 from hfmoe.ablate.reading import StudyError
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
 from hfmoe.ablate.standing import goes_on, standing_of
-from hfmoe.ablate.study import Study
-from hfmoe.ablate.work import Engine, do_study
+from hfmoe.ablate.study import Study, Timing
+from hfmoe.ablate.work import Engine, do_study, recipes_of
 from hfmoe.ablate.worker import BusyError, locked
 from hfmoe.data.sources import DataError
 from hfmoe.image.files import Picture, write_picture
@@ -255,3 +257,41 @@ def test_weights_of_a_peer_are_no_model_of_ours(make: Make, here: list[str]):
     (path,) = study.folder.rglob("last.safetensors")
     with pytest.raises(WeightsError, match="a network that is not ours"):
         load_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("hardware", "machines", "gpus"),
+    [
+        ({"threads": 2}, [Room(2, 0)], 0),
+        ({"threads": 2}, [Room(2, 1)], 1),
+        ({"threads": 16}, [Room(4, 1), Room(64, 0)], 0),
+        ({"threads": 2, "accelerator": "cpu"}, [Room(2, 1)], 0),
+        ({"threads": 4}, [Room(2, 1)], None),
+        ({"threads": 2, "accelerator": "cuda"}, [Room(64, 0)], None),
+    ],
+)
+def test_a_run_takes_what_a_machine_has_or_is_refused(make: Make, hardware: Any, machines: Any, gpus: Any):
+    fields = {f"hardware.{name}": value for name, value in ({"accelerator": "auto"} | hardware).items()}
+    (run,) = plan(make(seeds=[0], variants={"full": {}}, fields=fields))
+    if gpus is None:
+        with pytest.raises(ValueError, match="full, seed 0: no machine of the cluster has"):
+            check_room([run], machines)
+    else:
+        check_room([run], machines)
+        assert needs_of(run, machines) == Room(hardware["threads"], gpus)
+
+
+@pytest.mark.slow
+def test_a_network_that_prints_is_measured(make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "loud.py").write_text(
+        "from hfmoe.ablate.peers import PlainNetwork\n"
+        "class Loud(PlainNetwork):\n"
+        "    def forward(self, image):\n"
+        "        print('hello')\n"
+        "        return super().forward(image)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}")
+    monkeypatch.syspath_prepend(tmp_path)
+    study = make(variants={"full": {}, "loud": {**PEER, "network": "loud:Loud"}})
+    costs = measure(recipes_of(study), Timing(size=32, seconds=0.1), base="full")
+    assert costs["loud"].parameters > 0

@@ -197,7 +197,7 @@ def test_a_disk_without_room_is_said_before_the_work(restorer: Restorer, tmp_pat
 def test_it_is_chosen_when_memory_does_not_hold_the_whole(restorer: Restorer, tmp_path: Path, monkeypatch):
     write_picture(tmp_path / "in.png", Picture(colours()))
     assert not goes_by_parts(tmp_path / "in.png", restorer, Settings())
-    monkeypatch.setattr(large, "free_bytes", lambda _: 2**20)
+    monkeypatch.setattr("hfmoe.infer.restorer.free_bytes", lambda _: 2**20)
     assert goes_by_parts(tmp_path / "in.png", restorer, Settings())
     assert not goes_by_parts(tmp_path / "in.png", restorer, Settings(stream="off"))
     assert not goes_by_parts(tmp_path / "in.png", restorer, Settings(ensemble=True))

@@ -79,6 +79,16 @@ def test_addresses_keep_their_host(given: str):
     assert open_place(alone[0].source)[0].host == "me@here:21"
 
 
+def test_patterns_at_the_root_of_a_store_stay_addresses(store):
+    for name in ("IMG_1.jpg", "img_1.png"):
+        store.pipe_file(f"/{name}", b"x")
+    found = pairs(plan(["memory://*.*"], "memory://"))
+    assert found == [
+        ("memory://IMG_1.jpg", "memory://IMG_1.jpg-x2.png"),
+        ("memory://img_1.png", "memory://img_1.png-x2.png"),
+    ]
+
+
 def test_results_below_their_sources_are_no_sources(store):
     for name in ("a.png", "large/a-x2.png"):
         store.pipe_file(f"/photos/{name}", b"x")

@@ -217,6 +217,18 @@ def test_results_are_matched_with_their_sources_by_the_names_that_restore_gives(
     assert "three-x2.png, three-x4.png not in every folder" in found.alone[0]
 
 
+def test_results_that_keep_the_whole_name_of_their_source_are_found(tmp_path: Path):
+    for name in ("in/IMG_1.jpg", "in/img_1.png", "out/IMG_1.jpg-x2.png", "out/img_1.png-x2.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        write_picture(tmp_path / name, Picture(torch.zeros(3, 4, 4)))
+    found = match(tmp_path / "in", tmp_path / "out", None, but=tmp_path / "here")
+    assert not found.alone
+    assert [(trio.first.name, trio.second.name) for trio in found.trios] == [
+        ("IMG_1.jpg", "IMG_1.jpg-x2.png"),
+        ("img_1.png", "img_1.png-x2.png"),
+    ]
+
+
 def test_beyond_its_room_a_page_keeps_the_squares(tmp_path: Path, monkeypatch):
     monkeypatch.setattr("hfmoe.comparison.writing.MOST_BYTES", 1)
     for name in ("one", "two"):

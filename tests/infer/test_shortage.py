@@ -158,3 +158,18 @@ def test_the_result_takes_room_where_the_image_lies_and_tiles_on_the_device(monk
     load = restorer._load(image, "auto", False)
     assert load.tile is not None and load.tile > 2 * restorer.smallest_tile()
     assert load.tile**2 * load.batch * bytes_per_pixel(restorer.config) <= free
+
+
+def test_where_memory_is_one_the_result_is_taken_off_and_neighbours_have_their_parts(monkeypatch):
+    monkeypatch.setattr("hfmoe.infer.restorer.free_bytes", lambda place: 16 * 2**30)
+    restorer = hfmoe.load("nano-x4")
+    image = torch.empty(1).expand(1, 3, 2000, 3000)
+    places = {
+        kind: replace(restorer, engine=Eager(restorer.network, torch.device(kind))) for kind in ("cpu", "mps")
+    }
+    alone, other = (places[kind]._load(image, "auto", False).tile for kind in ("cpu", "mps"))
+    assert alone == other
+    shared = replace(restorer, sharers=4)._load(image, "auto", False).tile
+    assert shared is not None and shared < (alone or 3000)
+    with pytest.raises(MemoryError):
+        replace(restorer, sharers=64)._load(image, "auto", False)

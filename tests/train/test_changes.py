@@ -184,6 +184,7 @@ def test_a_discriminator_goes_on_under_another_rule_and_not_in_another_width(mak
     assert train(other, resume=True, change=True).finished
     with pytest.raises(RunError, match=r"it differs in discriminator.width \(4 before, 8 now\)"):
         train(wider, resume=True, change=True)
+    assert train(make(steps=8, loss=[{"kind": "l1"}]), resume=True, change=True).finished
 
 
 def test_a_new_run_has_nothing_to_change(make: Make):

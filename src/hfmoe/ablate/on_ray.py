@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from hfmoe.ablate.engine import Ended, Hear, StudyInterrupted, how_ended, job_of, start, stop
 from hfmoe.ablate.plan import Run
@@ -17,6 +17,17 @@ from hfmoe.infer.threads import processors
 from hfmoe.train.interrupt import StopWish
 
 PAUSE = 0.5
+
+
+class Room(NamedTuple):
+    """Processors and GPUs that a machine has, or that a run takes."""
+
+    processors: float
+    gpus: float
+
+    def fits(self, machine: "Room") -> bool:
+        """Tell whether a machine has so much."""
+        return self.processors <= machine.processors and self.gpus <= machine.gpus
 
 
 def run_on_ray(
@@ -36,20 +47,35 @@ def run_on_ray(
         cores = workers * threads if workers else max(processors(), threads)
         ray.init(address="local", num_cpus=cores, include_dashboard=False, log_to_driver=False)
     try:
-        _check_room(ray, runs)
-        return _run(ray, runs, evaluation, workers=workers or len(runs), hear=hear)
+        machines = [
+            Room(node["Resources"].get("CPU", 0), node["Resources"].get("GPU", 0))
+            for node in ray.nodes()
+            if node["Alive"]
+        ]
+        check_room(runs, machines)
+        return _run(ray, runs, evaluation, machines=machines, workers=workers or len(runs), hear=hear)
     finally:
         ray.shutdown()
 
 
-def _run(ray: Any, runs: Sequence[Run], evaluation: Evaluation, *, workers: int, hear: Hear) -> list[Ended]:
+def _run(
+    ray: Any,
+    runs: Sequence[Run],
+    evaluation: Evaluation,
+    *,
+    machines: Sequence[Room],
+    workers: int,
+    hear: Hear,
+) -> list[Ended]:
     waiting, going, ended = list(runs), {}, []
     with StopWish() as wish:
         while waiting or going:
             while waiting and len(going) < workers:
                 run = waiting.pop(0)
-                needs = {"num_cpus": _threads(run), "num_gpus": _gpus(ray, run)}
-                task = ray.remote(**needs, max_calls=1, max_retries=0)(perform)
+                needs = needs_of(run, machines)
+                task = ray.remote(num_cpus=needs.processors, num_gpus=needs.gpus, max_calls=1, max_retries=0)(
+                    perform
+                )
                 hear("begins", run, None)
                 _begun_file(run).unlink(missing_ok=True)
                 _stop_file(run).unlink(missing_ok=True)
@@ -112,21 +138,23 @@ def _threads(run: Run) -> int:
     return run.recipe.hardware.threads or 1
 
 
-def _gpus(ray: Any, run: Run) -> int:
-    """A GPU for a run that is to have one, or that takes what there is."""
+def needs_of(run: Run, machines: Sequence[Room]) -> Room:
+    """What a run takes: its threads, and a GPU where it asks for one or, left to choose, could have one."""
     accelerator = run.recipe.hardware.accelerator
-    there = ray.cluster_resources().get("GPU", 0) > 0
-    return int(accelerator in ("cuda", "gpu") or (accelerator == "auto" and there))
+    with_gpu = Room(_threads(run), 1)
+    automatic = accelerator == "auto" and any(map(with_gpu.fits, machines))
+    return with_gpu if automatic or accelerator in ("cuda", "gpu") else Room(_threads(run), 0)
 
 
-def _check_room(ray: Any, runs: Sequence[Run]) -> None:
-    """ValueError where no machine has the processors of a run: Ray would wait for one without a word."""
-    most = max((node["Resources"].get("CPU", 0) for node in ray.nodes() if node["Alive"]), default=0)
+def check_room(runs: Sequence[Run], machines: Sequence[Room]) -> None:
+    """ValueError where no machine has what a run takes: Ray would wait for one without a word."""
     for run in runs:
-        if _threads(run) > most:
+        needs = needs_of(run, machines)
+        if not any(map(needs.fits, machines)):
+            gpu = " and a GPU" if needs.gpus else ""
             raise ValueError(
-                f"{run.label}: hardware.threads {_threads(run)} must be at most {most:g}, "
-                "the processors of the largest machine"
+                f"{run.label}: no machine of the cluster has {needs.processors:g} processors{gpu}, which "
+                "hardware.threads and hardware.accelerator ask for"
             )
 
 

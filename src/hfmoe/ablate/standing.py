@@ -74,8 +74,9 @@ def standing_of(run: Run, evaluation: Evaluation) -> Standing:
 
 def seen(evaluation: Evaluation) -> dict[str, str]:
     """Tell the images of every set that is there by their names and sizes."""
-    places = {**evaluation.sets, "targets": evaluation.targets}
-    return {name: _told(folder) for name, folder in places.items() if folder is not None and folder.is_dir()}
+    places = {f"set {name}": folder for name, folder in evaluation.sets.items()}
+    places |= {} if evaluation.targets is None else {"targets": evaluation.targets}
+    return {name: _told(folder) for name, folder in places.items() if folder.is_dir()}
 
 
 def _told(folder: Path) -> str:

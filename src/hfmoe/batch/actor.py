@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
@@ -14,7 +15,6 @@ from hfmoe.batch.work import Work
 from hfmoe.image.files import printable
 from hfmoe.infer.api import load
 from hfmoe.infer.backends.opening import is_exported
-from hfmoe.infer.memory import share_memory
 from hfmoe.models.header import find_weights
 
 RETRIES = 3
@@ -52,11 +52,11 @@ class Actor:
         self, packed: Packed, settings: Settings, device: str, begin: Callable[[int], int], workers: int = 1
     ) -> None:
         self._begin = begin
-        share_memory(min(workers, _places_here()))
         with TemporaryDirectory(prefix="hfmoe-") as folder:
             for name, content in packed.files.items():
                 (Path(folder) / name).write_bytes(content)
-            restorer = load(Path(folder) / next(iter(packed.files)), device=device)
+            loaded = load(Path(folder) / next(iter(packed.files)), device=device)
+        restorer = replace(loaded, sharers=min(workers, _places_here(device)))
         self._work = Work(restorer, settings, {}, packed.digest)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
@@ -107,12 +107,14 @@ def _sentence(error: BaseException, row: dict[str, Any], folder: str) -> str:
     return message if source in message or target in message else f"{source}: {message}"
 
 
-def _places_here() -> int:
-    """How many workers Ray can place on this machine, for each takes one of its processors."""
+def _places_here(device: str) -> int:
+    """How many workers Ray can place on this machine: each takes a processor, and a GPU where it has one."""
     import ray
 
     if not ray.is_initialized():
         return 1
     here = ray.get_runtime_context().get_node_id()
-    counts = [node["Resources"].get("CPU", 1) for node in ray.nodes() if node["NodeID"] == here]
-    return max(1, *map(int, counts), 1)
+    kinds = ("CPU", "GPU") if device.startswith("cuda") else ("CPU",)
+    nodes = [node["Resources"] for node in ray.nodes() if node["NodeID"] == here]
+    found = [min(resources.get(kind, 1) for kind in kinds) for resources in nodes]
+    return max(1, *map(int, found))

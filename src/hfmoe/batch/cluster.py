@@ -136,11 +136,12 @@ def answers(
         }
         for place, each in enumerate(todo)
     ]
+    workers = min(cluster.workers, len(rows))
     data = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS)).map(
         worker,
         fn_constructor_args=(packed, settings, cluster.device, _begin(ledger)),
-        fn_constructor_kwargs={"workers": cluster.workers},
-        compute=ActorPoolStrategy(size=min(cluster.workers, len(rows)), max_tasks_in_flight_per_actor=2),
+        fn_constructor_kwargs={"workers": workers},
+        compute=ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
         num_cpus=1,
         num_gpus=1 if cluster.device.startswith("cuda") else 0,
     )

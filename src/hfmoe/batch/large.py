@@ -13,7 +13,7 @@ from hfmoe.image.facts import read_facts
 from hfmoe.image.files import MAX_PIXELS, ImageError, check_writable, strip
 from hfmoe.image.strips import LARGEST, Strips
 from hfmoe.image.survey import Survey, needs_survey, survey
-from hfmoe.infer.memory import CPU, SHARE, free_bytes
+from hfmoe.infer.memory import CPU, SHARE
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.streaming import Streaming, plan_side, plan_tiling
 from hfmoe.infer.tiled import OnTile
@@ -65,7 +65,7 @@ def goes_by_parts(source: Path, restorer: Restorer, settings: Settings) -> bool:
     if settings.ensemble or settings.tile == "off":
         return False
     samples = pixels * (facts.channels + facts.has_alpha)
-    return samples * (4 + 6 * restorer.scale**2) > _free() * SHARE
+    return samples * (4 + 6 * restorer.scale**2) > restorer.free_bytes(CPU) * SHARE
 
 
 def restore_large(
@@ -92,11 +92,11 @@ def restore_large(
         found = survey(strips) if needs_survey(strips) else None
         if found is not None:
             strips.rewind()
-        canvas = _canvas(target, places, strips, found, restorer.scale, settings)
+        canvas = _canvas(target, places, strips, found, restorer, settings)
         about = json.dumps([*key, settings.of_results(), canvas.size, restorer.facts.name], default=list)
         digest = sha256(about.encode()).hexdigest()
         layers = max(1, (strips.bands - strips.plain.has_alpha) // restorer.config.channels)
-        side = plan_side(restorer, free=free_bytes(restorer.device), layers=layers)
+        side = plan_side(restorer, free=restorer.free_bytes(restorer.device), layers=layers)
         state = _state(
             places, canvas, digest, settings.tile if isinstance(settings.tile, int) else None, side
         )
@@ -144,16 +144,21 @@ def _remove(paths: Sequence[Path]) -> None:
 
 
 def _canvas(
-    target: Path, places: _Places, strips: Strips, found: Survey | None, scale: int, settings: Settings
+    target: Path,
+    places: _Places,
+    strips: Strips,
+    found: Survey | None,
+    restorer: Restorer,
+    settings: Settings,
 ) -> Canvas:
     """The raw result; ImageError when the format, memory or the disk cannot take it."""
     like = (found or Survey(0.0, 1.0, None)).stand_in(strips)
     if settings.strip:
         like = strip(like)
-    height, width = strips.height * scale, strips.width * scale
+    height, width = strips.height * restorer.scale, strips.width * restorer.scale
     check_writable(target, like, height=height, width=width, quality=settings.quality)
-    needed, free = encoder_bytes(target, height=height, width=width, bands=strips.bands), _free()
-    if needed > free:
+    needed = encoder_bytes(target, height=height, width=width, bands=strips.bands)
+    if needed > restorer.free_bytes(CPU):
         form = target.suffix.lower().lstrip(".")
         needs = f"{needed / 2**30:.1f} GiB of memory, more than is free"
         raise ImageError(f"{target}: {form} is written as a whole, which takes {needs}; use PNG or TIFF")
@@ -163,10 +168,6 @@ def _canvas(
 def is_begun(target: Path) -> bool:
     """Whether an interrupted call left a part of a file that a further one goes on with."""
     return target.with_name(f".{target.name[:200]}.state").exists()
-
-
-def _free() -> int:
-    return free_bytes(CPU)
 
 
 def _state(places: _Places, canvas: Canvas, digest: str, wanted: int | None, side: int) -> _State:

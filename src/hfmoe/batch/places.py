@@ -132,8 +132,7 @@ def _below(place: str, output: str | None, mark: str, selection: Selection) -> I
     if not wanted:
         raise PlanError(f"{place} holds no images that are wanted ({', '.join(selection.suffixes)})")
     for below in wanted:
-        folder = "/".join(((output or home).rstrip("/"), *below.parent.parts))
-        yield _Found("/".join((home.rstrip("/"), *below.parts)), folder)
+        yield _Found(_joined(home, below), _joined(output or home, below.parent))
 
 
 def _parent(path: str) -> str:
@@ -141,12 +140,20 @@ def _parent(path: str) -> str:
 
 
 def _above(place: str, path: str, top: str) -> str:
-    """A place as it was given (host, user and all), up to `top`, of what `path` is within its store."""
+    """The address as it was given, with its host, cut back from `path` to the folder `top` above it."""
     if not is_address(place):
         return top
     extra = len(PurePosixPath(path).relative_to(top).parts)
-    scheme, _, rest = place.rstrip("/").partition("://")
-    return f"{scheme}://" + "/".join(rest.split("/")[: len(rest.split("/")) - extra])
+    scheme, _, rest = place.partition("://")
+    parts = rest.rstrip("/").split("/")
+    return f"{scheme}://" + "/".join(parts[: len(parts) - extra])
+
+
+def _joined(folder: str, below: PurePosixPath) -> str:
+    """What lies below a folder; the folder may be the root of a store, of which the slashes are all."""
+    if not below.parts:
+        return folder.rstrip("/") if not folder.endswith("://") else folder
+    return folder + "/" * (not folder.endswith("/")) + str(below)
 
 
 def _results(output: str | None, files: Any, top: str) -> PurePosixPath | None:
@@ -166,10 +173,11 @@ def _is_wanted(path: PurePosixPath, selection: Selection) -> bool:
 
 def _named(found: list[_Found], naming: Naming) -> list[Errand]:
     names = [Path(PurePosixPath(one.source).name) for one in found]
-    wanted = Counter((one.folder, name.stem) for one, name in zip(found, names, strict=True))
+    stems = [(one.folder, name.stem.casefold()) for one, name in zip(found, names, strict=True)]
+    wanted = Counter(stems)
     return [
-        Errand(one.source, f"{one.folder}/{naming.name(name, whole=wanted[one.folder, name.stem] > 1)}")
-        for one, name in zip(found, names, strict=True)
+        Errand(one.source, _joined(one.folder, PurePosixPath(naming.name(name, whole=wanted[stem] > 1))))
+        for one, name, stem in zip(found, names, stems, strict=True)
     ]
 
 

@@ -37,7 +37,12 @@ def match(first: Path, second: Path, truth: Path | None, *, but: Path) -> Matche
     folders = {"A": first, "B": second} | ({} if truth is None else {"truth": truth})
     found = {label: _by_name(folder, but) for label, folder in folders.items()}
     everywhere = _in_all(found)
-    found = {label: _without_marks(names, everywhere) for label, names in found.items()}
+    wholes = {
+        (Path(name).parent / path.name).as_posix(): name
+        for names in found.values()
+        for name, path in names.items()
+    }
+    found = {label: _without_marks(names, everywhere, wholes) for label, names in found.items()}
     shared = _in_all(found)
     if not shared:
         raise ImageError(f"no image has the same name in {' and '.join(map(str, folders.values()))}")
@@ -52,9 +57,15 @@ def _in_all(found: Mapping[str, Mapping[str, Path]]) -> set[str]:
     return set.intersection(*(set(names) for names in found.values()))
 
 
-def _without_marks(names: Mapping[str, Path], everywhere: set[str]) -> dict[str, Path]:
-    """The images by name, without marks where that is one image's name alone."""
+def _without_marks(
+    names: Mapping[str, Path], everywhere: set[str], wholes: Mapping[str, str]
+) -> dict[str, Path]:
+    """The images by name, without marks where that is one image's name alone.
+
+    wholes: names by names with a suffix, which results have before their mark where stems alone are alike.
+    """
     plain = {name: MARK.sub("", name) for name in names}
+    plain = {name: wholes.get(bare, bare) if bare != name else bare for name, bare in plain.items()}
     uses = Counter((*plain.values(), *names))
     return {
         name if name in everywhere or uses[plain[name]] > 1 else plain[name]: path

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from hfmoe.image.encoded import decode_gray8, decode_rgb8
-from hfmoe.image.files import READ_SUFFIXES, list_images, read_gray8, read_rgb8
+from hfmoe.image.files import LISTED_SUFFIXES, list_images, read_gray8, read_rgb8
 
 DEGRADED_NAMES = ("degraded", "lq", "lr", "noisy", "input")
 TARGET_NAMES = ("target", "hq", "hr", "clean", "gt")
@@ -137,7 +137,7 @@ def members(path: Path) -> list[Source]:
         folder, _, base = entry.name.rpartition("/")
         key, _, extension = base.partition(".")
         role, _, suffix = extension.lower().rpartition(".")
-        if key and f".{suffix}" in READ_SUFFIXES:
+        if key and f".{suffix}" in LISTED_SUFFIXES:
             image = ImageAt(path, entry.name, entry.size, entry.offset_data)
             groups[f"{folder}/{key}"][role] = image
     if not groups:

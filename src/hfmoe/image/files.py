@@ -9,13 +9,16 @@ from hfmoe.image.writing import FORMATS, PAGED, QUALITY, check_writable, write_p
 
 IMAGE_SUFFIXES = tuple(suffix for suffix in FORMATS if suffix != ".gif")
 """Suffixes of single pictures, in and out."""
-READ_SUFFIXES = (*IMAGE_SUFFIXES, ".jfif", ".jpe", ".heic", ".heif")
-"""Suffixes of the files that folders are searched for: of some, pictures are read and never written."""
+LISTED_SUFFIXES = (*IMAGE_SUFFIXES, ".jfif", ".jpe")
+"""Suffixes that folders of photos to learn or score from are searched for: what every libvips reads."""
+READ_SUFFIXES = (*LISTED_SUFFIXES, ".heic", ".heif")
+"""Suffixes of pictures to be restored or looked at; one that libvips cannot read is a named failure."""
 PAGED_SUFFIXES = tuple(suffix for suffix, form in FORMATS.items() if form.name in PAGED)
 """Suffixes of files that can hold several pages."""
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "LISTED_SUFFIXES",
     "MAX_PIXELS",
     "PAGED_SUFFIXES",
     "QUALITY",
@@ -57,4 +60,4 @@ def printable(name: Path | str) -> str:
 
 def _is_image(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in READ_SUFFIXES and path.is_file()
+    return not hidden and path.suffix.lower() in LISTED_SUFFIXES and path.is_file()

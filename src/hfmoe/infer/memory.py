@@ -35,21 +35,13 @@ class Processor(NamedTuple):
 
 CPU = Processor()
 
-_sharers = 1
-
-
-def share_memory(processes: int) -> None:
-    """Have this process plan with its part of free memory, where so many restore on this machine."""
-    global _sharers  # noqa: PLW0603 (a fact about the process, as its threads are)
-    _sharers = processes
-
 
 def free_bytes(device: Device) -> int:
-    """Memory that new tensors on device can take, in bytes: what the system, a container and others allow."""
+    """Memory that new tensors on device can take, in bytes: what the system, and a container, allow."""
     torch = loaded_torch()
     if device.type == "cuda" and torch is not None:
         return torch.cuda.mem_get_info(device)[0]
-    return min(_available(), _container_room()) // _sharers
+    return min(_available(), _container_room())
 
 
 def _available() -> int:

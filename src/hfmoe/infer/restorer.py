@@ -57,11 +57,15 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Restorer:
-    """Images or pictures in, restored ones out; made by `hfmoe.load`."""
+    """Images or pictures in, restored ones out; made by `hfmoe.load`.
+
+    sharers: processes that restore on this machine at once, of which each plans with its part of memory.
+    """
 
     engine: Engine
     config: HFMoEConfig
     facts: ModelFacts
+    sharers: int = 1
 
     @property
     def network(self) -> Callable[..., Any]:
@@ -168,6 +172,10 @@ class Restorer:
             colour = colour + (resize(beyond, scale=self.scale) if self.scale > 1 else beyond)
         return replace(picture, colour=colour, alpha=alpha)
 
+    def free_bytes(self, place: Device) -> int:
+        """Bytes that this process may plan with on a device; a GPU has no sharers."""
+        return free_bytes(place) // (1 if place.type == "cuda" else self.sharers)
+
     def smallest_tile(self) -> int:
         """Least side of a tile in input pixels: two halos, the fade between neighbours, one grid step."""
         multiple = grid(self.config)
@@ -181,11 +189,12 @@ class Restorer:
         height, width = image.shape[-2:]
         result = result_bytes(self.config, height, width, ensemble=ensemble) * image.shape[0]
         place: Device = image.device if is_tensor(image) else CPU
-        room = free_bytes(place) - result
+        room = self.free_bytes(place) - result
         if room < 0 and place.type == "cpu":
             size = f"{width * self.scale} x {height * self.scale} pixels"
             raise MemoryError(f"the result of {size} needs {result / 2**30:.1f} GiB, more than is free")
-        free = max((room if place.type == self.device.type else free_bytes(self.device)) - STARTING, 0)
+        apart = place.type != self.device.type and "cuda" in (place.type, self.device.type)
+        free = max((self.free_bytes(self.device) if apart else room) - STARTING, 0)
         cost = bytes_per_pixel(self.config) * image.shape[0]
         multiple = grid(self.config)
         if tile == "auto":

@@ -24,7 +24,6 @@ from hfmoe.train.objective import Judge
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.rule import make_optimizer, restore_optimizer
 from hfmoe.train.sharding import gathered, shard, shared_out
-from hfmoe.train.terms import AdversarialTerm
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,7 @@ def build_network(recipe: Recipe) -> Network:
 
 def build_adversary(recipe: Recipe, fabric: Fabric) -> Adversary | None:
     """Build the discriminator with weights from the recipe's seed, if any loss is adversarial."""
-    if not any(isinstance(term, AdversarialTerm) for term in recipe.loss):
+    if not recipe.opposes():
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

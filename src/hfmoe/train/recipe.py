@@ -29,7 +29,7 @@ from hfmoe.train.sections import (
     Validation,
 )
 from hfmoe.train.tasks import SuperResolutionTask, TaskOfKind
-from hfmoe.train.terms import PixelTerm, Term, check_terms
+from hfmoe.train.terms import AdversarialTerm, PixelTerm, Term, check_terms
 
 
 def _listed(value: Any) -> Any:
@@ -173,6 +173,10 @@ class Recipe(Section):
         """Give what is done to clean photos when they are read; None where they stay as they are."""
         found = self.found
         return None if found is None else Found(found.share, found.quality, found.sharpening)
+
+    def opposes(self) -> bool:
+        """Tell whether a discriminator is trained at any time of the run."""
+        return any(isinstance(term, AdversarialTerm) for term in self.loss)
 
     def recomputes(self) -> bool:
         """Tell whether activations are computed twice: as the recipe says, else for the large presets."""

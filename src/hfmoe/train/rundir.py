@@ -84,7 +84,7 @@ class RunFolder:
         step = state["step"] if state else 0
         before = json.loads(state["recipe"]) if state else read_mapping(self.recipe)
         news = changes_between(before, recipe, step=step)
-        opposed = {"discriminator.width"} if state and state.get("adversary") else set()
+        opposed = {"discriminator.width"} if state and state.get("adversary") and recipe.opposes() else set()
         fixed = [item for item in news if touches(item.field, FIXED | opposed)]
         if fixed:
             raise RunError(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hfmoe.data.inspection.findings import Finding, found
-from hfmoe.image.files import READ_SUFFIXES, list_images
+from hfmoe.image.files import LISTED_SUFFIXES, list_images
 
 
 def look_into(folder: Path) -> tuple[list[Path], list[Finding]]:
@@ -25,10 +25,10 @@ def _findings(folder: Path, images: list[Path]) -> Iterator[Finding]:
                 continue
             if entry.is_dir():
                 below.append(Path(entry.path))
-            elif Path(entry.name).suffix.lower() not in READ_SUFFIXES:
+            elif Path(entry.name).suffix.lower() not in LISTED_SUFFIXES:
                 others.append(Path(entry.path))
     if not images:
-        yield found("empty", [folder], f"no file ends in {', '.join(READ_SUFFIXES)}")
+        yield found("empty", [folder], f"no file ends in {', '.join(LISTED_SUFFIXES)}")
     if others:
         yield found("other-files", sorted(others), f"{len(others)} files in {folder}", len(others))
     if below:
