@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.data import DataError
+from hfmoe.data import DataError, PairedFolders
 from hfmoe.data.degradations import Operation, apply
 from hfmoe.data.degradations.jpeg import Jpeg
 from hfmoe.data.degradations.noise import GaussianNoise
@@ -60,7 +60,7 @@ def read_examples(recipe: Recipe) -> tuple[Example, ...]:
     place, scale = recipe.validation.folder, recipe.config().scale
     if place is None:
         return ()
-    if may_hold_pairs(place):
+    if isinstance(place, PairedFolders) or may_hold_pairs(place):
         return tuple(given_examples(recipe, place))
     by_trial = []
     for trial in trials(recipe.tasks):
