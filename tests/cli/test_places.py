@@ -110,7 +110,8 @@ def test_a_result_beyond_free_memory_is_refused_before_it_is_begun(
     folder: Path, tiny_weights: Path, monkeypatch, capsys
 ):
     monkeypatch.setattr("hfmoe.infer.restorer.free_bytes", lambda _: 100_000)
-    assert run(["restore", str(folder / "large.png"), "--model", str(tiny_weights)]) == 1
+    command = ["restore", str(folder / "large.png"), "--model", str(tiny_weights), "--stream", "off"]
+    assert run(command) == 1
     line = one_line(capsys)
     assert "large.png: the result of 96 x 96 pixels needs" in line
     assert len(list(folder.iterdir())) == 2
