@@ -23,9 +23,12 @@ def make_optimizer(network: nn.Module, fields: Optimizer, *, fused: bool = True)
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take over the running means of AdamW or Muon; rate, betas, decay and the rest stay what they are."""
-    own = optimizer.state_dict()["param_groups"]
-    kept = {**state, "param_groups": own}
+    """Take over the running means of AdamW or Muon; betas, decay and the rest stay what they are.
+
+    The rate of the last step, which the next one sets anew, comes with the means.
+    """
+    groups = zip(optimizer.state_dict()["param_groups"], state["param_groups"], strict=True)
+    kept = {**state, "param_groups": [{**own, "lr": before["lr"]} for own, before in groups]}
     if not isinstance(optimizer, Muon):
         kept["state"] = _with_second_moments(state["state"])
     optimizer.load_state_dict(shared_out_optimizer(kept, optimizer))
