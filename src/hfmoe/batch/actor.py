@@ -117,4 +117,4 @@ def _places_here(device: str) -> int:
     kinds = ("CPU", "GPU") if device.startswith("cuda") else ("CPU",)
     nodes = [node["Resources"] for node in ray.nodes() if node["NodeID"] == here]
     found = [min(resources.get(kind, 1) for kind in kinds) for resources in nodes]
-    return max(1, *map(int, found))
+    return max([1, *map(int, found)])

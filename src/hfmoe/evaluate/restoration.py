@@ -16,8 +16,22 @@ from hfmoe.metrics.ssim import WINDOW
 CHANNELS = (1, 3)
 
 
+class _EveryPixel:
+    """What protocols of scale 1 have in common: all channels and pixels count."""
+
+    @property
+    def headline(self) -> str:
+        """PSNR over all channels."""
+        return "psnr_rgb"
+
+    @property
+    def border(self) -> int:
+        """None."""
+        return 0
+
+
 @dataclass(frozen=True)
-class Denoise:
+class Denoise(_EveryPixel):
     """White Gaussian noise of standard deviation `sigma` / 255 on clean 8-bit images.
 
     As in the papers (DnCNN, FFDNet, DRUNet, SwinIR) the noisy image is neither rounded nor clamped: a
@@ -41,16 +55,6 @@ class Denoise:
         seed = f" seed {self.seed}" if self.seed else ""
         return f"{kind_of(self.channels)}-denoise-s{self.sigma:g} v1{seed}"
 
-    @property
-    def headline(self) -> str:
-        """PSNR over all channels."""
-        return "psnr_rgb"
-
-    @property
-    def border(self) -> int:
-        """None."""
-        return 0
-
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name, with noise; errors as those of ClassicalSR."""
         for name, levels in _clean(folder, self.channels):
@@ -60,7 +64,7 @@ class Denoise:
 
 
 @dataclass(frozen=True)
-class Deblock:
+class Deblock(_EveryPixel):
     """JPEG of a fixed quality: libjpeg with the standard tables, colours at half resolution below 90.
 
     `channels` 1 is the convention of ARCNN, DnCNN and SwinIR: the gray image is encoded as a gray JPEG
@@ -79,16 +83,6 @@ class Deblock:
     def name(self) -> str:
         """Name and version, as reports carry it."""
         return f"{kind_of(self.channels)}-jpeg-q{self.quality} v1"
-
-    @property
-    def headline(self) -> str:
-        """PSNR over all channels."""
-        return "psnr_rgb"
-
-    @property
-    def border(self) -> int:
-        """None."""
-        return 0
 
     def pairs(self, folder: Path) -> Iterator[Pair]:
         """The folder's images by name, compressed; errors as those of ClassicalSR."""
