@@ -33,14 +33,14 @@ from hfmoe.export.onnx import make_onnx
 from hfmoe.export.programs import make_program
 from hfmoe.image.files import list_images, read_rgb8
 from hfmoe.image.resize import resize
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.backends.opening import open_exported
 from hfmoe.infer.eager import make_restorer
-from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import describe
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.cost import multiply_adds
 from hfmoe.models.weights import Loaded
+from hfmoe.runtime.machine import machine
+from hfmoe.runtime.memory import reuse_memory
 
 PHOTOS, SIDE = 4, 256
 ORDERS = (

@@ -28,9 +28,9 @@ from hfmoe.batch.jobs import make_naming, run_jobs
 from hfmoe.batch.planning import plan_jobs
 from hfmoe.batch.work import Settings
 from hfmoe.image.files import Picture, read_picture, write_picture
-from hfmoe.infer.allocator import reuse_memory
-from hfmoe.infer.machine import machine
 from hfmoe.infer.restorer import Restorer
+from hfmoe.runtime.machine import machine
+from hfmoe.runtime.memory import reuse_memory
 
 PHOTOS = ("astronaut", "coffee", "chelsea", "rocket", "retina")
 KINDS = (".jpg", ".jpg", ".jpg", ".png", ".png", ".webp", ".tif")

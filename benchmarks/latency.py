@@ -17,7 +17,6 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.models.folding import fold
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
@@ -28,6 +27,7 @@ from hfmoe.nn.fusion import CrossAttention
 from hfmoe.nn.multiscale import Join
 from hfmoe.nn.texture import TextureBlock
 from hfmoe.nn.upsampler import BilinearBase
+from hfmoe.runtime.memory import reuse_memory
 
 
 class Plain(nn.Module):

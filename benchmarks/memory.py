@@ -17,11 +17,11 @@ from itertools import product
 
 import torch
 
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.footprint import run_bytes
-from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import describe, peak_mib, resident_mib
+from hfmoe.runtime.machine import machine
+from hfmoe.runtime.memory import reuse_memory
 
 AIM = 0.25
 

@@ -29,9 +29,7 @@ from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
 from hfmoe.image.files import Picture, list_images, write_picture
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.eager import make_restorer
-from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import describe
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_work
@@ -39,6 +37,8 @@ from hfmoe.models.folding import fold
 from hfmoe.models.weights import Loaded
 from hfmoe.nn.experts import MoEFFN
 from hfmoe.nn.repconv import RepConv
+from hfmoe.runtime.machine import machine
+from hfmoe.runtime.memory import reuse_memory
 
 PHOTOS = ("astronaut", "coffee", "chelsea")
 DIAL = (0.0, 0.25, 0.5, 0.75, 1.0)

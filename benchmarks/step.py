@@ -28,9 +28,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.models.network import HFMoE, Perturbation
 from hfmoe.models.presets import PRESETS
+from hfmoe.runtime.memory import reuse_memory
 
 BATCH, PATCH = 16, 32
 PARTS = ("stem", "split", "enter_low", "low", "texture", "filter", "fusion", "head", "upsampler")

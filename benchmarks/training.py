@@ -28,9 +28,9 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from hfmoe.image.files import Picture, write_picture
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.models.network import HFMoE, Perturbation
 from hfmoe.models.presets import PRESETS
+from hfmoe.runtime.memory import reuse_memory
 from hfmoe.train import Recipe, loop, train
 from hfmoe.train.sections import Validation
 from hfmoe.train.watch import judge

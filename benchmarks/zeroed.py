@@ -19,10 +19,10 @@ from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
 from hfmoe.infer.eager import make_restorer
-from hfmoe.infer.machine import machine
 from hfmoe.infer.measure import describe
 from hfmoe.models.network import HFMoE
 from hfmoe.nn.block import HybridWindowBlock
+from hfmoe.runtime.machine import machine
 
 
 def main() -> None:

@@ -28,12 +28,12 @@ from hfmoe.export.files import SUFFIX, Order, export_model
 from hfmoe.export.verify import SIZES, verify
 from hfmoe.image.files import Picture, flatten, read_picture, write_picture
 from hfmoe.infer.eager import make_restorer
-from hfmoe.infer.machine import machine
 from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.cost import count_parameters, multiply_adds
 from hfmoe.models.header import file_sha256, find_weights
 from hfmoe.models.weights import Loaded, load_weights
+from hfmoe.runtime.machine import machine
 
 CARDS = Path(__file__).parents[1] / "docs/cards"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from hfmoe.ablate.peers import PlainNetwork
 from hfmoe.evaluate.protocol import bicubic
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.measure import describe, peak_mib, resident_mib
 from hfmoe.models.folding import fold
+from hfmoe.runtime.memory import reuse_memory
 
 Run = Callable[[Tensor], Tensor]
 Maker = Callable[[], Run]

@@ -19,7 +19,7 @@ from hfmoe.ablate.study import Evaluation, Study
 from hfmoe.ablate.worker import do, guarded
 from hfmoe.bench.timing import Spread
 from hfmoe.image.files import Picture, write_picture
-from hfmoe.infer.machine import machine
+from hfmoe.runtime.machine import machine
 
 NETWORK = {
     "dim": 8, "low_dims": [8], "head_dim": 8, "encoder_blocks": [1], "decoder_blocks": [],

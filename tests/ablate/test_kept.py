@@ -12,7 +12,7 @@ from hfmoe.ablate.kept import FILE, already_kept, kept_costs, measured_where
 from hfmoe.ablate.study import Study, Timing
 from hfmoe.ablate.work import recipes_of
 from hfmoe.bench.timing import Spread
-from hfmoe.infer.machine import machine
+from hfmoe.runtime.machine import machine
 from hfmoe.train import Recipe
 
 Make = Callable[..., Study]

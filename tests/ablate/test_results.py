@@ -18,7 +18,7 @@ from hfmoe.ablate.table import cells, columns
 from hfmoe.evaluate.report import ImageScore, Report
 from hfmoe.evaluate.scores import Scores
 from hfmoe.evaluate.statistics import bootstrap_crossed, bootstrap_mean
-from hfmoe.infer.machine import machine
+from hfmoe.runtime.machine import machine
 
 Make = Callable[..., Study]
 

@@ -24,10 +24,10 @@ from hfmoe.ablate.work import Engine, do_study, recipes_of
 from hfmoe.ablate.worker import BusyError, locked
 from hfmoe.data.sources import DataError
 from hfmoe.image.files import Picture, write_picture
-from hfmoe.infer.machine import machine
 from hfmoe.models.header import WeightsError
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import load_weights
+from hfmoe.runtime.machine import machine
 from hfmoe.train import train
 
 Make = Callable[..., Study]

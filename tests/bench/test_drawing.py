@@ -12,7 +12,7 @@ from hfmoe.bench.forms import Case
 from hfmoe.bench.report import Benchmark, Row, growths
 from hfmoe.bench.timing import Spread
 from hfmoe.image.files import read_picture
-from hfmoe.infer.machine import machine
+from hfmoe.runtime.machine import machine
 
 SIDES = (128, 32, 64)
 

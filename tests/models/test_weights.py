@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from hfmoe.models.config import HFMoEConfig
-from hfmoe.models.header import METADATA_KEY, ModelFacts, WeightsError, code_version, find_weights
+from hfmoe.models.header import METADATA_KEY, ModelFacts, WeightsError, find_weights
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import WithoutValues, load_weights, read_header, save_weights
+from hfmoe.runtime.machine import code_version
 
 VALUES = st.one_of(
     st.integers(-2, 2),

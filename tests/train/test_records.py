@@ -12,6 +12,7 @@ from rich.console import Console
 
 from hfmoe.image.files import read_picture
 from hfmoe.nn.experts import LayerRouting
+from hfmoe.runtime.machine import commit, processor
 from hfmoe.train import Recipe, train
 from hfmoe.train import screen as screens
 from hfmoe.train.budget import Extent
@@ -19,7 +20,6 @@ from hfmoe.train.examples import Example
 from hfmoe.train.meter import Meter, evenness
 from hfmoe.train.records import read_records
 from hfmoe.train.samples import KEPT_STEPS, LARGEST, file_names, keep_samples, sample_steps, samples_due, thin
-from hfmoe.train.session import commit, processor
 
 Make = Callable[..., Recipe]
 

@@ -18,12 +18,12 @@ from hfmoe.ablate.study import Timing
 from hfmoe.bench.picture import pink_image
 from hfmoe.bench.timing import CLOCKS, Rounds, Spread, interleave, ratio, spread
 from hfmoe.bench.worker import expert_costs
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.models.cost import count_parameters, count_work, flops_of_addmm, multiply_adds
 from hfmoe.models.folding import fold
 from hfmoe.models.header import ModelFacts, WeightsError
 from hfmoe.models.peer import Network, PeerNetwork
 from hfmoe.models.weights import Loaded
+from hfmoe.runtime.memory import reuse_memory
 from hfmoe.train import Recipe, make_recipe
 
 

@@ -10,7 +10,7 @@ from hfmoe.ablate.costs import Cost, measure
 from hfmoe.ablate.plan import config_of
 from hfmoe.ablate.standing import read_json, write_json
 from hfmoe.ablate.study import Study
-from hfmoe.infer.machine import Machine, machine
+from hfmoe.runtime.machine import Machine, machine
 from hfmoe.train import Recipe
 
 FILE = "costs.json"

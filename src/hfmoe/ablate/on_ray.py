@@ -13,7 +13,7 @@ from hfmoe.ablate.engine import Ended, Hear, StudyInterrupted, how_ended, job_of
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Evaluation
 from hfmoe.batch.cluster import unhindered
-from hfmoe.infer.threads import processors
+from hfmoe.runtime.machine import processors
 from hfmoe.train.interrupt import StopWish
 
 PAUSE = 0.5

@@ -16,7 +16,7 @@ from hfmoe.evaluate.html import (
     section,
     table,
 )
-from hfmoe.infer.machine import Machine
+from hfmoe.runtime.machine import Machine
 from hfmoe.train.report.overview import tile
 from hfmoe.train.report.page import STYLE
 from hfmoe.train.report.words import flat

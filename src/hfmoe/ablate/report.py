@@ -10,8 +10,7 @@ from hfmoe.ablate.page import HOW, page
 from hfmoe.ablate.results import Results
 from hfmoe.ablate.table import cells, columns, markdown
 from hfmoe.evaluate.html import write_whole
-from hfmoe.infer.machine import Machine
-from hfmoe.train.session import commit
+from hfmoe.runtime.machine import Machine, commit
 
 
 def write_results(results: Results, *, where: Machine, command: str) -> Path:

@@ -14,7 +14,7 @@ from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Evaluation
 from hfmoe.image.files import list_images
 from hfmoe.models.config import HFMoEConfig
-from hfmoe.models.header import write_atomically
+from hfmoe.runtime.files import write_atomically
 from hfmoe.train.changes import FREE, differences
 from hfmoe.train.checkpoint import CheckpointError, load_checkpoint
 from hfmoe.train.recipe import Recipe

@@ -18,10 +18,9 @@ from typing import Any
 from hfmoe.ablate.scoring import score_run
 from hfmoe.ablate.standing import RunFiles, read_json, write_json
 from hfmoe.ablate.study import Evaluation
-from hfmoe.batch.locking import lock
-from hfmoe.infer.allocator import reuse_memory
-from hfmoe.infer.machine import machine
-from hfmoe.models.header import code_version
+from hfmoe.runtime.files import lock
+from hfmoe.runtime.machine import code_version, machine
+from hfmoe.runtime.memory import reuse_memory
 from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, make_recipe, train
 
 DIVERGED = 3

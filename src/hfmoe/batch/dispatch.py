@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 from hfmoe.batch.actor import Packed, pack
 from hfmoe.batch.cluster import Cluster, answers, connected
 from hfmoe.batch.jobs import make_naming, model_digest, searched_suffixes, written_suffixes
-from hfmoe.batch.leftovers import sweep
 from hfmoe.batch.manifest import MANIFEST, Identity, Manifest
 from hfmoe.batch.naming import Selection
 from hfmoe.batch.places import Errand, open_place, plan_errands
 from hfmoe.batch.settings import Settings
 from hfmoe.infer.api import DEFAULT_MODEL, load
+from hfmoe.runtime.files import remove_unfinished
 
 
 class Delivered(NamedTuple):
@@ -74,7 +74,7 @@ def run_on_ray(
                     summary.failed.append(outcome)
                 if on_end:
                     on_end(outcome)
-            sweep(Path(errand.target) for errand in todo if errand.root is not None)
+            remove_unfinished(Path(errand.target) for errand in todo if errand.root is not None)
     return summary
 
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hfmoe.batch.leftovers import sweep
 from hfmoe.batch.manifest import MANIFEST, Manifest
 from hfmoe.batch.naming import READ_WITH_PAGES, WITH_PAGES, Naming, Selection
 from hfmoe.batch.pipeline import Pipeline
@@ -20,6 +19,7 @@ from hfmoe.infer.backends.opening import exported_digest, is_exported
 from hfmoe.infer.memory import CPU, free_bytes
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.header import file_sha256, find_weights
+from hfmoe.runtime.files import remove_unfinished
 
 WORKERS = 2
 """Threads that read, and as many that write: together they keep up with a small network."""
@@ -149,7 +149,7 @@ def run_jobs(
         for job in jobs:
             is_done = job.root is not None and not redo and manifests[job.root].has(job.source, job.target)
             (summary.skipped if is_done else todo).append(job)
-        sweep(job.target for job in todo if job.root is not None)
+        remove_unfinished(job.target for job in todo if job.root is not None)
         work = Work(restorer, settings, manifests, model, on_begin)
         room = int(free_bytes(CPU) * AHEAD)
         Pipeline(work.steps(), workers=workers, room=room, on_end=end).run(todo)

@@ -17,7 +17,7 @@ from hfmoe.infer.memory import CPU, SHARE
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.streaming import Streaming, plan_side, plan_tiling
 from hfmoe.infer.tiled import OnTile
-from hfmoe.models.header import write_atomically
+from hfmoe.runtime.files import write_atomically
 
 PIXELS_PER_BYTE = 256
 """Above `MAX_PIXELS`, more of them in a byte of a file are taken for a decompression bomb."""

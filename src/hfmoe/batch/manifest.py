@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, NamedTuple
 
 from hfmoe import __version__
-from hfmoe.batch.locking import lock
+from hfmoe.runtime.files import lock
 
 MANIFEST = ".hfmoe-job.jsonl"
 """Name of the file in the folder of results."""

@@ -9,9 +9,9 @@ from hfmoe.bench.forms import FORMS, Case, exported_form
 from hfmoe.bench.timing import Rounds, Spread, ratio, spread
 from hfmoe.bench.worker import Job, run_job
 from hfmoe.infer.footprint import run_bytes
-from hfmoe.infer.machine import Machine, machine
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_work
+from hfmoe.runtime.machine import Machine, machine
 
 MEMORY_SHARE = 0.8
 """Cases whose forecast peak is more than this share of the free memory are not run."""

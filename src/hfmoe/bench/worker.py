@@ -22,10 +22,9 @@ from torch import Tensor
 from hfmoe.bench.forms import Case, form_named
 from hfmoe.bench.picture import photo_of_size, pink_image
 from hfmoe.bench.timing import CLOCKS, interleave, seconds_of
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.measure import describe
-from hfmoe.infer.resident import peak_mib, resident_mib
 from hfmoe.models.weights import Loaded
+from hfmoe.runtime.memory import peak_mib, resident_mib, reuse_memory
 
 IDLE_RUNS = 1000
 STEP = "step: "

@@ -22,7 +22,7 @@ from hfmoe.ablate.work import Engine, costs_of, do_study
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
 from hfmoe.cli.reports import tables
 from hfmoe.cli.training import import_from_here, parse_fields
-from hfmoe.infer.machine import machine
+from hfmoe.runtime.machine import machine
 
 ENGINES = ("local", "ray")
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from hfmoe.cli.errors import UsageError
 from hfmoe.infer.backends.opening import SUFFIX, is_exported, runtime_of
-from hfmoe.models.header import code_version, file_sha256, find_weights
+from hfmoe.models.header import file_sha256, find_weights
+from hfmoe.runtime.machine import code_version
 
 
 def exported_copy(model: str, backend: str) -> Path:

@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from hfmoe.cli.application import command
-from hfmoe.infer.allocator import reuse_memory
+from hfmoe.runtime.memory import reuse_memory
 
 
 @command(usage="Usage: hfmoe train RECIPE [--field value ...] [--resume [--change]]")

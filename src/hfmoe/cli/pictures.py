@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from hfmoe.cli.application import command
 from hfmoe.cli.errors import UsageError
-from hfmoe.infer.allocator import reuse_memory
+from hfmoe.runtime.memory import reuse_memory
 
 
 @command()

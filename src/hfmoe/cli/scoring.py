@@ -20,8 +20,8 @@ from hfmoe.evaluate.report import Judge, Report, evaluate
 from hfmoe.evaluate.restoration import as_given
 from hfmoe.evaluate.scores import COLUMNS, Scores
 from hfmoe.infer.ensemble import ensemble
-from hfmoe.infer.machine import machine
 from hfmoe.metrics.weights import load_dists, load_lpips
+from hfmoe.runtime.machine import machine
 
 
 @dataclass(frozen=True)

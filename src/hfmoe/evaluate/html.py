@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 import hfmoe
-from hfmoe.models.header import write_atomically
+from hfmoe.runtime.files import write_atomically
 
 STYLE = Path(__file__).with_name("html.css")
 """Colours, fonts, tables: what all pages share."""

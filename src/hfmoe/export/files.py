@@ -14,8 +14,9 @@ from hfmoe import __version__
 from hfmoe.export.programs import make_program
 from hfmoe.infer.backends import opening
 from hfmoe.infer.footprint import grid, halo
-from hfmoe.models.header import METADATA_KEY, header_text, write_atomically
+from hfmoe.models.header import METADATA_KEY, header_text
 from hfmoe.models.weights import Loaded
+from hfmoe.runtime.files import write_atomically
 
 if TYPE_CHECKING:
     import onnx

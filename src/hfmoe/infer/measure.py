@@ -15,12 +15,12 @@ import torch
 
 from hfmoe.infer.devices import choose_device
 from hfmoe.infer.eager import make_restorer
-from hfmoe.infer.resident import peak_mib, resident_mib
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.header import ModelFacts, WeightsError, find_weights, shipped, suggest
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import Loaded, load_weights
+from hfmoe.runtime.memory import peak_mib, resident_mib
 
 
 @dataclass(frozen=True)

@@ -13,10 +13,11 @@ from safetensors.torch import save
 from torch import Tensor, nn
 
 from hfmoe.models.config import HFMoEConfig
-from hfmoe.models.header import ModelFacts, WeightsError, header_text, write_atomically
+from hfmoe.models.header import ModelFacts, WeightsError, header_text
 from hfmoe.models.network import HFMoE, Perturbation, Restored, pad_to_multiple
 from hfmoe.models.weights import PEER_KEY, stored
 from hfmoe.nn.experts import MoEFFN
+from hfmoe.runtime.files import write_atomically
 
 
 class PeerError(ValueError):

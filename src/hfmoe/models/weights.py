@@ -20,9 +20,9 @@ from hfmoe.models.header import (
     match_names,
     one_line,
     parse_header,
-    write_atomically,
 )
 from hfmoe.models.network import HFMoE
+from hfmoe.runtime.files import write_atomically
 
 PEER_KEY = "hfmoe-peer"
 """Metadata of weights of networks that are not ours."""

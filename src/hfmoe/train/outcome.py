@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from hfmoe.models.header import ModelFacts, code_version
+from hfmoe.models.header import ModelFacts
 from hfmoe.models.peer import Network, PeerNetwork, save_peer
 from hfmoe.models.weights import save_weights
+from hfmoe.runtime.machine import code_version
 from hfmoe.train.changes import Change
 from hfmoe.train.examples import scored_on_luma
 from hfmoe.train.recipe import Recipe

@@ -19,10 +19,9 @@ import torch
 from lightning_fabric import Fabric
 
 from hfmoe.data import Pair
-from hfmoe.infer.allocator import reuse_memory
 from hfmoe.infer.devices import choose_device
 from hfmoe.infer.memory import free_bytes
-from hfmoe.infer.resident import peak_mib
+from hfmoe.runtime.memory import peak_mib, reuse_memory
 from hfmoe.train.adversary import opponent_step
 from hfmoe.train.learner import Learner, build_learner
 from hfmoe.train.loading import make_recipe

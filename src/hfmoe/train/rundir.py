@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from hfmoe.data import PhotoSet
-from hfmoe.models.header import write_atomically
+from hfmoe.runtime.files import write_atomically
 from hfmoe.train.changes import FIXED, SCORING, Change, changes_between, listed, touches
 from hfmoe.train.checkpoint import load_checkpoint
 from hfmoe.train.recipe import Recipe

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from hfmoe.infer.backends.graphs import Graph, Runtime
 from hfmoe.infer.restorer import Restorer
-from hfmoe.infer.threads import default_threads
 from hfmoe.models.header import WeightsError, file_sha256
+from hfmoe.runtime.machine import default_threads
 
 SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
 """Suffix of a runtime's files."""

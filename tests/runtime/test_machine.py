@@ -5,7 +5,7 @@ import json
 import torch
 
 from hfmoe import __version__
-from hfmoe.infer.machine import machine
+from hfmoe.runtime.machine import machine
 
 
 def test_the_machine_names_processor_threads_and_versions():
