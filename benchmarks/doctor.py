@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from hfmoe.data.inspection.alignment import Fit, fit_of
-from hfmoe.data.inspection.compression import find_quantisation
-from hfmoe.data.inspection.findings import (
+from hfmoe.doctor.artefacts import estimate_noise, find_quantisation, find_rhythm
+from hfmoe.doctor.duplicates import near_pairs, small_copy, stack
+from hfmoe.doctor.findings import (
     LEAST_LIKENESS,
     LEAST_RHYTHM,
     LOWEST_QUALITY,
@@ -25,11 +25,8 @@ from hfmoe.data.inspection.findings import (
     MOST_NOISE,
     MOST_SHIFT,
 )
-from hfmoe.data.inspection.likeness import near_pairs, small_copy, stack
-from hfmoe.data.inspection.looks import Failure, look_at
-from hfmoe.data.inspection.noise import estimate_noise
-from hfmoe.data.inspection.resampling import find_rhythm
-from hfmoe.data.inspection.sampling import luma_of, middle
+from hfmoe.doctor.images import Unreadable, luma_of, measure_image, middle
+from hfmoe.doctor.pairs import Alignment, align
 from hfmoe.image.files import list_images
 
 KERNELS = {
@@ -145,7 +142,7 @@ def rate_pairs(photos: Sequence[Image.Image]) -> None:
     for sigma in (15, 50):
         noise = [generator.normal(0, sigma, np.asarray(photo).shape) for photo in photos]
         fits = [
-            fit_of(levels(np.asarray(p) + n), np.asarray(p), scale=1)
+            align(levels(np.asarray(p) + n), np.asarray(p), scale=1)
             for p, n in zip(photos, noise, strict=True)
         ]
         flagged = [max(abs(fit.dx), abs(fit.dy)) > MOST_SHIFT for fit in fits]
@@ -153,10 +150,10 @@ def rate_pairs(photos: Sequence[Image.Image]) -> None:
         row("mismatched", f"x1, noise of {sigma}", unlike(fits), [fit.likeness for fit in fits])
         row("brightness", f"x1, noise of {sigma}", uneven(fits), [fit.brightness for fit in fits])
     for gain in (1.0, 1.02, 1.1):
-        fits = [fit_of(levels(np.asarray(p) * gain), np.asarray(p), scale=1) for p in photos]
+        fits = [align(levels(np.asarray(p) * gain), np.asarray(p), scale=1) for p in photos]
         row("brightness", f"x1, gain {gain:g}", uneven(fits), [fit.brightness for fit in fits])
     others = [photo.resize(photos[0].size) for photo in photos]
-    fits = [fit_of(np.asarray(a), np.asarray(b), scale=1) for a, b in zip(others, others[1:], strict=False)]
+    fits = [align(np.asarray(a), np.asarray(b), scale=1) for a, b in zip(others, others[1:], strict=False)]
     row("mismatched", "x1, two photos", unlike(fits), [fit.likeness for fit in fits])
 
 
@@ -169,25 +166,25 @@ def rate_truncated(photos: Sequence[Image.Image], folder: Path) -> None:
                 photo.crop((0, 0, 200, 200)).save(folder / f"whole{suffix}")
                 data = (folder / f"whole{suffix}").read_bytes()
                 (folder / f"cut{suffix}").write_bytes(data[: int(share * len(data))])
-                flagged.append(isinstance(look_at(folder / f"cut{suffix}"), Failure))
+                flagged.append(isinstance(measure_image(folder / f"cut{suffix}"), Unreadable))
             row("unreadable", f"{share:.0%} of a {suffix} file", flagged, [])
 
 
-def paired(photo: Image.Image, *, scale: int, move: int) -> Fit:
+def paired(photo: Image.Image, *, scale: int, move: int) -> Alignment:
     """How a pair fits whose degraded side was cut `move` target pixels further right and down."""
     width, height = ((side - 8) // scale * scale for side in photo.size)
     target = photo.crop((0, 0, width, height))
     moved = photo.crop((move, move, width + move, height + move))
     degraded = moved.resize((width // scale, height // scale), KERNELS["bicubic"])
-    return fit_of(np.asarray(degraded), np.asarray(target), scale=scale)
+    return align(np.asarray(degraded), np.asarray(target), scale=scale)
 
 
-def unlike(fits: Sequence[Fit]) -> list[bool]:
+def unlike(fits: Sequence[Alignment]) -> list[bool]:
     """Which pairs are said to show two things."""
     return [fit.likeness < LEAST_LIKENESS for fit in fits]
 
 
-def uneven(fits: Sequence[Fit]) -> list[bool]:
+def uneven(fits: Sequence[Alignment]) -> list[bool]:
     """Which pairs are said to differ in brightness."""
     return [fit.brightness > MOST_BRIGHTNESS for fit in fits]
 
@@ -207,8 +204,8 @@ def jpeg(photo: Image.Image, quality: int) -> Image.Image:
 def file_quality(photo: Image.Image, quality: int, folder: Path) -> int | None:
     """The quality that is told of a JPEG file."""
     photo.save(folder / "photo.jpg", quality=quality, subsampling=0)
-    look = look_at(folder / "photo.jpg")
-    return None if isinstance(look, Failure) else look.quality()
+    look = measure_image(folder / "photo.jpg")
+    return None if isinstance(look, Unreadable) else look.quality()
 
 
 def cropped(photo: Image.Image, share: float) -> Image.Image:

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hfmoe.data.inspection import RULES, SEVERITIES, Finding, Inspection, Severity
+from hfmoe.doctor import RULES, SEVERITIES, Finding, Inspection, Severity
 from hfmoe.train.probe import Probe
 from hfmoe.train.proposal import Trial
 

@@ -14,8 +14,8 @@ from hfmoe.cli.checkup import checkup_data, show_checkup
 from hfmoe.cli.errors import FAILED, INTERRUPTED, UsageError, complain
 from hfmoe.cli.reports import check_report, write_report
 from hfmoe.data import PairedFolders
-from hfmoe.data.inspection import Inspection, Look, PairFolders, Sources, found, inspect, to_json
 from hfmoe.data.sources import Place, is_shard
+from hfmoe.doctor import Inspection, Sources, found, inspect, to_json
 from hfmoe.models.header import suggest
 from hfmoe.models.presets import PRESETS
 from hfmoe.train import Recipe, load_recipe, make_recipe
@@ -48,11 +48,11 @@ def examine(request: Request) -> int:
     recipe = _recipe(request)
     sources = _sources(request, recipe)
     with _progress() as hear:
-        inspection, trained = inspect(sources, on_file=hear, threads=request.threads)
+        inspection = inspect(sources, on_file=hear, threads=request.threads)
     complete = inspection.looked_at == inspection.files
     measured = None
     if complete and recipe is not None and request.probe is not False:
-        inspection, measured = _probed(inspection, recipe, request, trained)
+        inspection, measured = _probed(inspection, recipe, request)
     show_checkup(Console(), inspection, measured)
     if request.file is not None:
         write_report(request.file, to_json(checkup_data(inspection, measured)))
@@ -96,7 +96,7 @@ def _recipe(request: Request) -> Recipe | None:
 
 def _sources(request: Request, recipe: Recipe | None) -> Sources:
     """Folders of the command line, else those of the recipe. UsageError for one that is not there."""
-    pairs = (PairFolders(*request.pairs),) if request.pairs else ()
+    pairs = (PairedFolders(*request.pairs),) if request.pairs else ()
     photos, validation = request.folders, request.validation
     if request.recipe is not None and recipe is not None:
         validation = validation or _targets(recipe.validation.folder)
@@ -122,7 +122,7 @@ def _targets(place: Place | None) -> Path | None:
     return place.target if isinstance(place, PairedFolders) else place
 
 
-def _entries(recipe: Recipe) -> tuple[tuple[Path, ...], tuple[PairFolders, ...]]:
+def _entries(recipe: Recipe) -> tuple[tuple[Path, ...], tuple[PairedFolders, ...]]:
     """Folders of photos and of pairs that a recipe trains on."""
     photos, pairs = [], []
     for entry in recipe.train:
@@ -131,15 +131,13 @@ def _entries(recipe: Recipe) -> tuple[tuple[Path, ...], tuple[PairFolders, ...]]
         if isinstance(entry, Path):
             photos.append(entry)
         elif hasattr(entry, "degraded") and hasattr(entry, "target"):
-            pairs.append(PairFolders(Path(entry.degraded), Path(entry.target)))
+            pairs.append(PairedFolders(Path(entry.degraded), Path(entry.target)))
     return tuple(photos), tuple(pairs)
 
 
-def _probed(
-    inspection: Inspection, recipe: Recipe, request: Request, trained: tuple[Look, ...]
-) -> tuple[Inspection, Probe | None]:
+def _probed(inspection: Inspection, recipe: Recipe, request: Request) -> tuple[Inspection, Probe | None]:
     """The inspection with what the probe found, and the probe."""
-    sides = [min(look.facts.height, look.facts.width) for look in trained]
+    sides = [min(photo.facts.height, photo.facts.width) for photo in inspection.photos]
     room = int(np.quantile(sides, MOST_PHOTOS)) // recipe.config().scale if sides else None
     limit = request.memory * 2**20 if request.memory else None
     console = Console(stderr=True)

@@ -28,7 +28,7 @@ LARGEST_SIDE = 1024
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageMeasures:
     """What to inspect, as given on the command line."""
 
     model: str
@@ -48,7 +48,7 @@ class Given(NamedTuple):
     truth: Tensor | None
 
 
-def inspect(look: Look) -> None:
+def inspect(look: ImageMeasures) -> None:
     """Inspect a file or the routing over a folder."""
     if not 0 <= look.effort <= 1:
         raise UsageError(f"--effort {look.effort} must be in [0, 1]")
@@ -73,7 +73,7 @@ def inspect(look: Look) -> None:
         sys.stdout.write(f"{path}\n")
 
 
-def _inspect_folder(look: Look, loaded: Loaded) -> None:
+def _inspect_folder(look: ImageMeasures, loaded: Loaded) -> None:
     if look.truth is not None:
         raise UsageError("--truth is for one image, not a folder")
     if look.output is not None and look.output.is_file():
@@ -88,7 +88,7 @@ def _inspect_folder(look: Look, loaded: Loaded) -> None:
         sys.stdout.write(f"{path}\n")
 
 
-def _all(look: Look, loaded: Loaded) -> Iterator[Tensor]:
+def _all(look: ImageMeasures, loaded: Loaded) -> Iterator[Tensor]:
     if look.degrade:
         for pair in _protocol(loaded, look).pairs(look.source):
             yield middle(fitted(pair.degraded, loaded.config.channels))
@@ -100,7 +100,7 @@ def _all(look: Look, loaded: Loaded) -> Iterator[Tensor]:
         yield middle(_read(path, loaded.config.channels))
 
 
-def _as_it_is(look: Look, loaded: Loaded) -> Given:
+def _as_it_is(look: ImageMeasures, loaded: Loaded) -> Given:
     whole = _read(look.source, loaded.config.channels)
     image = middle(whole)
     if look.truth is None:
@@ -112,7 +112,7 @@ def _as_it_is(look: Look, loaded: Loaded) -> Given:
     return Given(look.source.name, image, middle(truth, most=LARGEST_SIDE * scale))
 
 
-def _degraded(look: Look, loaded: Loaded) -> Given:
+def _degraded(look: ImageMeasures, loaded: Loaded) -> Given:
     """The image degraded by the protocol of the model's task, and the image itself as truth."""
     protocol = _protocol(loaded, look)
     with TemporaryDirectory() as place:
@@ -123,7 +123,7 @@ def _degraded(look: Look, loaded: Loaded) -> Given:
     return Given(pair.name, middle(image), middle(truth, most=LARGEST_SIDE * scale))
 
 
-def _protocol(loaded: Loaded, look: Look) -> EvaluationProtocol:
+def _protocol(loaded: Loaded, look: ImageMeasures) -> EvaluationProtocol:
     scale = loaded.config.scale
     name = default_protocol(loaded.facts.task, scale=scale, channels=loaded.config.channels)
     if name == "paired":

@@ -170,10 +170,10 @@ def inspect(
         0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
     """
     reuse_memory()
-    from hfmoe.cli.inspecting import Look, Settings
-    from hfmoe.cli.inspecting import inspect as look_into
+    from hfmoe.cli.inspecting import ImageMeasures, Settings
+    from hfmoe.cli.inspecting import inspect as list_folder
 
-    look_into(Look(model, source, output, truth, degrade, effort, Settings(sigma, quality)))
+    list_folder(ImageMeasures(model, source, output, truth, degrade, effort, Settings(sigma, quality)))
 
 
 @command()

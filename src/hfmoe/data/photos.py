@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -20,6 +17,7 @@ from torch import Tensor
 
 from hfmoe.data.cache import cache_key, open_cache, write_cache
 from hfmoe.data.found import Found
+from hfmoe.data.prefetch import in_threads
 from hfmoe.data.sources import DataError, ImageAt, Place, Source, find_sources
 from hfmoe.image.files import ImageError
 from hfmoe.image.resize import resize
@@ -128,11 +126,11 @@ def read_photos(
     sources = find_sources(places)
     errors: list[ImageError] = []
     most = int(unreadable * len(sources))
-    prepare_one = partial(prepare, scale=scale, channels=channels, found=found)
+    prepare_one = partial(_tried, scale=scale, channels=channels, found=found)
 
     def prepared(sources: Sequence[Source]) -> Iterator[Photo | None]:
         # closed here and now: left to the collector, the pool could be joined by one of its own threads
-        with closing(_prepared(sources, prepare_one, threads=threads)) as outcomes:
+        with closing(in_threads(prepare_one, sources, threads=threads)) as outcomes:
             yield from _without_broken(outcomes, errors, most=most)
 
     if cache is None:
@@ -196,26 +194,8 @@ def _file_facts(source: Source) -> list[str | int]:
     return facts
 
 
-def _tried(source: Source, prepare_one: Callable[[Source], Photo]) -> Photo | ImageError:
+def _tried(source: Source, *, scale: int, channels: int, found: Found | None) -> Photo | ImageError:
     try:
-        return prepare_one(source)
+        return prepare(source, scale=scale, channels=channels, found=found)
     except ImageError as error:
         return error
-
-
-def _prepared(
-    sources: Sequence[Source], prepare_one: Callable[[Source], Photo], *, threads: int | None
-) -> Generator[Photo | ImageError, None, None]:
-    """Photos, or why there is none, in the order of their sources, with a few decoded ahead of the reader."""
-    threads = threads or os.cpu_count() or 1
-    with ThreadPoolExecutor(threads) as pool:
-        ahead: deque[Future[Photo | ImageError]] = deque()
-        try:
-            for source in sources:
-                ahead.append(pool.submit(_tried, source, prepare_one))
-                if len(ahead) > 2 * threads:
-                    yield ahead.popleft().result()
-            while ahead:
-                yield ahead.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)

@@ -7,13 +7,18 @@ import pytest
 from PIL import Image
 from skimage import data as pictures
 
-from hfmoe.data.inspection.alignment import find_shift, fit_of
-from hfmoe.data.inspection.compression import TABLE, find_quantisation, quality_of
-from hfmoe.data.inspection.findings import LEAST_LIKENESS, LEAST_RHYTHM, MOST_NOISE
-from hfmoe.data.inspection.likeness import groups, near_pairs, small_copy, stack
-from hfmoe.data.inspection.noise import estimate_noise
-from hfmoe.data.inspection.resampling import find_rhythm, scales_of
-from hfmoe.data.inspection.sampling import luma_of, middle
+from hfmoe.doctor.artefacts import (
+    TABLE,
+    estimate_noise,
+    find_quantisation,
+    find_rhythm,
+    quality_of,
+    scales_of,
+)
+from hfmoe.doctor.duplicates import groups, near_pairs, small_copy, stack
+from hfmoe.doctor.findings import LEAST_LIKENESS, LEAST_RHYTHM, MOST_NOISE
+from hfmoe.doctor.images import luma_of, middle
+from hfmoe.doctor.pairs import align, find_shift
 
 KERNELS = [Image.Resampling.NEAREST, Image.Resampling.BILINEAR, Image.Resampling.BICUBIC]
 
@@ -152,16 +157,16 @@ def test_a_shift_of_target_pixels_is_measured_to_a_fifth_of_one(
         target = photo.crop((0, 0, width, height))
         moved = photo.crop((move, 0, width + move, height))
         degraded = moved.resize((width // scale, height // scale), Image.Resampling.BICUBIC)
-        fit = fit_of(np.asarray(degraded), np.asarray(target), scale=scale)
+        fit = align(np.asarray(degraded), np.asarray(target), scale=scale)
         assert fit.dx * scale == pytest.approx(-move, abs=0.2) and fit.dy == pytest.approx(0, abs=0.06)
 
 
 def test_brightness_and_another_photo_are_told(photos: list[Image.Image]):
     first, second = (np.asarray(photo.resize((200, 200))) for photo in photos[:2])
     darker = (first * 0.8).astype(np.uint8)
-    assert fit_of(darker, first, scale=1).brightness > 10
-    assert fit_of(first, first, scale=1).brightness == 0
-    assert fit_of(first, second, scale=1).likeness < LEAST_LIKENESS < fit_of(darker, first, scale=1).likeness
+    assert align(darker, first, scale=1).brightness > 10
+    assert align(first, first, scale=1).brightness == 0
+    assert align(first, second, scale=1).likeness < LEAST_LIKENESS < align(darker, first, scale=1).likeness
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (7, 9), (33, 31)])

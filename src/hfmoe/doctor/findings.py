@@ -1,9 +1,14 @@
-"""What can be wrong with training data: each kind with its severity, its rule and what to do about it."""
+"""Findings: each kind with its severity, rule and remedy, and the findings that measures of photos give."""
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
+
+from hfmoe.doctor.artefacts import scales_of
+from hfmoe.doctor.duplicates import groups, near_pairs, stack
+from hfmoe.doctor.images import ImageMeasures, Unreadable
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -142,3 +147,96 @@ class Finding:
 def found(kind: Kind, files: Sequence[Path | str], detail: str, number: float | int | None = None) -> Finding:
     """Make a finding about files."""
     return Finding(kind, tuple(map(str, files)), detail, None if number is None else round(number, 4))
+
+
+def photo_findings(
+    photos: Sequence[ImageMeasures], failures: Sequence[Unreadable], *, room: int | None
+) -> list[Finding]:
+    """Find what is wrong with photos by themselves and among each other.
+
+    `room` is the side in target pixels that the largest patch takes; None where no recipe tells.
+    """
+    return [
+        *(found("unreadable", [failure.path], failure.reason) for failure in failures),
+        *_smallness(photos, room),
+        *(finding for photo in photos for finding in _damage(photo)),
+        *_duplicates(photos),
+        *_mixtures(photos),
+    ]
+
+
+def leak_findings(trained: Sequence[ImageMeasures], validation: Sequence[ImageMeasures]) -> Iterator[Finding]:
+    """Find validation photos that are among the photos trained on, or resemble them."""
+    by_pixels = {photo.pixels: photo for photo in trained}
+    rest = []
+    for photo in validation:
+        twin = by_pixels.get(photo.pixels)
+        if twin is None:
+            rest.append(photo)
+        else:
+            yield found("leak", [photo.path, twin.path], "the same pixels")
+    pairs = near_pairs(stack([photo.copy for photo in rest]), stack([photo.copy for photo in trained]))
+    for first, second in pairs:
+        yield found("near-leak", [rest[first].path, trained[second].path], "nearly the same picture")
+
+
+def _damage(photo: ImageMeasures) -> Iterator[Finding]:
+    """What one photo has suffered; JPEG blocks have rhythms too, so damaged ones need twice the strength."""
+    quality = photo.quality()
+    damaged = quality is not None and quality <= LOWEST_QUALITY
+    if photo.rhythm.strength > LEAST_RHYTHM * (1 + damaged):
+        scales = " or ".join(f"x{scale:g}" for scale in scales_of(photo.rhythm) if scale < 6)
+        yield found("enlarged", [photo.path], f"by about {scales}", photo.rhythm.strength)
+    if quality is not None and damaged:
+        source = "its tables" if photo.table_quality == quality else "its pixels"
+        yield found("jpeg", [photo.path], f"quality {quality} by {source}", quality)
+    if photo.noise > MOST_NOISE:
+        yield found("noisy", [photo.path], f"deviation {photo.noise:.1f} of 255", photo.noise)
+
+
+def _smallness(photos: Sequence[ImageMeasures], room: int | None) -> Iterator[Finding]:
+    least = SMALL_SIDE if room is None else room
+    small = [photo for photo in photos if min(photo.facts.height, photo.facts.width) < least]
+    if room is not None and photos and len(small) == len(photos):
+        yield found("no-room", [], f"all {len(photos)} photos have a side below {room} pixels", room)
+    why = f"below {least} pixels" if room is None else f"below the {room} of the largest patch"
+    for photo in small:
+        size = f"{photo.facts.width} x {photo.facts.height}"
+        yield found("small", [photo.path], f"{size}, {why}", min(photo.facts.height, photo.facts.width))
+
+
+def _duplicates(photos: Sequence[ImageMeasures]) -> Iterator[Finding]:
+    same: dict[str, list[ImageMeasures]] = defaultdict(list)
+    for photo in photos:
+        same[photo.pixels].append(photo)
+    for twins in same.values():
+        if len(twins) > 1:
+            yield found("duplicate", [photo.path for photo in twins], "the same pixels", len(twins))
+    single = [twins[0] for twins in same.values()]
+    for group in groups(near_pairs(stack([photo.copy for photo in single]))):
+        paths = [single[index].path for index in group]
+        yield found("near-duplicate", paths, "nearly the same picture", len(group))
+
+
+def _mixtures(photos: Sequence[ImageMeasures]) -> Iterator[Finding]:
+    sorts: dict[Kind, Callable[[ImageMeasures], str]] = {
+        "mixed-depth": lambda photo: f"{photo.facts.bits} bits",
+        "mixed-channels": lambda photo: {1: "gray", 3: "colour"}.get(photo.facts.channels, "other colours"),
+        "mixed-profile": lambda photo: f"profile {photo.facts.profile}",
+    }
+    for kind, sort in sorts.items():
+        counts = Counter(map(sort, photos))
+        if len(counts) > 1:
+            yield _mixture(kind, counts, photos, sort)
+    clear = [photo.path for photo in photos if photo.facts.has_alpha]
+    if clear:
+        yield found("alpha", clear, f"{len(clear)} of {len(photos)} files", len(clear))
+
+
+def _mixture(
+    kind: Kind, counts: Counter[str], photos: Iterable[ImageMeasures], sort: Callable[[ImageMeasures], str]
+) -> Finding:
+    usual = counts.most_common(1)[0][0]
+    odd: list[Path] = [photo.path for photo in photos if sort(photo) != usual]
+    words = ", ".join(f"{count} with {name}" for name, count in counts.most_common())
+    return found(kind, odd, words, len(odd))

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 from skimage import data as pictures
 
-from hfmoe.data.inspection import Inspection, PairFolders, Sources, inspect, looks, to_json
+from hfmoe.data import PairedFolders
+from hfmoe.doctor import Inspection, Sources, images, inspect, to_json
 from hfmoe.image.facts import read_facts, read_luma_table
 
 
@@ -34,7 +35,7 @@ def kinds(inspection: Inspection) -> set[str]:
 
 
 def seen(**sources) -> Inspection:
-    return inspect(Sources(**sources), threads=2).inspection
+    return inspect(Sources(**sources), threads=2)
 
 
 def files_of(inspection: Inspection, kind: str) -> list[tuple[str, ...]]:
@@ -67,7 +68,7 @@ def test_a_file_without_permission_is_a_finding(folder: Path, monkeypatch: pytes
             raise PermissionError(13, "Permission denied", str(path))
         return read_facts(path)
 
-    monkeypatch.setattr(looks, "read_facts", refuse)
+    monkeypatch.setattr(images, "read_facts", refuse)
     inspection = seen(photos=(folder,))
     assert files_of(inspection, "unreadable") == [("1.png",)] and inspection.summary.images == 2
 
@@ -129,8 +130,8 @@ def test_compressed_and_enlarged_files_are_told_with_their_numbers(folder: Path)
     assert read_luma_table(folder / "0.png") is None
 
 
-def pair_folders(tmp_path: Path, scale: int = 2) -> PairFolders:
-    folders = PairFolders(tmp_path / "degraded", tmp_path / "target")
+def pair_folders(tmp_path: Path, scale: int = 2) -> PairedFolders:
+    folders = PairedFolders(tmp_path / "degraded", tmp_path / "target")
     for side in folders:
         side.mkdir()
     for seed in range(3):
@@ -186,7 +187,7 @@ def test_an_interrupted_scan_reports_what_it_saw(folder: Path):
         if done == 2:
             raise KeyboardInterrupt
 
-    inspection = inspect(Sources((folder,)), on_file=stop, threads=1).inspection
+    inspection = inspect(Sources((folder,)), on_file=stop, threads=1)
     assert (inspection.looked_at, inspection.files) == (2, 3)
     assert inspection.as_data()["complete"] is False
 

@@ -1,7 +1,11 @@
-"""JPEG damage of decoded pixels: the quantisation steps that the block DCT still shows, and their quality.
+"""Traces of earlier processing in decoded pixels: enlargement, JPEG compression and noise.
 
-The luma coefficients of a decoded JPEG lie near multiples of a step; the mean of cos(2 pi c / step) is then
-near 1 and else near 0 (after Fan and de Queiroz, "Identification of bitmap compression history", 2003).
+Enlargement: interpolation leaves differences that repeat along rows and columns (Gallagher, "Detection of
+linear and cubic interpolation in JPEG compressed images", 2005). Smooth and defocused photos have no such
+rhythm, which a missing high band alone would not tell from enlarged ones.
+Compression: the luma coefficients of a decoded JPEG lie near multiples of a step; the mean of
+cos(2 pi c / step) is then near 1 and else near 0 (Fan and de Queiroz, "Identification of bitmap compression
+history", 2003).
 """
 
 from typing import NamedTuple
@@ -9,22 +13,78 @@ from typing import NamedTuple
 import numpy as np
 from einops import rearrange
 from jaxtyping import Float, Int
+from numpy.lib.stride_tricks import sliding_window_view
+
+from hfmoe.data.degradations.jpeg import LUMA
+
+BINS = 1024
+SLOWEST = 0.12
+"""Rhythms slower than this many cycles a pixel belong to what the photo shows."""
+
+_BLOCKS = (1 / 8, 3 / 8)
+_NEAR = 3
+_BLOCKY = 4.0
+_TREND = 9
+_SURROUND = 97
+_LEAST_SIDE = 32
+
+
+class Rhythm(NamedTuple):
+    """The strongest rhythm of the differences: cycles a pixel, and strength in medians of the spectrum."""
+
+    frequency: float
+    strength: float
+
+
+def find_rhythm(luma: Float[np.ndarray, "h w"]) -> Rhythm:
+    """Find the rhythm that rows and columns of a luma in [0, 255] share, JPEG's of 8 pixels set aside.
+
+    Natural photos stay near 3 to 8, enlarged ones lie between 10 and 500. Images with a side below 32 pixels
+    have no measurable rhythm: strength 0.
+    """
+    if min(luma.shape) < _LEAST_SIDE:
+        return Rhythm(0.0, 0.0)
+    frequencies = np.arange(BINS // 2 + 1) / BINS
+    spectra = [_shared(luma, order) for order in (1, 2)]
+    strength = np.maximum(*spectra)
+    blocks = max(_around(strength, place) for place in _BLOCKS)
+    if blocks > _BLOCKY:
+        for place in (*_BLOCKS, 1 / 4, 1 / 2):
+            strength[abs(frequencies - place) * BINS <= _NEAR] -= 1.25 * blocks
+    strength[frequencies <= SLOWEST] = 0
+    best = int(strength.argmax())
+    return Rhythm(float(frequencies[best]), float(strength[best]))
+
+
+def scales_of(rhythm: Rhythm) -> tuple[float, ...]:
+    """List the enlargements that make such a rhythm, the smallest first: 1/3 comes from x1.5 and from x3."""
+    return tuple(sorted({round(1 / (1 - rhythm.frequency), 2), round(1 / rhythm.frequency, 2)}))
+
+
+def _shared(luma: Float[np.ndarray, "h w"], order: int) -> Float[np.ndarray, " n"]:
+    """Spectrum that both axes have, in units of the median around each frequency."""
+    both = np.sqrt(_spectrum(luma, order) * _spectrum(luma.T, order))
+    around = sliding_window_view(np.pad(both, _SURROUND // 2, mode="reflect"), _SURROUND)
+    return both / np.maximum(np.median(around, axis=-1), 1e-6)
+
+
+def _spectrum(luma: Float[np.ndarray, "h w"], order: int) -> Float[np.ndarray, " n"]:
+    """Spectrum of the mean log size of the differences along rows, without its slow part."""
+    size = np.log(np.abs(np.diff(luma, n=order, axis=1)) + 2).mean(axis=0)
+    padded = np.pad(size, _TREND // 2, mode="edge")
+    steady = size - np.convolve(padded, np.full(_TREND, 1 / _TREND), "valid")
+    return np.abs(np.fft.rfft(steady * np.hanning(len(steady)), BINS)) / np.sqrt(len(steady))
+
+
+def _around(strength: Float[np.ndarray, " n"], place: float) -> float:
+    middle = round(place * BINS)
+    return float(strength[middle - _NEAR : middle + _NEAR + 1].max())
+
 
 FREQUENCIES = ((0, 1), (1, 0), (1, 1), (0, 2), (2, 0), (1, 2), (2, 1), (2, 2))
 """The DCT coefficients that are read, as (row, column)."""
 
-TABLE = np.array(
-    [
-        [16, 11, 10, 16, 24, 40, 51, 61],
-        [12, 12, 14, 19, 26, 58, 60, 55],
-        [14, 13, 16, 24, 40, 57, 69, 56],
-        [14, 17, 22, 29, 51, 87, 80, 62],
-        [18, 22, 37, 56, 68, 109, 103, 77],
-        [24, 35, 55, 64, 81, 104, 113, 92],
-        [49, 64, 78, 87, 103, 121, 120, 101],
-        [72, 92, 95, 98, 112, 100, 103, 99],
-    ]
-)
+TABLE = np.array(LUMA)
 """Luma steps of ITU-T T.81, annex K, which libjpeg calls quality 50."""
 
 STEPS = np.arange(3, 121)
@@ -136,3 +196,30 @@ def _teeth() -> tuple[Float[np.ndarray, "steps bins"], Float[np.ndarray, "steps 
 
 _BASIS = _basis()
 _MOVED, _COMBS = _teeth()
+
+
+BLOCK = 8
+_CALM = 0.1
+_DARK, _BRIGHT = 6.0, 249.0
+
+
+def estimate_noise(luma: Float[np.ndarray, "h w"]) -> float:
+    """Estimate the standard deviation of white noise in a luma in [0, 255], in levels.
+
+    Diagonal differences of 2 x 2 pixels, in the calmest tenth of 8 x 8 blocks that are neither black nor
+    white; 0 for images with too few blocks.
+    """
+    height, width = (side // 2 * 2 for side in luma.shape)
+    quads = rearrange(luma[:height, :width], "(y a) (x b) -> a b y x", a=2, b=2)
+    diagonal = (quads[0, 0] - quads[0, 1] - quads[1, 0] + quads[1, 1]) / 2
+    power, level = _blocks(diagonal**2), _blocks(quads.mean(axis=(0, 1)))
+    power = power[(level > _DARK) & (level < _BRIGHT)]
+    if len(power) < _LEAST_BLOCKS:
+        return 0.0
+    return float(np.sqrt(np.quantile(power, _CALM)) * 1.1)
+
+
+def _blocks(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, " n"]:
+    height, width = (side // BLOCK * BLOCK for side in values.shape)
+    blocks = rearrange(values[:height, :width], "(y a) (x b) -> (y x) (a b)", a=BLOCK, b=BLOCK)
+    return blocks.mean(axis=1)

@@ -1,4 +1,4 @@
-"""Which photos show the same, found by hashes of their coarse structure in buckets, not by comparing all.
+"""Near-duplicate photos, found by perceptual hashes in buckets, without comparing all with all.
 
 The hash is the sign of the 8 x 8 lowest DCT coefficients of a small gray copy. A flip changes the sign of odd
 coefficients and a turn transposes them, so the 8 turns of a photo are looked up without decoding it again.

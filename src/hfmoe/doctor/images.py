@@ -1,4 +1,4 @@
-"""All that is measured of one image file."""
+"""Measures of one image file, and many files measured in threads."""
 
 import hashlib
 import threading
@@ -8,13 +8,17 @@ from pathlib import Path
 
 import numpy as np
 from einops import rearrange
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
-from hfmoe.data.inspection.compression import Quantised, find_quantisation, quality_of
-from hfmoe.data.inspection.likeness import small_copy
-from hfmoe.data.inspection.noise import estimate_noise
-from hfmoe.data.inspection.resampling import Rhythm, find_rhythm
-from hfmoe.data.inspection.sampling import luma_of, middle, thinned
+from hfmoe.doctor.artefacts import (
+    Quantised,
+    Rhythm,
+    estimate_noise,
+    find_quantisation,
+    find_rhythm,
+    quality_of,
+)
+from hfmoe.doctor.duplicates import small_copy
 from hfmoe.image.facts import FileFacts, read_facts, read_luma_table
 from hfmoe.image.files import read_8bit
 
@@ -31,7 +35,7 @@ _large_images = threading.Lock()
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageMeasures:
     """An image file that could be read: its header, and measures of its 8-bit pixels.
 
     `pixels` is a hash of all decoded values, `copy` a small gray copy, `table_quality` that of a JPEG file's
@@ -57,14 +61,14 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Failure:
+class Unreadable:
     """A file that could not be read, and why."""
 
     path: Path
     reason: str
 
 
-def look_at(path: Path) -> Look | Failure:
+def measure_image(path: Path) -> ImageMeasures | Unreadable:
     """Measure one image file; whatever is wrong with it is given back, not raised."""
     try:
         facts = read_facts(path)
@@ -72,7 +76,7 @@ def look_at(path: Path) -> Look | Failure:
         with _large_images if large else nullcontext():
             return _measured(path, facts, pixels_of(path))
     except (ValueError, OSError, RuntimeError, MemoryError) as error:
-        return Failure(path, str(error) or type(error).__name__)
+        return Unreadable(path, str(error) or type(error).__name__)
 
 
 def pixels_of(path: Path) -> UInt8[np.ndarray, "h w c"]:
@@ -80,11 +84,11 @@ def pixels_of(path: Path) -> UInt8[np.ndarray, "h w c"]:
     return rearrange(read_8bit(path).numpy(), "c h w -> h w c")
 
 
-def _measured(path: Path, facts: FileFacts, image: UInt8[np.ndarray, "h w c"]) -> Look:
+def _measured(path: Path, facts: FileFacts, image: UInt8[np.ndarray, "h w c"]) -> ImageMeasures:
     facts = facts._replace(height=image.shape[0], width=image.shape[1])
     luma = luma_of(middle(image, WINDOW))
     table = read_luma_table(path)
-    return Look(
+    return ImageMeasures(
         path=path,
         facts=facts,
         pixels=_hash(image),
@@ -101,3 +105,31 @@ def _hash(image: UInt8[np.ndarray, "h w c"]) -> str:
     for row in range(0, len(image), 256):
         digest.update(np.ascontiguousarray(image[row : row + 256]).data)
     return digest.hexdigest()
+
+
+_WEIGHTS = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+
+def luma_of(image: UInt8[np.ndarray, "h w c"]) -> Float[np.ndarray, "h w"]:
+    """Full-range BT.601 luma in [0, 255], JPEG's; of one channel, that channel."""
+    if image.shape[-1] == 1:
+        return image[..., 0].astype(np.float32)
+    return image.astype(np.float32) @ _WEIGHTS
+
+
+def corner(shape: tuple[int, ...], side: int) -> tuple[int, int]:
+    """Row and column where the middle part of at most `side` x `side` begins, on the grid of JPEG blocks."""
+    top, left = ((length - side) // 16 * 8 if length > side else 0 for length in shape[:2])
+    return top, left
+
+
+def middle(image: np.ndarray, side: int) -> np.ndarray:
+    """The middle of an image of rows and columns, at most `side` x `side`, from its `corner` on."""
+    top, left = corner(image.shape, side)
+    return image[top : top + side, left : left + side]
+
+
+def thinned(image: UInt8[np.ndarray, "h w c"], side: int) -> UInt8[np.ndarray, "H W c"]:
+    """Every n-th row and column, so that no side is much above `side`."""
+    step_y, step_x = (max(1, length // side) for length in image.shape[:2])
+    return image[::step_y, ::step_x]
