@@ -32,8 +32,8 @@ from hfmoe.models.network import HFMoE, Perturbation
 from hfmoe.models.presets import PRESETS
 from hfmoe.runtime.memory import reuse_memory
 from hfmoe.train import Recipe, loop, train
-from hfmoe.train.sections import Validation
-from hfmoe.train.watch import judge
+from hfmoe.train.fields import Validation
+from hfmoe.train.trainer import judge
 
 BATCH, PATCH, PHOTOS, SIDE = 16, 32, 24, 384
 VALIDATED, CROP = 16, 256

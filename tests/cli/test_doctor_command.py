@@ -11,8 +11,7 @@ import yaml
 from hfmoe.cli import doctoring
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, write_picture
-from hfmoe.train.probe import Probe
-from hfmoe.train.proposal import MemoryFit, Trial
+from hfmoe.train.probe import MemoryFit, Probe, Trial
 
 NETWORK = {
     "dim": 8, "low_dims": [8], "head_dim": 8, "encoder_blocks": [1], "decoder_blocks": [],

@@ -15,7 +15,7 @@ import yaml
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.models.weights import load_weights
-from hfmoe.train import feeding
+from hfmoe.train import batches
 
 NETWORK = {
     "dim": 8, "low_dims": [8], "head_dim": 8, "encoder_blocks": [1], "decoder_blocks": [],
@@ -88,10 +88,10 @@ def test_a_signal_ends_with_its_own_status_and_a_state_to_go_on_from(recipe: Pat
 
 
 def test_a_loss_that_is_not_finite_is_one_line(recipe: Path, capsys: pytest.CaptureFixture[str]):
-    batch_of = feeding.batch
+    batch_of = batches.batch
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
-            feeding,
+            batches,
             "batch",
             lambda *a, **k: (pair := batch_of(*a, **k))._replace(target=pair.target * float("nan")),
         )

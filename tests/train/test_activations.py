@@ -6,7 +6,7 @@ from torch import Tensor
 
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.network import HFMoE, Perturbation
-from hfmoe.train.activations import checkpoint_activations
+from hfmoe.train.execution import checkpoint_activations
 
 
 def gradients(network: HFMoE, image: Tensor, perturb: Perturbation | None) -> list[Tensor]:

@@ -10,8 +10,8 @@ import torch
 from hfmoe.data import Pair
 from hfmoe.train import Recipe, train
 from hfmoe.train import loop as training_loop
-from hfmoe.train.alarm import LOOKS, RoutingAlarm
-from hfmoe.train.watch import Trainer
+from hfmoe.train.monitor import LOOKS, RoutingAlarm
+from hfmoe.train.trainer import Trainer
 
 
 def told(alarm: RoutingAlarm, *loads: list[float]) -> list[tuple[int, int, int, bool]]:

@@ -9,9 +9,8 @@ import pytest
 import torch
 
 from hfmoe.train import Recipe, RecipeError, train
-from hfmoe.train.budget import finished, moment_of
-from hfmoe.train.records import read_records
-from hfmoe.train.standing import Standing
+from hfmoe.train.progress import Standing, finished, moment_of
+from hfmoe.train.run_log import read_records
 
 Make = Callable[..., Recipe]
 

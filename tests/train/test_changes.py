@@ -13,8 +13,7 @@ import yaml
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import load_weights
 from hfmoe.train import Recipe, RunError, make_recipe, train
-from hfmoe.train.changes import changes_between
-from hfmoe.train.rundir import Past
+from hfmoe.train.run_folder import Past, changes_between
 
 Make = Callable[..., Recipe]
 

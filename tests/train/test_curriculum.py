@@ -14,9 +14,9 @@ from hfmoe.data import PairedFolders
 from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN
 from hfmoe.data.tasks import Denoise, Photo
 from hfmoe.train import Recipe, RecipeError, make_recipe
-from hfmoe.train.curriculum import described, mixture_at, phase_at, phase_begins, task_facts
-from hfmoe.train.examples import read_examples, trials
+from hfmoe.train.schedule import described, mixture_at, phase_at, phase_begins, task_facts
 from hfmoe.train.tasks import Growth
+from hfmoe.train.validation import read_examples, trials
 
 Make = Callable[..., Recipe]
 

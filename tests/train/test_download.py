@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hfmoe.cli.app import run
-from hfmoe.train.download import SOURCES, DownloadError, Source, download
+from hfmoe.train.vgg_weights import SOURCES, DownloadError, Source, download
 
 CONTENT = bytes(range(256)) * 9000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

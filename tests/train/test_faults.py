@@ -16,12 +16,12 @@ from safetensors import safe_open
 import hfmoe
 from hfmoe.cli.app import run as command
 from hfmoe.data import DataError, Pair, PhotoSet
-from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, feeding, train
+from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, batches, train
 from hfmoe.train import loop as training_loop
 from hfmoe.train.faults import decided
-from hfmoe.train.sections import Faults
-from hfmoe.train.standing import Standing
-from hfmoe.train.watch import Trainer
+from hfmoe.train.fields import Faults
+from hfmoe.train.progress import Standing
+from hfmoe.train.trainer import Trainer
 
 Make = Callable[..., Recipe]
 Step = Callable[[Trainer, int, Pair, int], Any]
@@ -58,7 +58,7 @@ def equal(one: Any, other: Any) -> bool:
 @contextmanager
 def bad_batches(*steps: int, side: str = "target") -> Iterator[None]:
     """Put one number that is none into the batches of steps, counted from 1."""
-    batch_of = feeding.batch
+    batch_of = batches.batch
 
     def batch(photos: PhotoSet, *, step: int, **rest: Any) -> Pair:
         pair = batch_of(photos, step=step, **rest)
@@ -67,7 +67,7 @@ def bad_batches(*steps: int, side: str = "target") -> Iterator[None]:
         return pair
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feeding, "batch", batch)
+        patch.setattr(batches, "batch", batch)
         yield
 
 
@@ -302,14 +302,14 @@ def test_two_processes_leave_out_the_same_step(make: Make, tmp_path: Path):
     plain.write_text(json.dumps(recipe.as_data()))
     code = """
 import sys
-from hfmoe.train import feeding, load_recipe, train
-batch_of = feeding.batch
+from hfmoe.train import batches, load_recipe, train
+batch_of = batches.batch
 def batch(photos, *, step, part, **rest):
     pair = batch_of(photos, step=step, part=part, **rest)
     if step == 4 and part == 1:
         pair.target[0, 0, 0, 0] = float("nan")
     return pair
-feeding.batch = batch
+batches.batch = batch
 train(load_recipe(sys.argv[1]))
 """
     script = tmp_path / "script.py"
@@ -331,14 +331,14 @@ train(load_recipe(sys.argv[1]))
 
 
 def test_a_batch_that_cannot_be_made_names_its_step_and_photos(make: Make, monkeypatch: pytest.MonkeyPatch):
-    batch_of = feeding.batch
+    batch_of = batches.batch
 
     def batch(photos: PhotoSet, *, step: int, **rest: Any) -> Pair:
         if step == 4:
             raise OSError(5, "Input/output error")
         return batch_of(photos, step=step, **rest)
 
-    monkeypatch.setattr(feeding, "batch", batch)
+    monkeypatch.setattr(batches, "batch", batch)
     recipe = make(checkpoint_minutes=0)
     with pytest.raises(DataError, match=r"step 5: no batch could be made of .*\.png: .*Input/output error"):
         train(recipe)

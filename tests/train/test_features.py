@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 
 from hfmoe.losses import VGGFeatures
 from hfmoe.models.header import WeightsError
-from hfmoe.train.features import read_features
+from hfmoe.train.vgg_weights import read_features
 
 LAYERS = ("conv1_2", "conv2_1")
 

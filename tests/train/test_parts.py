@@ -9,14 +9,13 @@ from torch import nn
 
 from hfmoe.losses import l1, mse
 from hfmoe.models.network import Restored
-from hfmoe.train.checkpoint import CheckpointError, load_checkpoint, save_checkpoint
-from hfmoe.train.ema import WeightAverage
-from hfmoe.train.journal import forget_after
-from hfmoe.train.learner import warm_start
-from hfmoe.train.meter import Meter, NonFiniteError
+from hfmoe.train.fields import Optimizer, Perturb
+from hfmoe.train.learner import WeightAverage, warm_start
+from hfmoe.train.monitor import Meter, NonFiniteError
 from hfmoe.train.objective import Objective, WeightedLoss
+from hfmoe.train.run_folder import CheckpointError, load_checkpoint, save_checkpoint
+from hfmoe.train.run_log import forget_after
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size, router_temperature
-from hfmoe.train.sections import Optimizer, Perturb
 from hfmoe.train.step import clip_together
 
 

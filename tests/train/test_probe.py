@@ -5,8 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from hfmoe.train import Recipe
-from hfmoe.train.probe import ProbeError, probe
-from hfmoe.train.proposal import MemoryFit, Trial, candidates, choose
+from hfmoe.train.probe import MemoryFit, ProbeError, Trial, candidates, choose, probe
 
 MIB = 2**20
 

@@ -16,7 +16,7 @@ import torch
 import hfmoe
 from hfmoe.models.weights import load_weights
 from hfmoe.train import Recipe, train
-from hfmoe.train.records import read_records
+from hfmoe.train.run_log import read_records
 
 Make = Callable[..., Recipe]
 

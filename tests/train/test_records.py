@@ -15,11 +15,19 @@ from hfmoe.nn.experts import LayerRouting
 from hfmoe.runtime.machine import commit, processor
 from hfmoe.train import Recipe, train
 from hfmoe.train import screen as screens
-from hfmoe.train.budget import Extent
-from hfmoe.train.examples import Example
-from hfmoe.train.meter import Meter, evenness
-from hfmoe.train.records import read_records
-from hfmoe.train.samples import KEPT_STEPS, LARGEST, file_names, keep_samples, sample_steps, samples_due, thin
+from hfmoe.train.monitor import Meter, evenness
+from hfmoe.train.progress import Extent
+from hfmoe.train.run_log import read_records
+from hfmoe.train.sample_grids import (
+    KEPT_STEPS,
+    LARGEST,
+    file_names,
+    keep_samples,
+    sample_steps,
+    samples_due,
+    thin,
+)
+from hfmoe.train.validation import Example
 
 Make = Callable[..., Recipe]
 

@@ -21,7 +21,7 @@ from hfmoe.data import DataError, Pair, PhotoSet
 from hfmoe.image.files import read_picture, write_picture
 from hfmoe.image.resize import resize
 from hfmoe.models.weights import load_weights
-from hfmoe.train import NonFiniteError, Recipe, RunError, TrainingInterrupted, feeding, train
+from hfmoe.train import NonFiniteError, Recipe, RunError, TrainingInterrupted, batches, train
 from hfmoe.train import loop as training_loop
 
 Make = Callable[..., Recipe]
@@ -177,7 +177,7 @@ def test_a_failed_start_leaves_no_run_behind(make: Make, tmp_path: Path):
 def test_a_loss_that_is_not_finite_stops_a_run_without_budget_and_spares_the_checkpoint(make: Make):
     recipe = make(checkpoint_minutes=0, faults={"skips": 0, "rollbacks": 0})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(feeding, "batch", with_nan_at(7, feeding.batch))
+        patch.setattr(batches, "batch", with_nan_at(7, batches.batch))
         with pytest.raises(NonFiniteError, match="step 8: l1 is not finite; the batch: target image"):
             train(recipe)
     assert torch.load(recipe.run / "last.ckpt", weights_only=True)["step"] == 7

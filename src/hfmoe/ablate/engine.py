@@ -15,7 +15,7 @@ from hfmoe.ablate.plan import Run
 from hfmoe.ablate.standing import RunFiles, read_json
 from hfmoe.ablate.study import Evaluation
 from hfmoe.ablate.worker import DIVERGED
-from hfmoe.train.interrupt import StopWish
+from hfmoe.train.hardware import StopWish
 
 PAUSE = 0.1
 

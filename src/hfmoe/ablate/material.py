@@ -9,7 +9,7 @@ from hfmoe.ablate.scoring import judges_of, protocol_of
 from hfmoe.ablate.study import Study
 from hfmoe.data.sources import find_sources
 from hfmoe.train import Recipe
-from hfmoe.train.examples import read_examples
+from hfmoe.train.validation import read_examples
 
 
 def check_material(study: Study, recipes: Mapping[str, Recipe]) -> None:

@@ -14,7 +14,7 @@ from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Evaluation
 from hfmoe.batch.cluster import unhindered
 from hfmoe.runtime.machine import processors
-from hfmoe.train.interrupt import StopWish
+from hfmoe.train.hardware import StopWish
 
 PAUSE = 0.5
 

@@ -9,7 +9,7 @@ from hfmoe.ablate.plan import Run
 from hfmoe.ablate.standing import RunFiles, read_json, standing_of
 from hfmoe.ablate.study import Study
 from hfmoe.evaluate.report import Report
-from hfmoe.train.records import number, read_records
+from hfmoe.train.run_log import number, read_records
 
 
 class Point(NamedTuple):

@@ -15,10 +15,8 @@ from hfmoe.ablate.study import Evaluation
 from hfmoe.image.files import list_images
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.runtime.files import write_atomically
-from hfmoe.train.changes import FREE, differences
-from hfmoe.train.checkpoint import CheckpointError, load_checkpoint
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.rundir import RunFolder
+from hfmoe.train.run_folder import FREE, CheckpointError, RunFolder, differences, load_checkpoint
 
 PARTS = ("recipe", "config")
 """What the settings of a run consist of."""

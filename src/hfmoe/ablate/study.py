@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from hfmoe.bench.timing import LEAST_RUNS
+from hfmoe.data.fields import Positive, Section
 from hfmoe.evaluate.choice import NAMES
-from hfmoe.train.places import TrainingPlace
-from hfmoe.train.section import Positive, Section
+from hfmoe.train.fields import TrainingPlace
 
 
 def _listed(value: Any) -> Any:

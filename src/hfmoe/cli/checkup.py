@@ -10,8 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hfmoe.doctor import RULES, SEVERITIES, Finding, Inspection, Severity
-from hfmoe.train.probe import Probe
-from hfmoe.train.proposal import Trial
+from hfmoe.train.probe import Probe, Trial
 
 EXAMPLES = 3
 """Findings of a kind that the screen shows; the JSON file has all."""

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.train.download import SOURCES, Source, download
+from hfmoe.train.vgg_weights import SOURCES, Source, download
 
 
 def fetch_weights(name: str, *, output: Path | None, url: str | None) -> None:

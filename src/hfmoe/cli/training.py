@@ -40,7 +40,7 @@ def show_samples(recipe: Path, fields: Sequence[str], *, output: Path, step: int
     """Write degraded samples of a recipe's step and print what was done to each."""
     overrides = parse_fields(fields)
     from hfmoe.train import load_recipe
-    from hfmoe.train.showing import write_samples
+    from hfmoe.train.sample_grids import write_samples
 
     for line in write_samples(load_recipe(recipe, overrides), step=step, count=count, output=output):
         sys.stdout.write(line + "\n")

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from hfmoe.data import Pair
+from hfmoe.train.hardware import of_all
 from hfmoe.train.learner import Learner
-from hfmoe.train.processes import of_all
 
 OPPONENT = "discriminator."
 """What the names of the discriminator's modules and weights begin with."""

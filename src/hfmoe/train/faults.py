@@ -11,21 +11,20 @@ from safetensors.torch import save as as_safetensors
 from torch import Tensor
 
 from hfmoe.data import Pair, PhotoSet, draw, draw_samples
-from hfmoe.train.adversary import tell_apart
-from hfmoe.train.curriculum import mixture_at
+from hfmoe.train.checkpoints import return_to_good, save
 from hfmoe.train.diagnosis import Cause, Symptom, diagnose
-from hfmoe.train.keeping import return_to_good, save
-from hfmoe.train.meter import NonFiniteError
+from hfmoe.train.discriminator import tell_apart
+from hfmoe.train.fields import Faults
+from hfmoe.train.hardware import from_first, of_all
+from hfmoe.train.monitor import NonFiniteError
 from hfmoe.train.objective import objective_at
-from hfmoe.train.processes import from_first, of_all
+from hfmoe.train.progress import Standing
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.schedule import patch_size
+from hfmoe.train.schedule import mixture_at, patch_size
 from hfmoe.train.screen import not_finite
-from hfmoe.train.sections import Faults
-from hfmoe.train.standing import Standing
 from hfmoe.train.step import accumulate, perturbation
 from hfmoe.train.terms import opposing_form
-from hfmoe.train.watch import Trainer, tell
+from hfmoe.train.trainer import Trainer, tell
 
 SKIPPED, RETURNED, STOPPED = "skipped", "rolled back", "stopped"
 

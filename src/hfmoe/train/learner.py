@@ -1,13 +1,13 @@
-"""All that learns in a run, built from its recipe: network, weight average, optimiser."""
+"""All that learns in a run, built from its recipe: network, weight average, optimiser, discriminator."""
 
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.plugins.precision import Precision
-from torch import nn
+from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from hfmoe.losses import UNetDiscriminator
@@ -16,14 +16,36 @@ from hfmoe.models.network import HFMoE
 from hfmoe.models.peer import Network, PeerNetwork, build_peer
 from hfmoe.models.weights import load_weights
 from hfmoe.nn.routing import cost_prior
-from hfmoe.train.activations import checkpoint_activations
-from hfmoe.train.adversary import Adversary
-from hfmoe.train.compiling import compiled
-from hfmoe.train.ema import WeightAverage
+from hfmoe.train.discriminator import Adversary
+from hfmoe.train.execution import checkpoint_activations, compiled, gathered, shard, shared_out
 from hfmoe.train.objective import Judge
+from hfmoe.train.optimizer import make_optimizer, restore_optimizer
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.rule import make_optimizer, restore_optimizer
-from hfmoe.train.sharding import gathered, shard, shared_out
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+class WeightAverage(Generic[Module]):
+    """Owns a copy of a network whose weights follow the original: average += (1 - decay) (weights - average).
+
+    Buffers and weights that do not train are copied as they are. A `copy` made before becomes the average.
+    """
+
+    def __init__(self, network: Module, *, copy: Module | None = None) -> None:
+        self.network = deepcopy(network) if copy is None else copy
+        self.network.requires_grad_(False).eval()
+        pairs = list(zip(self.network.parameters(), network.parameters(), strict=True))
+        self._trained = [pair for pair in pairs if pair[1].requires_grad]
+        self._copied: list[tuple[Tensor, Tensor]] = [pair for pair in pairs if not pair[1].requires_grad]
+        self._copied.extend(zip(self.network.buffers(), network.buffers(), strict=True))
+
+    @torch.no_grad()
+    def update(self, decay: float) -> None:
+        """Move the average toward the present weights by 1 - decay."""
+        averages, weights = map(list, zip(*self._trained, strict=True))
+        torch._foreach_lerp_(averages, weights, 1 - decay)  # pyright: ignore[reportPrivateImportUsage]
+        for average, value in self._copied:
+            average.copy_(value)
 
 
 @dataclass(frozen=True)

@@ -11,31 +11,43 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from hfmoe.data import Pair, PhotoSet
-from hfmoe.train.adversary import opponent_step
-from hfmoe.train.alarm import RoutingAlarm
-from hfmoe.train.budget import Clock, earlier, extent, finished, moment_of, processor_clock, reached
-from hfmoe.train.checkpoint import CheckpointError
+from hfmoe.train.batches import feed, read_data
+from hfmoe.train.checkpoints import announce, begin_keeping
 from hfmoe.train.diagnosis import Symptom, symptom_of
+from hfmoe.train.discriminator import opponent_step
 from hfmoe.train.faults import keep, survive
-from hfmoe.train.feeding import feed, read_data
-from hfmoe.train.interrupt import StopWish, TrainingInterrupted
-from hfmoe.train.journal import Journal
-from hfmoe.train.keeping import announce, begin_keeping
+from hfmoe.train.hardware import (
+    StopWish,
+    TrainingInterrupted,
+    Wishes,
+    agreed,
+    as_launched,
+    averaging,
+    from_first,
+    numerics,
+    together,
+)
 from hfmoe.train.learner import Learner, build_learner, priors
-from hfmoe.train.meter import Meter
-from hfmoe.train.numerics import numerics
+from hfmoe.train.monitor import Meter, RoutingAlarm
 from hfmoe.train.objective import build_losses, check_losses, objective_at
-from hfmoe.train.outcome import save_outcome
-from hfmoe.train.processes import Wishes, agreed, as_launched, averaging, from_first, together
+from hfmoe.train.progress import (
+    Clock,
+    Standing,
+    earlier,
+    extent,
+    finished,
+    moment_of,
+    processor_clock,
+    reached,
+)
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.rundir import Past, RunError, RunFolder, with_photos
-from hfmoe.train.samples import forget_samples_after
+from hfmoe.train.run_folder import CheckpointError, Past, RunError, RunFolder, save_outcome, with_photos
+from hfmoe.train.run_log import Journal, session_record
+from hfmoe.train.sample_grids import forget_samples_after
 from hfmoe.train.schedule import average_decay, learning_rate
 from hfmoe.train.screen import Screen
-from hfmoe.train.session import session_record
-from hfmoe.train.standing import Standing
 from hfmoe.train.step import accumulate, balance_experts, descend, perturbation
-from hfmoe.train.watch import Trainer, announce_tasks, judge, look
+from hfmoe.train.trainer import Trainer, announce_tasks, judge, look
 
 
 @dataclass(frozen=True)

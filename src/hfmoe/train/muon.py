@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim.adamw import adamw
 
-from hfmoe.train.sharding import cut
+from hfmoe.train.execution import cut
 
 QUINTIC = (
     (4.0848, -6.8946, 2.9270),

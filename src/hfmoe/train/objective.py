@@ -22,7 +22,6 @@ from hfmoe.losses import (
 from hfmoe.losses.adversarial import Form
 from hfmoe.models.header import WeightsError
 from hfmoe.models.network import Restored
-from hfmoe.train.features import read_features
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.terms import (
     AdversarialTerm,
@@ -33,6 +32,7 @@ from hfmoe.train.terms import (
     PixelTerm,
     Term,
 )
+from hfmoe.train.vgg_weights import read_features
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Judges (restored, target)."""

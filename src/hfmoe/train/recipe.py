@@ -9,25 +9,26 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from hfmoe.data import PairedFolders
+from hfmoe.data.fields import NotNegative, Positive, Section, Share
 from hfmoe.data.found import Found
 from hfmoe.data.tasks import Softness
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.presets import PRESETS
-from hfmoe.train.curriculum import check_tasks, degrades
-from hfmoe.train.hardware import Hardware
-from hfmoe.train.places import TrainingPlace, may_hold_pairs
-from hfmoe.train.section import NotNegative, Positive, Section, Share
-from hfmoe.train.sections import (
+from hfmoe.train.fields import (
     Discriminator,
     Faults,
     FoundPhotos,
+    Hardware,
     Log,
     Optimizer,
     Peer,
     Perturb,
     Soft,
+    TrainingPlace,
     Validation,
+    may_hold_pairs,
 )
+from hfmoe.train.schedule import check_tasks, degrades
 from hfmoe.train.tasks import SuperResolutionTask, TaskOfKind
 from hfmoe.train.terms import AdversarialTerm, PixelTerm, Term, check_terms
 

@@ -1,9 +1,13 @@
-"""What changes over a run, as pure functions of the step."""
+"""The schedule of a run: learning rate, patch size, temperature, and the mixture of tasks."""
 
 import math
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from hfmoe.train.sections import Optimizer, Perturb
+from hfmoe.data import DataError, PhotoSet
+from hfmoe.data.tasks import Mixture, Softness
+from hfmoe.train.fields import Optimizer, Perturb
+from hfmoe.train.tasks import AnyTask, Growth
 
 
 def learning_rate(step: int, *, steps: int, optimizer: Optimizer) -> float:
@@ -35,3 +39,109 @@ def patch_size(step: int, *, steps: int, sizes: Sequence[tuple[float, int]]) -> 
 def average_decay(step: int, *, decay: float) -> float:
     """Give the decay of the weight average: (1 + step) / (10 + step) at first, never above `decay`."""
     return min(decay, (1 + step) / (10 + step))
+
+
+class Phase(NamedTuple):
+    """What stays the same for a while: the tasks that are drawn, and the numbers of theirs that move."""
+
+    tasks: tuple[str, ...]
+    moving: tuple[str, ...]
+
+
+def active(tasks: Sequence[AnyTask], share: float) -> list[tuple[str, AnyTask]]:
+    """List the tasks of a share of the run with their names: a second one of a kind is kind-2."""
+    kinds = [task.kind for task in tasks]
+    names = [_name(kind, kinds[:place].count(kind) + 1) for place, kind in enumerate(kinds)]
+    return [
+        (name, task)
+        for name, task in zip(names, tasks, strict=True)
+        if task.start <= share < task.until and task.weight.number(share) > 0
+    ]
+
+
+def degrades(tasks: Sequence[AnyTask]) -> bool:
+    """Tell whether any task does more than use the degraded sides that photos have."""
+    return any(task.kind != "sr" for task in tasks)
+
+
+def mixture_at(tasks: Sequence[AnyTask], share: float, *, softness: Softness | None = None) -> Mixture | None:
+    """Give the mixture of a share of the run; None where the photos' degraded sides are used as they are."""
+    if not degrades(tasks):
+        return None
+    present = [task for _, task in active(tasks, share)]
+    weights = tuple(task.weight.number(share) for task in present)
+    return Mixture(tuple(task.at(share) for task in present), weights, softness)
+
+
+def task_facts(tasks: Sequence[AnyTask], share: float) -> dict[str, dict[str, Any]]:
+    """Describe a share of the run for the log: {"denoise": {"share": .3, "sigma": [0, 32]}}."""
+    present = active(tasks, share)
+    total = sum(task.weight.number(share) for _, task in present)
+    facts = {}
+    for name, task in present:
+        facts[name] = {"share": round(task.weight.number(share) / total, 4)}
+        for field, growth in growths(task).items():
+            low, high = (round(end, 4) for end in growth.at(share))
+            facts[name][field] = low if low == high else [low, high]
+    return facts
+
+
+def phase_at(tasks: Sequence[AnyTask], share: float) -> Phase:
+    """Give the phase of a share of the run; the log says where it differs from that of the step before."""
+    present = active(tasks, share)
+    moving = [
+        f"{name}.{field}"
+        for name, task in present
+        for field, growth in {"weight": task.weight, **growths(task)}.items()
+        if growth.moves(share)
+    ]
+    return Phase(tuple(name for name, _ in present), tuple(moving))
+
+
+def phase_begins(tasks: Sequence[AnyTask], moment: int, before: int | None, *, steps: int) -> bool:
+    """Tell whether a moment of the schedule is in another phase than the one before; None: it is first."""
+    return before is None or phase_at(tasks, moment / steps) != phase_at(tasks, before / steps)
+
+
+def described(facts: dict[str, dict[str, Any]]) -> str:
+    """Put the facts of a share of the run on one line."""
+    return ", ".join(_described(name, dict(fields)) for name, fields in facts.items())
+
+
+def check_tasks(tasks: Sequence[AnyTask]) -> None:
+    """Raise ValueError where a part of the run has no task to draw."""
+    for moment in sorted({0.0, *(end for task in tasks for end in _ends(task) if end < 1)}):
+        if not active(tasks, moment):
+            raise ValueError(f"tasks leave the run without any task at share {moment:g}")
+
+
+def check_given(tasks: Sequence[AnyTask], photos: PhotoSet) -> None:
+    """Raise DataError where classical tasks at scale 1 meet a photo without a degraded side of its own."""
+    if photos.scale == 1 and not degrades(tasks) and not all(photos.given):
+        name = photos.names[photos.given.index(False)]
+        raise DataError(f"{name} has no degraded side, and a network of scale 1 without tasks needs one")
+
+
+def growths(task: AnyTask) -> dict[str, Growth]:
+    """List the ranges of a task by name."""
+    unused = {"weight"} if getattr(task, "chain", "real-esrgan") == "real-esrgan" else {"weight", "second"}
+    values = {name: getattr(task, name) for name in type(task).model_fields if name not in unused}
+    return {name: value for name, value in values.items() if isinstance(value, Growth)}
+
+
+def _ends(task: AnyTask) -> list[float]:
+    return [task.start, task.until, task.weight.start, task.weight.until]
+
+
+def _name(kind: str, number: int) -> str:
+    return kind if number == 1 else f"{kind}-{number}"
+
+
+def _described(name: str, fields: dict[str, Any]) -> str:
+    share = fields.pop("share")
+    numbers = [f"{field} {_number(value)}" for field, value in fields.items()]
+    return f"{name} {share:.0%}" + (f" ({', '.join(numbers)})" if numbers else "")
+
+
+def _number(value: float | list[float]) -> str:
+    return f"{value[0]:g} to {value[1]:g}" if isinstance(value, list) else f"{value:g}"

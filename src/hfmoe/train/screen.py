@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from hfmoe.train.budget import Extent
+from hfmoe.train.progress import Extent
 
 
 class Screen:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from hfmoe.data import Pair
 from hfmoe.models.network import LayerRouting, Perturbation, Restored
 from hfmoe.models.peer import Network
+from hfmoe.train.execution import gathered
+from hfmoe.train.hardware import all_finite, averaging
 from hfmoe.train.objective import Objective
-from hfmoe.train.processes import all_finite, averaging
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import router_temperature
-from hfmoe.train.sharding import gathered
 
 
 class Descent(NamedTuple):

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, model_serializer, model_validator
 
 from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN, Shuffled, TwoRounds
+from hfmoe.data.fields import Lasting, Section, Share
 from hfmoe.data.tasks import BlurKind, Camera, Compressed, Deblur, Denoise, Photo, SuperResolution, Task
-from hfmoe.train.section import Lasting, Section, Share
 
 Span = tuple[float, float]
 

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from hfmoe.data.fields import Lasting, NotNegative
 from hfmoe.losses.adversarial import Form
 from hfmoe.losses.perceptual import LAYERS, layer_names
 from hfmoe.nn.features import Depth
-from hfmoe.train.section import Lasting, NotNegative
 
 
 class Timed(Lasting):

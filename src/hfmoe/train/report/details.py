@@ -8,12 +8,11 @@ from typing import Any
 from hfmoe.evaluate.html import element, facts_table, paragraph, picture, section, table
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_parameters, multiply_adds
-from hfmoe.train.journal import TOLD
-from hfmoe.train.records import number
 from hfmoe.train.report.pictures import Sample, read_samples
 from hfmoe.train.report.reading import RunData
 from hfmoe.train.report.summary import scores
 from hfmoe.train.report.words import amount, flat, moment, plain
+from hfmoe.train.run_log import TOLD, number
 from hfmoe.train.screen import outcome_of
 
 HARDWARE = {

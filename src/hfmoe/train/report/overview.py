@@ -5,10 +5,10 @@ from html import escape
 
 from hfmoe.evaluate.html import element
 from hfmoe.models.cost import count_parameters
-from hfmoe.train.records import number
 from hfmoe.train.report.reading import RunData
 from hfmoe.train.report.summary import Score, best, pace, scores, seconds_left, session_seconds
 from hfmoe.train.report.words import amount, duration, moment
+from hfmoe.train.run_log import number
 
 TASKS = {
     "sr": "super-resolution",

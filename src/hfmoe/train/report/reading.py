@@ -10,9 +10,9 @@ from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.header import ModelFacts, WeightsError
 from hfmoe.models.weights import read_header
 from hfmoe.train.loading import RecipeError, make_recipe
-from hfmoe.train.records import read_records
-from hfmoe.train.rundir import RunError, RunFolder, read_mapping
-from hfmoe.train.samples import sample_steps
+from hfmoe.train.run_folder import RunError, RunFolder, read_mapping
+from hfmoe.train.run_log import read_records
+from hfmoe.train.sample_grids import sample_steps
 
 KNOWN_KINDS = frozenset({"train", "validation", "session", "tasks"})
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from hfmoe.train.records import numbers
+from hfmoe.train.run_log import numbers
 
 SHOWN = 400
 """Buckets of steps that a long curve is thinned to."""

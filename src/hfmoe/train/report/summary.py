@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hfmoe.train.records import number
 from hfmoe.train.report.reading import RunData
+from hfmoe.train.run_log import number
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,41 @@
-"""The sections of a recipe: optimiser, opponent, disturbance, validation, log, faults, photos, peer."""
+"""Sections of a recipe: places of photos, optimiser, discriminator, validation, log, faults, hardware."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator, model_validator
 
-from hfmoe.train.places import TrainingPlace
-from hfmoe.train.section import NotNegative, Positive, Section, Share
+from hfmoe.data import PairedFolders
+from hfmoe.data.fields import NotNegative, Positive, Section, Share
+from hfmoe.data.sources import Place, is_shard
+
+
+def _place(value: Any) -> Place:
+    if isinstance(value, PairedFolders | Path):
+        return value
+    if isinstance(value, str) and value:
+        return Path(value)
+    if not isinstance(value, dict):
+        raise ValueError("it must be a folder, a tar file or pattern of them, or {degraded: .., target: ..}")
+    wrong = value.keys() ^ set(PairedFolders._fields)
+    if wrong or not all(isinstance(folder, str | Path) for folder in value.values()):
+        raise ValueError("a pair of folders has the fields degraded and target, each a folder")
+    return PairedFolders(Path(value["degraded"]), Path(value["target"]))
+
+
+def _plain(place: Place) -> Any:
+    if isinstance(place, PairedFolders):
+        return {name: str(folder) for name, folder in place._asdict().items()}
+    return str(place)
+
+
+TrainingPlace = Annotated[Place, PlainValidator(_place), PlainSerializer(_plain)]
+
+
+def may_hold_pairs(place: Place) -> bool:
+    """Tell whether photos of a place can come with their degraded sides."""
+    return isinstance(place, PairedFolders) or is_shard(place)
+
 
 JpegQuality = Annotated[int, Field(ge=1, le=100)]
 
@@ -137,3 +167,24 @@ class Peer(Section):
     arguments: dict[str, Any] = {}
     multiple: Positive = 1
     channels_last: bool = True
+
+
+class Hardware(Section):
+    """Where and how precisely it runs, in the terms of Lightning Fabric.
+
+    devices: processes on this machine, one a device; nodes: machines; they share every batch. accumulate:
+    parts that a process cuts its share into, one after another. compile: torch.compile the network.
+    recompute: compute activations twice instead of keeping them; null does so for the presets base and
+    large, unless compiled.
+    """
+
+    accelerator: str = "auto"
+    devices: Positive = 1
+    nodes: Positive = 1
+    strategy: Literal["auto", "ddp", "fsdp"] = "auto"
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    accumulate: Positive = 1
+    compile: bool = False
+    recompute: bool | None = None
+    threads: Positive | None = None
+    deterministic: bool = True

@@ -1,13 +1,13 @@
-"""The rule by which weights move: AdamW or Muon, and how it goes on from a state of either."""
+"""AdamW or Muon for a network, and how either continues from a state of the other."""
 
 from typing import Any
 
 import torch
 from torch import nn
 
+from hfmoe.train.execution import shared_out_optimizer
+from hfmoe.train.fields import Optimizer
 from hfmoe.train.muon import Muon, matrices_of
-from hfmoe.train.sections import Optimizer
-from hfmoe.train.sharding import shared_out_optimizer
 
 
 def make_optimizer(network: nn.Module, fields: Optimizer, *, fused: bool = True) -> torch.optim.Optimizer:

@@ -1,15 +1,21 @@
-"""What a run keeps on disk of its state: the last one, and a good one to return to."""
+"""Checkpoints of a run: the last state, and a good one to roll back to."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from hfmoe.train.changes import Change, listed
-from hfmoe.train.checkpoint import CheckpointError, load_checkpoint, mark_good, save_checkpoint
 from hfmoe.train.diagnosis import damaged
-from hfmoe.train.processes import from_first
-from hfmoe.train.standing import Standing
-from hfmoe.train.watch import Trainer, tell
+from hfmoe.train.hardware import from_first
+from hfmoe.train.progress import Standing
+from hfmoe.train.run_folder import (
+    Change,
+    CheckpointError,
+    listed,
+    load_checkpoint,
+    mark_good,
+    save_checkpoint,
+)
+from hfmoe.train.trainer import Trainer, tell
 
 
 def save(trainer: Trainer, standing: Standing, *, last: bool = False) -> str | None:

@@ -1,11 +1,29 @@
-"""How far a run is in its schedule: by steps, or by the processor time that went into its steps."""
+"""Progress of a run: steps done, and its place in the schedule."""
 
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.standing import Standing
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Steps done, the best and the latest validation PSNR so far, and the faults that still count.
+
+    `skipped` are the steps left out in the present window, counted from 1; `rollbacks` counts returns to a
+    state kept before. `spent` is the processor time in seconds that went into steps; what a kill undid does
+    not count.
+    """
+
+    step: int = 0
+    best: float | None = None
+    latest: float | None = None
+    skipped: tuple[int, ...] = ()
+    rollbacks: int = 0
+    spent: float = 0.0
+
 
 Clock = Callable[[], float]
 """Gives the processor time of this process in seconds: all its threads, no other programs."""

@@ -1,19 +1,116 @@
-"""The record of a run: metrics.jsonl and TensorBoard, one record a line, nothing doubled after a resume."""
+"""The log of a run: metrics.jsonl and TensorBoard, one record a line, nothing doubled after a resume."""
 
 import json
+import platform
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, NamedTuple
 
+import torch
 from jaxtyping import Float
+from lightning_fabric import Fabric
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 
-from hfmoe.train.records import numbers, read_records
+import hfmoe
+from hfmoe.data import PhotoSet
+from hfmoe.runtime.machine import code_version, commit, physical_memory, processor, processors, system
+from hfmoe.train.recipe import Recipe
 from hfmoe.train.screen import in_words
+
+
+class Records(NamedTuple):
+    """What could be read of a record file, in its order, and how many lines could not."""
+
+    records: tuple[dict[str, Any], ...]
+    damaged: int
+
+
+def read_records(path: Path) -> Records:
+    """Read every line that is a mapping with a whole `step`; a file that is missing has none."""
+    if not path.exists():
+        return Records((), 0)
+    lines = [line for line in path.read_text("utf-8", errors="replace").split("\n") if line.strip()]
+    records = [record for record in map(parse, lines) if record is not None]
+    return Records(tuple(records), len(lines) - len(records))
+
+
+def parse(line: str) -> dict[str, Any] | None:
+    """Give the record of one line, or None where the line holds none."""
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    step = record.get("step") if isinstance(record, dict) else None
+    return record if isinstance(step, int) and not isinstance(step, bool) and 0 <= step < 2**53 else None
+
+
+def numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
+    """List the finite numbers inside nested mappings and sequences, with their paths."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from numbers(item, f"{name}/{key}")
+    elif isinstance(value, list | tuple):
+        for position, item in enumerate(value):
+            yield from numbers(item, f"{name}/{position}")
+    elif (finite := number(value)) is not None:
+        yield name, finite
+
+
+def number(value: Any) -> float | None:
+    """Give a finite number as float, None for anything else."""
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if real and abs(value) <= sys.float_info.max else None
+
+
+def session_record(
+    recipe: Recipe, fabric: Fabric, photos: PhotoSet, *, step: int, resumed: bool
+) -> dict[str, Any]:
+    """Give the record that opens a session: {"kind": "session", "step": steps done before it, ...}."""
+    return {
+        "kind": "session",
+        "step": step,
+        "resumed": resumed,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "photos": len(photos.photos),
+        **({"unreadable": list(photos.unreadable)} if photos.unreadable else {}),
+        "device": fabric.device.type,
+        "processes": fabric.world_size,
+        "precision": recipe.hardware.precision,
+        **hardware(),
+        **software(),
+    }
+
+
+def hardware() -> dict[str, Any]:
+    """Describe the machine: processor, cores this process may use, torch's threads, memory in GiB, GPUs."""
+    memory = physical_memory()
+    return {
+        "cpu": processor(),
+        "cores": processors(),
+        "threads": torch.get_num_threads(),
+        "memory_gib": None if memory is None else round(memory / 2**30, 1),
+        "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())],
+        "system": system(),
+    }
+
+
+def software() -> dict[str, Any]:
+    """Name the versions and the code that train; `commit` is null unless the package lies in a checkout."""
+    return {
+        "hfmoe": hfmoe.__version__,
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "cuda": torch.version.cuda,
+        "code": code_version(),
+        "commit": commit(Path(hfmoe.__file__)),
+    }
+
 
 UNDRAWN = frozenset({"kind", "step", "time"})
 """Fields that place a record and are no curve themselves."""

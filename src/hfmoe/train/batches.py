@@ -1,4 +1,4 @@
-"""What a run is fed: its photos and validation examples, and the batch of every step."""
+"""Photos, validation examples and batches of a run."""
 
 import time
 from collections.abc import Callable
@@ -6,12 +6,11 @@ from collections.abc import Callable
 from lightning_fabric import Fabric
 
 from hfmoe.data import DataError, Pair, PhotoSet, batch, draw, prefetch, read_photos
-from hfmoe.train.curriculum import check_given, mixture_at
-from hfmoe.train.examples import Example, read_examples
-from hfmoe.train.processes import from_first, together
+from hfmoe.train.hardware import from_first, together
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.schedule import patch_size
+from hfmoe.train.schedule import check_given, mixture_at, patch_size
 from hfmoe.train.screen import Screen
+from hfmoe.train.validation import Example, read_examples
 
 
 def training_photos(recipe: Recipe) -> PhotoSet:

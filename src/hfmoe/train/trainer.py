@@ -1,4 +1,4 @@
-"""A run's parts, and what the loop does beside stepping: look and judge."""
+"""The parts of a run, and what its loop does beside stepping: log, validate, show samples."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,23 +10,26 @@ from torch import Tensor
 
 from hfmoe.image.files import ImageError
 from hfmoe.models.peer import Network
-from hfmoe.train.alarm import RoutingAlarm
-from hfmoe.train.budget import Clock, finished, processor_clock
-from hfmoe.train.changes import Change
-from hfmoe.train.curriculum import degrades, described, phase_at, phase_begins, task_facts
-from hfmoe.train.examples import Example
-from hfmoe.train.journal import Journal
 from hfmoe.train.learner import Learner
-from hfmoe.train.meter import Meter
+from hfmoe.train.monitor import Meter, RoutingAlarm
 from hfmoe.train.objective import Loss
-from hfmoe.train.outcome import save_outcome
+from hfmoe.train.progress import Clock, Standing, finished, processor_clock
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.rundir import RunFolder
-from hfmoe.train.samples import keep_samples, samples_due
-from hfmoe.train.schedule import learning_rate, patch_size, router_temperature
+from hfmoe.train.run_folder import Change, RunFolder, save_outcome
+from hfmoe.train.run_log import Journal
+from hfmoe.train.sample_grids import keep_samples, samples_due
+from hfmoe.train.schedule import (
+    degrades,
+    described,
+    learning_rate,
+    patch_size,
+    phase_at,
+    phase_begins,
+    router_temperature,
+    task_facts,
+)
 from hfmoe.train.screen import Screen, in_words
-from hfmoe.train.standing import Standing
-from hfmoe.train.validate import side_by_side, validate
+from hfmoe.train.validation import Example, side_by_side, validate
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the parts of a recipe have in common, and the kinds of numbers in them."""
+"""Field types of recipes: frozen sections, positive numbers, and shares of a run."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""The discriminator of a run: what it tells the generator, and its own steps."""
+"""The discriminator of a run: its logits for the generator's loss, and its own training steps."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from hfmoe.losses import UNetDiscriminator, discriminator_loss
 from hfmoe.losses.adversarial import Form
-from hfmoe.train.processes import averaging
+from hfmoe.train.hardware import averaging
+from hfmoe.train.optimizer import restore_optimizer
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.rule import restore_optimizer
 from hfmoe.train.schedule import learning_rate
 from hfmoe.train.step import descend
 from hfmoe.train.terms import opposing_form

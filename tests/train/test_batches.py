@@ -6,8 +6,8 @@ import numpy as np
 from lightning_fabric import Fabric
 
 from hfmoe.data import read_photos
-from hfmoe.train.budget import Extent
-from hfmoe.train.feeding import read_data
+from hfmoe.train.batches import read_data
+from hfmoe.train.progress import Extent
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.screen import Screen
 

@@ -1,13 +1,17 @@
-"""What the averaged weights are scored on: photos degraded for each task of the recipe, always the same."""
+"""Validation: photos degraded for each task of the recipe, always the same, and their scores."""
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from statistics import fmean
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
@@ -21,12 +25,17 @@ from hfmoe.data.samples import GIVEN, unit_range
 from hfmoe.data.sources import Place, find_sources
 from hfmoe.data.tasks import Task
 from hfmoe.evaluate.protocol import ClassicalSR, LumaSR
+from hfmoe.evaluate.scores import score_image
 from hfmoe.image.crop import crop_to_multiple
+from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import ImageError, list_images, read_gray8, read_rgb8
+from hfmoe.metrics.psnr import psnr
 from hfmoe.models.config import HFMoEConfig
-from hfmoe.train.curriculum import active
-from hfmoe.train.places import may_hold_pairs
+from hfmoe.models.folding import fold
+from hfmoe.models.peer import Network
+from hfmoe.train.fields import may_hold_pairs
 from hfmoe.train.recipe import Recipe
+from hfmoe.train.schedule import active
 from hfmoe.train.tasks import AnyTask, DenoiseTask, JpegTask
 
 SIGMAS = (15.0, 25.0, 50.0)
@@ -186,3 +195,59 @@ def centre(example: Example, *, crop: int | None, scale: int) -> Example:
     top, left, height, width = (number * scale for number in (top, left, height, width))
     target = example.target[..., top : top + height, left : left + width]
     return example._replace(degraded=degraded, target=target)
+
+
+MOST = 100.0
+"""What equal pictures score, in dB."""
+
+
+class Validated(NamedTuple):
+    """Mean PSNR in dB of each task by name, and the first restored pictures."""
+
+    tasks: dict[str, float]
+    restored: tuple[Tensor, ...]
+
+    @property
+    def psnr(self) -> float:
+        """What chooses the best weights: the mean over tasks."""
+        return fmean(self.tasks.values())
+
+    def facts(self) -> dict[str, Any]:
+        """Give the scores for the log; classical super-resolution alone is scored on Y."""
+        if list(self.tasks) == ["sr"]:
+            return {"psnr": self.psnr, "psnr_y": self.psnr}
+        return {"psnr": self.psnr, "tasks": self.tasks}
+
+
+@torch.inference_mode()
+def validate(network: Network, examples: Sequence[Example], *, keep: int = 0) -> Validated:
+    """Restore every example with the folded network; keep the first pictures to look at."""
+    folded = fold(network).eval()
+    device = next(network.parameters()).device
+    scores, kept = defaultdict(list), []
+    for example in examples:
+        restored = folded(example.degraded.to(device)).image.float().cpu()
+        scores[example.task].append(score(network, restored, example))
+        if len(kept) < keep:
+            kept.append(restored)
+    return Validated({task: fmean(values) for task, values in scores.items()}, tuple(kept))
+
+
+def score(network: Network, restored: Float[Tensor, "1 c h w"], example: Example) -> float:
+    """PSNR of one result in 8 bits: on Y for classical super-resolution, else on all channels.
+
+    At scales above 1, `scale` pixels on each side do not count.
+    """
+    config = network.config
+    if example.task == "sr" and config.scale > 1:
+        return score_image(restored, example.target, border=config.scale).psnr_y
+    result, target = (round_to_8bit(image.double()) for image in (restored, example.target))
+    border = config.scale if config.scale > 1 else 0
+    return min(MOST, psnr(result, target, border=border).item())
+
+
+def side_by_side(example: Example, restored: Float[Tensor, "1 c H W"]) -> Float[Tensor, "3 H W3"]:
+    """Put degraded (enlarged without smoothing), restored and target next to each other."""
+    enlarged = F.interpolate(example.degraded, size=example.target.shape[-2:], mode="nearest")
+    colours = [image.expand(1, 3, -1, -1) for image in (enlarged, restored, example.target)]
+    return rearrange(colours, "n 1 c h w -> c h (n w)")
