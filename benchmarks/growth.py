@@ -12,8 +12,8 @@ from pathlib import Path
 
 import torch
 
-from hfmoe.bench.drawing import draw_growth
-from hfmoe.bench.report import Plan, bench
+from hfmoe.bench.benchmark import Plan, bench
+from hfmoe.bench.growth import draw_growth
 from hfmoe.bench.timing import CLOCKS
 from hfmoe.cli.benching import check_plot, show
 from hfmoe.infer.measure import describe

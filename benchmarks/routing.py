@@ -23,9 +23,9 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
-from hfmoe.bench.picture import photo_of_size
+from hfmoe.bench.inputs import photo_of_size
 from hfmoe.bench.timing import CLOCKS, interleave, ratio, spread
-from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
+from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
 from hfmoe.image.files import Picture, list_images, write_picture
@@ -193,7 +193,7 @@ def quality(loaded: Loaded, folder: Path) -> None:
     """PSNR along the dial, and each effort against the heaviest experts, paired by image."""
     restorer = make_restorer(loaded, device="cpu")
     name = default_protocol(loaded.facts.task, scale=loaded.config.scale, channels=loaded.config.channels)
-    protocol = choose_protocol(name, scale=loaded.config.scale, settings=Settings())
+    protocol = choose_protocol(name, scale=loaded.config.scale, settings=ProtocolSettings())
     scores: dict[float, list[float]] = {}
     for effort in DIAL:
         restore = lambda image, effort=effort: restorer(image, effort=effort)  # noqa: E731

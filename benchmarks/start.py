@@ -20,7 +20,7 @@ from typing import NamedTuple
 from rich.console import Console
 from rich.table import Table
 
-from hfmoe.bench.picture import pink_image
+from hfmoe.bench.inputs import pink_image
 from hfmoe.bench.timing import spread
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.infer.backends.opening import SUFFIX, runtime_of

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
+from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
 from hfmoe.infer.eager import make_restorer
@@ -39,7 +39,7 @@ def main() -> None:
     loaded = describe(options.model)
     scale, channels = loaded.config.scale, loaded.config.channels
     name = options.protocol or default_protocol(loaded.facts.task, scale=scale, channels=channels)
-    settings = Settings(sigma=options.sigma, quality=options.quality)
+    settings = ProtocolSettings(sigma=options.sigma, quality=options.quality)
     protocol = choose_protocol(name, scale=scale, settings=settings)
     report(
         f"{options.model} on {options.folder.name}, {protocol.name}, {protocol.headline}: {machine().line()}"

@@ -17,13 +17,12 @@ from einops import rearrange
 from sets import TestSet, read_set
 from torch import Tensor
 
-from hfmoe.evaluate.crops import Crop, baseline_name, unrestored, worst_crop
-from hfmoe.evaluate.figure import new_figure, save_figure, show_image
-from hfmoe.evaluate.pictures import draw_crops
-from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, bicubic
+from hfmoe.evaluate.pictures import WorstCrop, baseline_name, draw_crops, unrestored, worst_crop
+from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair
 from hfmoe.evaluate.report import Report, evaluate
 from hfmoe.evaluate.restoration import as_given
 from hfmoe.evaluate.scores import score_image
+from hfmoe.evaluate.super_resolution import bicubic
 from hfmoe.export.files import SUFFIX, Order, export_model
 from hfmoe.export.verify import SIZES, verify
 from hfmoe.image.files import Picture, flatten, read_picture, write_picture
@@ -33,6 +32,7 @@ from hfmoe.metrics.psnr import psnr
 from hfmoe.models.cost import count_parameters, multiply_adds
 from hfmoe.models.header import file_sha256, find_weights
 from hfmoe.models.weights import Loaded, load_weights
+from hfmoe.report.figure import new_figure, save_figure, show_image
 from hfmoe.runtime.machine import machine
 
 CARDS = Path(__file__).parents[1] / "docs/cards"
@@ -204,7 +204,7 @@ def draw(restore: Restorer, protocol: EvaluationProtocol, name: str) -> None:
     folder.rmdir()
 
 
-def draw_worst(crops: list[Crop], path: Path, *, model: str) -> None:
+def draw_worst(crops: list[WorstCrop], path: Path, *, model: str) -> None:
     """The worst crops as JPEG."""
     drawn = path.with_suffix(".png")
     draw_crops(crops, drawn, model=model)
@@ -212,7 +212,7 @@ def draw_worst(crops: list[Crop], path: Path, *, model: str) -> None:
 
 
 def draw_sample(
-    pair: Pair, restored: Tensor, protocol: EvaluationProtocol, path: Path, *, model: str
+    pair: ImagePair, restored: Tensor, protocol: EvaluationProtocol, path: Path, *, model: str
 ) -> None:
     """A detail of one photo: without the network, with it, and the truth."""
     figure = new_figure(width=12.0, height=4.4)

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
+from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol
 from hfmoe.models.weights import Loaded
 
@@ -24,6 +24,6 @@ def read_set(entry: str, loaded: Loaded) -> TestSet:
     config = loaded.config
     protocol = protocol or default_protocol(loaded.facts.task, scale=config.scale, channels=config.channels)
     given = float(strength or 25)
-    settings = Settings(sigma=given, quality=round(given))
+    settings = ProtocolSettings(sigma=given, quality=round(given))
     chosen = choose_protocol(protocol, scale=config.scale, settings=settings)
     return TestSet(f"{name} {strength}".strip(), Path(folder), chosen)

@@ -1,4 +1,4 @@
-"""A minute study on drawn photos, and an engine that does runs in this process."""
+"""A minute study on drawn photos, and an executor that does runs in this process."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -8,14 +8,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hfmoe.ablate import work
+from hfmoe.ablate import runner
+from hfmoe.ablate.cost_cache import MeasuredCost
 from hfmoe.ablate.costs import Cost
-from hfmoe.ablate.engine import Ended, Hear, how_ended, job_of
-from hfmoe.ablate.kept import Measured
+from hfmoe.ablate.local_runner import job_of
 from hfmoe.ablate.plan import Run
-from hfmoe.ablate.reading import make_study
-from hfmoe.ablate.standing import RunFiles
-from hfmoe.ablate.study import Evaluation, Study
+from hfmoe.ablate.run_state import RunFiles
+from hfmoe.ablate.study import Evaluation, Study, make_study
 from hfmoe.ablate.worker import do, guarded
 from hfmoe.bench.timing import Spread
 from hfmoe.image.files import Picture, write_picture
@@ -74,25 +73,47 @@ def make(data: dict[str, Any]) -> Callable[..., Study]:
     return lambda **fields: make_study({**data, **fields})
 
 
-@pytest.fixture
-def here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Do runs in this process, and measure nothing; gives the labels of the runs that were done."""
-    done: list[str] = []
+class Here:
+    """Executes runs in this process, and remembers their labels."""
 
-    def engine(runs: Sequence[Run], evaluation: Evaluation, *, workers: int, hear: Hear) -> list[Ended]:
-        ended = []
-        for run in runs:
-            done.append(run.label)
-            job = job_of(run, evaluation)
-            try:
-                status = guarded(lambda job=job: do(job), RunFiles(run.folder))
-            except Exception:
-                status = 1
-            ended.append(how_ended(run, status))
+    workers = 1
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+        self._ended: list[tuple[Run, int]] = []
+
+    def open(self, runs: Sequence[Run]) -> None:
+        """Nothing is to be made ready."""
+
+    def start(self, run: Run, evaluation: Evaluation) -> None:
+        """Do the run at once."""
+        self.done.append(run.label)
+        job = job_of(run, evaluation)
+        try:
+            status = guarded(lambda: do(job), RunFiles(run.folder))
+        except Exception:
+            status = 1
+        self._ended.append((run, status))
+
+    def wait(self) -> list[tuple[Run, int]]:
+        """Give what ended."""
+        ended, self._ended = self._ended, []
         return ended
 
-    monkeypatch.setattr(work, "run_locally", engine)
+    def stop(self) -> list[Run]:
+        """Nothing still runs."""
+        return []
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.fixture
+def here(monkeypatch: pytest.MonkeyPatch) -> Here:
+    """Do runs in this process, and measure nothing."""
+    executor = Here()
     monkeypatch.setattr(
-        work, "costs_of", lambda study: dict.fromkeys(study.variants, Measured(COST, machine()))
+        runner, "costs_of", lambda study: dict.fromkeys(study.variants, MeasuredCost(COST, machine()))
     )
-    return done
+    monkeypatch.setattr(runner, "LocalExecutor", lambda _: executor)
+    return executor

@@ -24,17 +24,17 @@ def path(data: dict[str, Any], tmp_path: Path) -> Path:
 
 
 def test_a_study_prints_its_table_and_page_and_a_network_can_be_added(
-    path: Path, here: list[str], capsys: pytest.CaptureFixture[str]
+    path: Path, here: Any, capsys: pytest.CaptureFixture[str]
 ):
     peer = ["--network", "hfmoe.ablate.peers:PlainNetwork", "--arguments", "{dim: 4, blocks: 1, scale: 2}"]
     assert run(["ablate", str(path), "--seeds", "[0]", "--budget.steps", "2", *peer]) == 0
     out = capsys.readouterr().out
     assert "PlainNetwork" in out and "minus base" in out and out.strip().endswith("report.html")
-    assert here == ["full, seed 0", "slow, seed 0", "PlainNetwork, seed 0"]
+    assert here.done == ["full, seed 0", "slow, seed 0", "PlainNetwork, seed 0"]
 
 
 def test_a_diverging_variant_ends_in_status_one_with_the_table(
-    path: Path, data: dict[str, Any], here: list[str], capsys: pytest.CaptureFixture[str]
+    path: Path, data: dict[str, Any], here: Any, capsys: pytest.CaptureFixture[str]
 ):
     path.write_text(yaml.safe_dump({**data, "seeds": [0], "variants": {"full": {}, "odd": DIVERGING}}))
     assert run(["ablate", str(path)]) == 1
@@ -59,12 +59,12 @@ def test_a_diverging_variant_ends_in_status_one_with_the_table(
     ],
 )
 def test_wrong_usage_is_one_line_and_status_two(
-    path: Path, here: list[str], capsys: pytest.CaptureFixture[str], options: list[str], said: str
+    path: Path, here: Any, capsys: pytest.CaptureFixture[str], options: list[str], said: str
 ):
     assert run(["ablate", str(path), *options]) == 2
     err = capsys.readouterr().err
     assert said in err and err.count("\n") == 1
-    assert not here
+    assert not here.done
 
 
 @pytest.mark.parametrize("content", ["", "- a\n", "name: [", "\x00"])

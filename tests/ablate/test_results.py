@@ -7,17 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from hfmoe.ablate.comparison import compare_runs, judged
-from hfmoe.ablate.figures import COLOURS, standalone
-from hfmoe.ablate.outcomes import Outcome, Point
-from hfmoe.ablate.page import page
+from hfmoe.ablate.figures import COLOURS
 from hfmoe.ablate.plan import plan
-from hfmoe.ablate.results import Results, make_row
+from hfmoe.ablate.report import page
+from hfmoe.ablate.results import Point, Results, RunOutcome, compare_runs, make_row, verdict_of
 from hfmoe.ablate.study import Study
 from hfmoe.ablate.table import cells, columns
 from hfmoe.evaluate.report import ImageScore, Report
 from hfmoe.evaluate.scores import Scores
 from hfmoe.evaluate.statistics import bootstrap_crossed, bootstrap_mean
+from hfmoe.report.svg import standalone
 from hfmoe.runtime.machine import machine
 
 Make = Callable[..., Study]
@@ -31,17 +30,21 @@ def report(values: Sequence[float], name: str = "drawn") -> Report:
     return Report("classical-sr-x2 v1", name, tuple(scores))
 
 
-def outcomes(study: Study, variant: str, by_seed: dict[int, Sequence[float] | None]) -> tuple[Outcome, ...]:
+def outcomes(
+    study: Study, variant: str, by_seed: dict[int, Sequence[float] | None]
+) -> tuple[RunOutcome, ...]:
     found = []
     for run in plan(study):
         values = by_seed.get(run.recipe.seed)
         if run.variant != variant:
             continue
         if values is None:
-            found.append(Outcome(run, "diverged", "loss <l1> is not finite"))
+            found.append(RunOutcome(run, "diverged", "loss <l1> is not finite"))
         else:
             curve = (Point(2, 1.0, 20.0), Point(4, 2.0, 21.0))
-            found.append(Outcome(run, "done", "", {"drawn": report(values)}, "psnr_y", 4, 2.0, curve=curve))
+            found.append(
+                RunOutcome(run, "done", "", {"drawn": report(values)}, "psnr_y", 4, 2.0, curve=curve)
+            )
     return tuple(found)
 
 
@@ -52,8 +55,8 @@ def test_a_better_variant_has_a_positive_difference_and_a_worse_one_a_negative(m
     better, worse = (compare_runs(*pair, "psnr_y", ("drawn",)) for pair in ((up, base), (base, up)))
     assert better and worse and better.interval and worse.interval
     assert better.mean == pytest.approx(-worse.mean) and better.mean == pytest.approx(0.1033, abs=1e-3)
-    assert judged(better, "psnr_y") == "better" == judged(worse, "lpips")
-    assert judged(worse, "psnr_y") == "worse" == judged(better, "lpips")
+    assert verdict_of(better, "psnr_y") == "better" == verdict_of(worse, "lpips")
+    assert verdict_of(worse, "psnr_y") == "worse" == verdict_of(better, "lpips")
 
 
 def test_pairing_leaves_out_what_seeds_and_images_have_in_common(make: Make):
@@ -70,7 +73,7 @@ def test_seeds_that_disagree_are_noise_whatever_their_mean(make: Make):
     base = outcomes(study, "full", {0: [30.0] * 3, 1: [30.0] * 3})
     other = outcomes(study, "slow", {0: [31.0] * 3, 1: [29.99] * 3})
     found = compare_runs(other, base, "psnr_y", ("drawn",))
-    assert judged(found, "psnr_y") == "inside the noise"
+    assert verdict_of(found, "psnr_y") == "inside the noise"
 
 
 def test_of_one_seed_a_difference_is_shown_and_no_verdict_given(make: Make):
@@ -105,7 +108,7 @@ def test_an_infinite_score_on_one_side_leaves_no_interval_and_no_verdict(make: M
     base = outcomes(study, "full", {0: [30.0, math.inf], 1: [30.0, math.inf]})
     other = outcomes(study, "slow", {0: [31.0, 40.0], 1: [31.0, 40.0]})
     found = compare_runs(other, base, "psnr_y", ("drawn",))
-    assert found and found.interval is None and judged(found, "psnr_y") == "unknown"
+    assert found and found.interval is None and verdict_of(found, "psnr_y") == "unknown"
 
 
 def test_an_interval_over_seeds_and_images_is_wider_than_one_that_takes_all_values_for_independent():

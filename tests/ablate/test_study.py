@@ -8,9 +8,8 @@ import pytest
 import yaml
 
 from hfmoe.ablate.plan import merged, plan
-from hfmoe.ablate.reading import StudyError, load_study, make_study, peer_variants
-from hfmoe.ablate.study import Study
-from hfmoe.ablate.work import recipes_of
+from hfmoe.ablate.runner import recipes_of
+from hfmoe.ablate.study import Study, StudyError, load_study, make_study, peer_variants
 from hfmoe.models.presets import ABLATIONS
 
 Make = Callable[..., Study]

@@ -7,13 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from hfmoe.bench import report as reporting
-from hfmoe.bench.fit import fit_power
-from hfmoe.bench.forms import FORMS, Case, Form
-from hfmoe.bench.picture import photo_of_size, pink_image
-from hfmoe.bench.report import Plan, bench, choose_cases
+from hfmoe.bench import benchmark as reporting
+from hfmoe.bench.benchmark import Plan, bench, choose_cases, fit_power
+from hfmoe.bench.forms import FORMS, Case, ModelForm
+from hfmoe.bench.inputs import photo_of_size, pink_image
 from hfmoe.bench.timing import CLOCKS, Rounds, interleave, ratio, seconds_of, spread
-from hfmoe.bench.worker import Job, run_job
+from hfmoe.bench.worker import TimingJob, run_job
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.models.cost import count_work, multiply_adds
 from hfmoe.models.presets import PRESETS
@@ -124,7 +123,7 @@ def test_work_follows_the_experts_that_ran():
 
 def test_cases_that_do_not_fit_are_left_out_with_the_reason(monkeypatch):
     config = PRESETS["nano-x2"]
-    absent = Form(FORMS["eager"].make, missing=lambda: "needs what is not installed")
+    absent = ModelForm(FORMS["eager"].make, missing=lambda: "needs what is not installed")
     monkeypatch.setattr(reporting, "FORMS", {**FORMS, "absent": absent})
     plan = replace(PLAN, sizes=(64, 4096), forms=("eager", "absent"))
     cases, skipped = choose_cases(plan, config, free=2**30)
@@ -141,11 +140,11 @@ def test_cases_that_do_not_fit_are_left_out_with_the_reason(monkeypatch):
 
 def test_a_benchmark_is_put_together_from_what_the_workers_found(monkeypatch):
     """Workers that find time and memory proportional to pixels, the second effort twice as slow."""
-    asked: list[Job] = []
+    asked: list[TimingJob] = []
     work = count_work(PRESETS["nano-x4"], 64, 64)
     cheap = [0.25] * len(work.heaviest)
 
-    def worker(job: Job, **_):
+    def worker(job: TimingJob, **_):
         asked.append(job)
         if job.memory:
             return {"peak_mib": job.cases[0].pixels / 100}
@@ -168,7 +167,7 @@ def test_a_benchmark_is_put_together_from_what_the_workers_found(monkeypatch):
 @pytest.mark.slow
 def test_a_worker_measures_time_and_memory():
     cases = tuple(Case("eager", 32, 32, effort) for effort in (0.0, 1.0))
-    job = Job("nano-x4", cases, threads=1, rounds=3, budget=0.5)
+    job = TimingJob("nano-x4", cases, threads=1, rounds=3, budget=0.5)
     told: list[str] = []
     found = run_job(job, on_step=told.append)
     assert told == [
@@ -185,6 +184,6 @@ def test_a_worker_measures_time_and_memory():
 
 @pytest.mark.slow
 def test_what_goes_wrong_in_a_worker_is_one_line():
-    job = Job("no-model", (Case("eager", 32, 32, 0.5),), threads=1, rounds=3, budget=0.5)
+    job = TimingJob("no-model", (Case("eager", 32, 32, 0.5),), threads=1, rounds=3, budget=0.5)
     with pytest.raises(RuntimeError, match="measuring eager, 32 x 32, effort 0.5 failed: .*no-model"):
         run_job(job)

@@ -7,9 +7,9 @@ import pytest
 import torch
 from skimage import data
 
-from hfmoe.evaluate.protocol import ClassicalSR, LumaSR, bicubic
 from hfmoe.evaluate.report import Report, evaluate
 from hfmoe.evaluate.scores import score_image
+from hfmoe.evaluate.super_resolution import ClassicalSR, LumaSR, bicubic
 from hfmoe.image.colour import luma
 from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import ImageError, Picture, write_picture

@@ -6,7 +6,7 @@ import pytest
 import torch
 from skimage import data
 
-from hfmoe.evaluate.photo import BLUR, NOISE, QUALITY, PhotoRestoration, damage_for
+from hfmoe.evaluate.restoration import BLUR, NOISE, QUALITY, PhotoRestoration, degradation_for
 from hfmoe.evaluate.scores import score_image
 from hfmoe.image.files import ImageError, Picture, write_picture
 from hfmoe.metrics.psnr import psnr
@@ -39,7 +39,7 @@ def test_damage_does_not_depend_on_the_files_name_or_order_but_on_image_and_seed
 def test_damage_is_that_of_the_first_release():
     """Other strengths would make every published score of the protocol another protocol's."""
     levels = (torch.arange(48).reshape(3, 4, 4) * 5).to(torch.uint8)
-    blur, noise, quality = damage_for(levels, scale=2, seed=0)
+    blur, noise, quality = degradation_for(levels, scale=2, seed=0)
     assert (blur, noise) == pytest.approx(FIRST_RELEASE[:2])
     assert quality == FIRST_RELEASE[2]
 
@@ -50,7 +50,7 @@ FIRST_RELEASE = (0.730786019119103, 19.30989079683624, 64)
 def test_strengths_fill_their_ranges():
     generator = torch.Generator().manual_seed(0)
     images = [(torch.rand(3, 4, 4, generator=generator) * 255).to(torch.uint8) for _ in range(200)]
-    drawn = [damage_for(image, scale=1, seed=0) for image in images]
+    drawn = [degradation_for(image, scale=1, seed=0) for image in images]
     for values, (low, high) in zip(zip(*drawn, strict=True), (BLUR, NOISE, QUALITY), strict=True):
         assert low <= min(values) < low + 0.1 * (high - low)
         assert high >= max(values) > high - 0.1 * (high - low)

@@ -3,14 +3,13 @@
 import pytest
 import torch
 
-from hfmoe.evaluate.crops import decibels, error_map, largest_mean, worst_crop
-from hfmoe.evaluate.pictures import Album
-from hfmoe.evaluate.protocol import Pair
+from hfmoe.evaluate.pictures import Album, decibels, error_map, largest_mean, worst_crop
+from hfmoe.evaluate.protocol import ImagePair
 from hfmoe.image.files import read_picture
 
 
 def pair(name="x.png", side=64, scale=1):
-    return Pair(
+    return ImagePair(
         name, torch.full((1, 3, side // scale, side // scale), 0.5), torch.full((1, 3, side, side), 0.5)
     )
 

@@ -9,12 +9,11 @@ import pytest
 import torch
 from skimage import data
 
-from hfmoe.evaluate.choice import NAMES, Settings, choose_protocol, default_protocol
-from hfmoe.evaluate.noise import noise_for, standard_normal
+from hfmoe.evaluate.choice import NAMES, ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.paired import Paired
 from hfmoe.evaluate.protocol import EvaluationProtocol
 from hfmoe.evaluate.report import evaluate
-from hfmoe.evaluate.restoration import Deblock, Denoise, as_given
+from hfmoe.evaluate.restoration import Deblocking, GaussianDenoising, as_given, noise_for, standard_normal
 from hfmoe.evaluate.scores import score_image
 from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import ImageError, Picture, write_picture
@@ -35,9 +34,9 @@ def degraded(protocol, folder):
 
 
 def test_noise_does_not_depend_on_the_files_name_or_order(folder):
-    before = degraded(Denoise(25.0), folder)
+    before = degraded(GaussianDenoising(25.0), folder)
     shutil.move(folder / "b.png", folder / "0.png")
-    after = degraded(Denoise(25.0), folder)
+    after = degraded(GaussianDenoising(25.0), folder)
     assert torch.equal(before["b.png"], after["0.png"])
     assert torch.equal(before["a.png"], after["a.png"])
 
@@ -69,19 +68,19 @@ def test_noise_is_white_of_unit_deviation_and_differs_by_image_and_seed():
 
 
 def test_noise_is_neither_clamped_nor_rounded_and_scores_what_sigma_says(folder):
-    noisy = degraded(Denoise(50.0), folder)["b.png"]
+    noisy = degraded(GaussianDenoising(50.0), folder)["b.png"]
     assert noisy.min() < 0
     assert noisy.max() > 1
     assert (noisy * 255 - (noisy * 255).round()).abs().max() > 0.3
     gray = torch.full((1, 64, 64), 128 / 255)
     write_picture(folder / "b.png", Picture(gray))
     (folder / "a.png").unlink()
-    mean = evaluate(as_given, folder, protocol=Denoise(10.0, channels=1)).mean()
+    mean = evaluate(as_given, folder, protocol=GaussianDenoising(10.0, channels=1)).mean()
     assert mean.psnr_y == pytest.approx(20 * math.log10(255 / 10), abs=0.15)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("protocol", [Denoise(25.0), Deblock(40)])
+@pytest.mark.parametrize("protocol", [GaussianDenoising(25.0), Deblocking(40)])
 def test_gray_and_colour_protocols_give_images_of_their_channels(folder, protocol, channels):
     for pair in replace(protocol, channels=channels).pairs(folder):
         assert pair.degraded.shape == pair.target.shape == (1, channels, 64, 80)
@@ -89,7 +88,7 @@ def test_gray_and_colour_protocols_give_images_of_their_channels(folder, protoco
 
 def test_jpeg_loses_more_at_lower_quality_and_keeps_what_is_flat(folder):
     scores = [
-        evaluate(as_given, folder, protocol=Deblock(quality)).mean().psnr_rgb for quality in (10, 40, 95)
+        evaluate(as_given, folder, protocol=Deblocking(quality)).mean().psnr_rgb for quality in (10, 40, 95)
     ]
     assert scores == sorted(scores)
     assert scores[0] < scores[2] - 5
@@ -106,7 +105,7 @@ def test_gray_jpeg_of_a_block_is_what_its_quantisation_table_says():
 
 
 def test_protocols_score_a_perfect_result_as_infinity(folder):
-    for protocol in (Denoise(25.0), Deblock(10)):
+    for protocol in (GaussianDenoising(25.0), Deblocking(10)):
         assert isinstance(protocol, EvaluationProtocol)
         targets = {pair.degraded.sum().item(): pair.target for pair in protocol.pairs(folder)}
         report = evaluate(lambda x, t=targets: t[x.sum().item()], folder, protocol=protocol)
@@ -156,11 +155,11 @@ def test_pairs_of_a_larger_scale_lose_a_border(tmp_path):
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
-        (lambda: Denoise(0.0), "sigma 0"),
-        (lambda: Denoise(math.nan), "sigma nan"),
-        (lambda: Denoise(25.0, channels=2), "channels 2"),
-        (lambda: Deblock(0), "quality 0"),
-        (lambda: Deblock(101), "quality 101"),
+        (lambda: GaussianDenoising(0.0), "sigma 0"),
+        (lambda: GaussianDenoising(math.nan), "sigma nan"),
+        (lambda: GaussianDenoising(25.0, channels=2), "channels 2"),
+        (lambda: Deblocking(0), "quality 0"),
+        (lambda: Deblocking(101), "quality 101"),
         (lambda: Paired(scale=0), "scale 0"),
         (lambda: Paired(suffixes=("x", "x")), "must differ"),
         (lambda: through_jpeg(torch.zeros(1, 8, 8, dtype=torch.uint8), quality=0), "quality 0"),
@@ -173,7 +172,7 @@ def test_settings_out_of_range_are_named(make, rule):
 
 def test_an_image_too_small_to_score_is_named(tmp_path):
     write_picture(tmp_path / "dot.png", Picture(torch.rand(3, 1, 1)))
-    for protocol in (Denoise(25.0), Deblock(10)):
+    for protocol in (GaussianDenoising(25.0), Deblocking(10)):
         with pytest.raises(ImageError, match=r"dot\.png: 1 x 1 pixels; at least 11"):
             list(protocol.pairs(tmp_path))
 
@@ -181,7 +180,7 @@ def test_an_image_too_small_to_score_is_named(tmp_path):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_protocol_has_a_name_with_its_version_and_a_headline(name):
     scale = 2 if name.endswith("-sr") else 1
-    protocol = choose_protocol(name, scale=scale, settings=Settings())
+    protocol = choose_protocol(name, scale=scale, settings=ProtocolSettings())
     assert protocol.name.startswith(name)
     assert protocol.name.endswith(" v1")
     assert protocol.headline == ("psnr_y" if name.endswith("-sr") else "psnr_rgb")
@@ -203,7 +202,7 @@ def test_every_protocol_has_a_name_with_its_version_and_a_headline(name):
 )
 def test_a_models_task_says_its_protocol(task, scale, channels, name):
     assert default_protocol(task, scale=scale, channels=channels) == name
-    choose_protocol(name, scale=scale, settings=Settings())
+    choose_protocol(name, scale=scale, settings=ProtocolSettings())
 
 
 def test_given_targets_make_pairs_and_are_not_passed_over(tmp_path):
@@ -211,13 +210,13 @@ def test_given_targets_make_pairs_and_are_not_passed_over(tmp_path):
     for name in NAMES:
         if name != "paired":
             with pytest.raises(ValueError, match="targets are for the protocol paired"):
-                choose_protocol(name, scale=2, settings=Settings(targets=tmp_path))
+                choose_protocol(name, scale=2, settings=ProtocolSettings(targets=tmp_path))
 
 
 def test_a_protocol_refuses_a_scale_that_is_not_its_own():
     with pytest.raises(ValueError, match="scale 2"):
-        choose_protocol("colour-denoise", scale=2, settings=Settings())
+        choose_protocol("colour-denoise", scale=2, settings=ProtocolSettings())
     with pytest.raises(ValueError, match="scale 1"):
-        choose_protocol("classical-sr", scale=1, settings=Settings())
+        choose_protocol("classical-sr", scale=1, settings=ProtocolSettings())
     with pytest.raises(ValueError, match="'magic' must be one of"):
-        choose_protocol("magic", scale=1, settings=Settings())
+        choose_protocol("magic", scale=1, settings=ProtocolSettings())

@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hfmoe.evaluate.compare import compare
-from hfmoe.evaluate.report import ImageScore, Report
+from hfmoe.evaluate.report import ImageScore, Report, compare
 from hfmoe.evaluate.scores import Scores
 from hfmoe.evaluate.statistics import bootstrap_mean, sign_flip, wilcoxon
 

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import hfmoe
-from hfmoe.evaluate.protocol import ClassicalSR
 from hfmoe.evaluate.scores import score_image
+from hfmoe.evaluate.super_resolution import ClassicalSR
 from hfmoe.image.files import Picture
 from hfmoe.image.lowpass import binomial, low_pass
 from hfmoe.image.resize import resize

@@ -6,8 +6,8 @@ import torch
 from einops import rearrange
 
 import hfmoe
-from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
-from hfmoe.evaluate.crops import unrestored
+from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
+from hfmoe.evaluate.pictures import unrestored
 from hfmoe.evaluate.scores import score_image
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.models.header import shipped
@@ -37,7 +37,7 @@ def test_every_shipped_model_beats_the_input_it_was_given_by_the_protocol_of_its
     scale, facts = restorer.scale, restorer.facts
     write_picture(tmp_path / "coffee.png", Picture(photo("coffee")[0, :, :240, :240]))
     protocol = choose_protocol(
-        default_protocol(facts.task, scale=scale, channels=3), scale=scale, settings=Settings()
+        default_protocol(facts.task, scale=scale, channels=3), scale=scale, settings=ProtocolSettings()
     )
     (pair,) = protocol.pairs(tmp_path)
     ours, plain = (

@@ -16,7 +16,7 @@ from hfmoe.models.peer import PeerError, PeerNetwork, build_peer, find_class, lo
 from hfmoe.nn.repconv import RepConv
 from hfmoe.train import Recipe, RecipeError, train
 from hfmoe.train.learner import build_network
-from hfmoe.train.report import write_page
+from hfmoe.train.run_report import write_page
 
 Make = Callable[..., Recipe]
 

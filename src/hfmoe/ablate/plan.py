@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hfmoe.ablate.reading import StudyError
-from hfmoe.ablate.study import Study
+from hfmoe.ablate.study import Study, StudyError
 from hfmoe.models.peer import PeerError, find_class
 from hfmoe.models.presets import ABLATIONS
 from hfmoe.train import Recipe, RecipeError, make_recipe
@@ -38,7 +37,7 @@ class Run:
 
     @property
     def folder(self) -> Path:
-        """Where it writes."""
+        """The folder that it writes to."""
         return self.recipe.run
 
     @property
@@ -47,18 +46,18 @@ class Run:
         return f"{self.variant}, seed {self.recipe.seed}"
 
     def settings(self) -> dict[str, Any]:
-        """Give all that the run depends on as plain values: what its preset stands for too."""
+        """Return all that the run depends on as plain values: what its preset stands for too."""
         return {"recipe": self.recipe.as_data(), "config": config_of(self.recipe)}
 
 
 def config_of(recipe: Recipe) -> dict[str, Any]:
-    """What the network of a recipe is as plain values; one that is not ours has scale and channels alone."""
+    """Return the network of a recipe as plain values; one that is not ours has scale and channels alone."""
     config = asdict(recipe.config())
     return config if recipe.peer is None else {name: config[name] for name in ("scale", "channels")}
 
 
 def plan(study: Study) -> tuple[Run, ...]:
-    """List the runs, all variants of a seed before the next seed, so that an early table compares all.
+    """Return the runs, all variants of a seed before the next seed, so that an early table compares all.
 
     Raises StudyError naming the variant and the field, before anything is loaded.
     """
@@ -73,7 +72,7 @@ def plan(study: Study) -> tuple[Run, ...]:
 
 
 def variant_recipe(study: Study, name: str) -> Recipe:
-    """Give the recipe of a variant with the study's first seed. Raises StudyError."""
+    """Return the recipe of a variant with the study's first seed. Raises StudyError."""
     try:
         recipe = _changed(study, name, (study.fields, *variant_changes(study, name)))
         _check_effect(study, name, recipe)
@@ -108,7 +107,7 @@ def _where_from(study: Study, name: str, error: str) -> str:
 
 
 def variant_changes(study: Study, name: str, *, without: str = "") -> list[dict[str, Any]]:
-    """List the recipe fields that a variant changes: those of its ablations first, then its own.
+    """Return the recipe fields that a variant changes: those of its ablations first, then its own.
 
     without: an ablation that is left out.
     """
@@ -129,7 +128,7 @@ def variant_changes(study: Study, name: str, *, without: str = "") -> list[dict[
 
 
 def ablations_of(study: Study, name: str) -> tuple[str, ...]:
-    """List the named ablations of a variant. Raises StudyError where they are no names."""
+    """Return the named ablations of a variant. Raises StudyError where they are no names."""
     change = study.variants[name]
     named = change if isinstance(change, str) else change.get("ablation", ())
     if not isinstance(named, str | list | tuple):
@@ -149,7 +148,7 @@ def _check_effect(study: Study, name: str, recipe: Recipe) -> None:
 
 
 def ablated(name: str) -> dict[str, Any]:
-    """Give the fields of a named ablation. Raises StudyError with the nearest name."""
+    """Return the fields of a named ablation. Raises StudyError with the nearest name."""
     if not isinstance(name, str) or name not in ABLATIONS:
         near = difflib.get_close_matches(str(name), ABLATIONS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(ABLATIONS)}"
@@ -159,7 +158,7 @@ def ablated(name: str) -> dict[str, Any]:
 
 
 def merged(data: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Give nested fields with changes in place: mappings are merged, everything else is replaced.
+    """Return nested fields with changes in place: mappings are merged, everything else is replaced.
 
     A dotted name is a field inside; a number in it is a place in a list.
     """

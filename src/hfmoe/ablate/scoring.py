@@ -4,11 +4,12 @@ from typing import Any
 
 import torch
 
-from hfmoe.ablate.standing import seen
+from hfmoe.ablate.run_state import image_digests
 from hfmoe.ablate.study import Evaluation
-from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
+from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol, Restore
-from hfmoe.evaluate.report import Judge, evaluate
+from hfmoe.evaluate.report import evaluate
+from hfmoe.evaluate.scores import Distance
 from hfmoe.infer.eager import Eager
 from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.weights import load_dists, load_lpips
@@ -24,14 +25,14 @@ def score_run(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
     """Score the weights that a run ended with; errors are those of reading images and weights."""
     protocol = protocol_of(recipe, evaluation)
     restore = restorer(weighted(recipe), recipe)
-    judges = judges_of(evaluation)
+    distances = load_distances(evaluation)
     reports = {
-        name: evaluate(restore, folder, protocol=protocol, judges=judges).to_dict()
+        name: evaluate(restore, folder, protocol=protocol, distances=distances).to_dict()
         for name, folder in evaluation.sets.items()
     }
     return {
         "evaluation": evaluation.model_dump(mode="json"),
-        "images": seen(evaluation),
+        "images": image_digests(evaluation),
         "metric": evaluation.metric or protocol.headline,
         "sets": reports,
     }
@@ -46,12 +47,12 @@ def protocol_of(recipe: Recipe, evaluation: Evaluation) -> EvaluationProtocol:
         channels=config.channels,
         targets=evaluation.targets is not None,
     )
-    settings = Settings(evaluation.sigma, evaluation.quality, evaluation.targets, evaluation.suffixes)
+    settings = ProtocolSettings(evaluation.sigma, evaluation.quality, evaluation.targets, evaluation.suffixes)
     return choose_protocol(name, scale=config.scale, settings=settings)
 
 
 def weighted(recipe: Recipe, *, untrained: bool = False) -> Network:
-    """Give the recipe's network with the weights its run ended with, or those it begins with."""
+    """Return the recipe's network with the weights its run ended with, or those it begins with."""
     path = recipe.run / "last.safetensors"
     if recipe.peer is None and not untrained:
         return load_weights(path).network
@@ -62,7 +63,7 @@ def weighted(recipe: Recipe, *, untrained: bool = False) -> Network:
 
 
 def restorer(network: Network, recipe: Recipe) -> Restore:
-    """Give what restores images of a protocol: ours in tiles where memory is short, others whole."""
+    """Return what restores images of a protocol: ours in tiles where memory is short, others whole."""
     folded = fold(network).requires_grad_(False)
     if not isinstance(network, PeerNetwork) or network.channels_last:
         folded = folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -73,11 +74,11 @@ def restorer(network: Network, recipe: Recipe) -> Restore:
     return lambda image: ready(image, tile=tile)
 
 
-def judges_of(evaluation: Evaluation) -> dict[str, Judge]:
-    """Load the scores that need weights."""
-    judges: dict[str, Judge] = {}
+def load_distances(evaluation: Evaluation) -> dict[str, Distance]:
+    """Load the distances whose weights are given, by the name of their score."""
+    distances: dict[str, Distance] = {}
     if evaluation.lpips is not None:
-        judges["lpips"] = load_lpips(evaluation.lpips)
+        distances["lpips"] = load_lpips(evaluation.lpips)
     if evaluation.dists is not None:
-        judges["dists"] = load_dists(evaluation.dists)
-    return judges
+        distances["dists"] = load_dists(evaluation.dists)
+    return distances

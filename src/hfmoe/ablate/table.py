@@ -1,11 +1,8 @@
 """The table of a study as cells of text: the same on screen, in Markdown and on its page."""
 
-from collections.abc import Sequence
-
-from hfmoe.ablate.comparison import Difference, Estimate
 from hfmoe.ablate.costs import Cost
-from hfmoe.ablate.results import Results, Row
-from hfmoe.train.report.words import amount
+from hfmoe.ablate.results import Estimate, PairedDifference, Results, VariantResult
+from hfmoe.report.formatting import amount
 
 FORMS = {"psnr_y": ".3f", "psnr_rgb": ".3f"}
 NAMES = {
@@ -20,23 +17,23 @@ COSTS = ("parameters (active)", "mult-adds (active)", "ms (over base)")
 
 
 def columns(results: Results) -> list[str]:
-    """Name the columns."""
+    """Return the names of the columns."""
     score = NAMES.get(results.metric, "score")
     return ["variant", score, *shown_sets(results), "minus base [95 %]", "", *COSTS, "steps", "train s"]
 
 
 def shown_sets(results: Results) -> list[str]:
-    """Name the sets that have a column: all, where there is more than one."""
+    """Return the sets that have a column: all, where there is more than one."""
     sets = list(results.study.evaluate.sets)
     return sets if len(sets) > 1 else []
 
 
 def cells(results: Results) -> list[list[str]]:
-    """Give the rows of the table."""
+    """Return the rows of the table."""
     return [_cells(row, results) for row in results.rows]
 
 
-def _cells(row: Row, results: Results) -> list[str]:
+def _cells(row: VariantResult, results: Results) -> list[str]:
     metric = results.metric
     return [
         row.variant,
@@ -44,22 +41,22 @@ def _cells(row: Row, results: Results) -> list[str]:
         *(estimated(row.sets.get(name), metric) for name in shown_sets(results)),
         differing(row.difference, metric),
         remark(row),
-        *costs_of(row.cost),
+        *cost_cells(row.cost),
         "" if row.steps is None else f"{row.steps:,.0f}",
         "" if row.seconds is None else f"{row.seconds:,.1f}",
     ]
 
 
 def estimated(value: Estimate | None, metric: str) -> str:
-    """Write a mean with its spread over seeds."""
+    """Return a mean with its spread over seeds."""
     if value is None:
         return ""
     form = FORMS.get(metric, ".4f")
     return f"{value.mean:{form}}" + ("" if value.spread is None else f" ± {value.spread:{form}}")
 
 
-def differing(value: Difference | None, metric: str) -> str:
-    """Write a difference with its sign and its interval."""
+def differing(value: PairedDifference | None, metric: str) -> str:
+    """Return a difference with its sign and its interval."""
     if value is None:
         return ""
     form = FORMS.get(metric, ".4f")
@@ -67,8 +64,8 @@ def differing(value: Difference | None, metric: str) -> str:
     return f"{value.mean:+{form}}" + ("" if span is None else f" [{span.low:+{form}} {span.high:+{form}}]")
 
 
-def remark(row: Row) -> str:
-    """Say the verdict, and how many runs have no scores."""
+def remark(row: VariantResult) -> str:
+    """Return the verdict, and how many runs have no scores."""
     missing: dict[str, int] = {}
     for outcome in row.outcomes:
         if not outcome.done:
@@ -79,8 +76,8 @@ def remark(row: Row) -> str:
     )
 
 
-def costs_of(cost: Cost | None) -> list[str]:
-    """Write what a variant costs."""
+def cost_cells(cost: Cost | None) -> list[str]:
+    """Return what a variant costs."""
     if cost is None:
         return [""] * len(COSTS)
     return [
@@ -88,9 +85,3 @@ def costs_of(cost: Cost | None) -> list[str]:
         f"{amount(cost.multiply_adds)} ({amount(cost.multiply_adds_active)})",
         f"{cost.milliseconds.median:.1f} ({cost.ratio.median:.2f})",
     ]
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Write a table in Markdown."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

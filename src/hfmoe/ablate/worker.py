@@ -9,16 +9,14 @@ import os
 import signal
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from hfmoe.ablate.run_state import RunFiles
 from hfmoe.ablate.scoring import score_run
-from hfmoe.ablate.standing import RunFiles, read_json, write_json
 from hfmoe.ablate.study import Evaluation
-from hfmoe.runtime.files import lock
+from hfmoe.runtime.files import BusyError, locked, read_json, write_json
 from hfmoe.runtime.machine import code_version, machine
 from hfmoe.runtime.memory import reuse_memory
 from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, make_recipe, train
@@ -26,10 +24,6 @@ from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, make_recipe
 DIVERGED = 3
 PATIENCE = 120.0
 """Seconds that a run waits for an earlier process of its own that is still saving."""
-
-
-class BusyError(RuntimeError):
-    """Another process works on the same thing."""
 
 
 def do(job: dict[str, Any]) -> None:
@@ -47,7 +41,7 @@ def do(job: dict[str, Any]) -> None:
 
 
 def trained(recipe: Recipe) -> dict[str, Any]:
-    """Train, or go on with it, and say what it took."""
+    """Train, or resume, and return what it took."""
     resume = (recipe.run / "recipe.yaml").exists()
     result = train(recipe, resume=resume)
     return {
@@ -57,22 +51,6 @@ def trained(recipe: Recipe) -> dict[str, Any]:
         "code": code_version(),
         "machine": machine().to_dict(),
     }
-
-
-@contextmanager
-def locked(path: Path, *, patience: float = 0.0) -> Iterator[None]:
-    """Hold a file's lock, which the system gives back however the process ends. Raises BusyError."""
-    deadline = time.monotonic() + patience
-    with path.open("w") as file:
-        while True:
-            try:
-                lock(file.fileno())
-                break
-            except BlockingIOError as error:
-                if time.monotonic() >= deadline:
-                    raise BusyError(f"{path.parent} is being worked on by another process") from error
-                time.sleep(0.2)
-        yield
 
 
 def guarded(work: Callable[[], None], files: RunFiles) -> int:
@@ -94,7 +72,7 @@ def guarded(work: Callable[[], None], files: RunFiles) -> int:
 
 
 def reason_of(error: Exception) -> str:
-    """Say why a run failed: our own errors are sentences, before others' words stands their class."""
+    """Return why a run failed: our own errors are sentences, before others' words stands their class."""
     kind, words = type(error), " ".join(str(error).split())
     ours = kind.__module__.partition(".")[0] == "hfmoe"
     return words if ours and words else f"{kind.__name__}: {words}".removesuffix(": ")

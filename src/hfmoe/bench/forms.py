@@ -15,7 +15,7 @@ from hfmoe.infer.backends.opening import is_exported, open_exported, runtime_of
 from hfmoe.models.folding import fold
 from hfmoe.models.weights import Loaded
 
-Run = Callable[[Float[Tensor, "1 c h w"]], Float[Tensor, "1 c H W"]]
+Infer = Callable[[Float[Tensor, "1 c h w"]], Float[Tensor, "1 c H W"]]
 
 
 class Case(NamedTuple):
@@ -37,22 +37,22 @@ class Case(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Form:
+class ModelForm:
     """A way to run a model: `make` gives the callable for a case, from weights on the CPU in float32.
 
     missing: why the form cannot be made here ("" where it can), asked before anything is loaded.
     """
 
-    make: Callable[[Loaded, Case], Run]
+    make: Callable[[Loaded, Case], Infer]
     missing: Callable[[], str] = lambda: ""
 
 
-def make_eager(loaded: Loaded, case: Case) -> Run:
+def make_eager(loaded: Loaded, case: Case) -> Infer:
     """The folded network as `hfmoe restore` runs it."""
     return _at_effort(_channels_last(loaded), case.effort)
 
 
-def make_compiled(loaded: Loaded, case: Case) -> Run:
+def make_compiled(loaded: Loaded, case: Case) -> Infer:
     """The folded network through torch.compile, for this size alone."""
     torch._dynamo.config.recompile_limit = 256
     return torch.compile(_at_effort(_channels_last(loaded), case.effort), dynamic=False)
@@ -63,25 +63,25 @@ def _channels_last(loaded: Loaded) -> nn.Module:
     return folded.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
 
-def _at_effort(network: nn.Module, effort: float) -> Run:
+def _at_effort(network: nn.Module, effort: float) -> Infer:
     return lambda image: network(image, effort=effort).image
 
 
-def form_named(name: str) -> Form:
+def form_named(name: str) -> ModelForm:
     """A form by its name or, of an exported file, its path. Raises ValueError when there is none."""
     return FORMS[name] if name in FORMS else exported_form(name)
 
 
-def exported_form(path: str) -> Form:
+def exported_form(path: str) -> ModelForm:
     """A file that `hfmoe export` wrote, in its runtime. Raises ValueError when its suffix is not of one."""
     if not is_exported(path):
         raise ValueError(
             f"form {path!r} must be one of {', '.join(FORMS)}, or an exported file (.onnx, .xml)"
         )
-    return Form(partial(make_exported, path), partial(_missing_for, path))
+    return ModelForm(partial(make_exported, path), partial(_missing_for, path))
 
 
-def make_exported(path: str, loaded: Loaded, case: Case) -> Run:
+def make_exported(path: str, loaded: Loaded, case: Case) -> Infer:
     """An exported file of the same network, ready for this size as after many calls of it.
 
     Raises ValueError when it is the export of another network.
@@ -101,5 +101,5 @@ def _missing_for(path: str) -> str:
     return "" if Path(path).is_file() else "no such file"
 
 
-FORMS: Mapping[str, Form] = {"eager": Form(make_eager), "compiled": Form(make_compiled)}
+FORMS: Mapping[str, ModelForm] = {"eager": ModelForm(make_eager), "compiled": ModelForm(make_compiled)}
 """By name; the first is what the others' ratios are taken to. Exported files are forms by their path."""

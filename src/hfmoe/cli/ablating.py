@@ -8,23 +8,18 @@ from pathlib import Path
 
 from rich.table import Table
 
-from hfmoe.ablate.engine import Ended, StudyInterrupted
-from hfmoe.ablate.kept import Measured, measured_where
+from hfmoe.ablate.cost_cache import MeasuredCost, measured_where
 from hfmoe.ablate.plan import Run
-from hfmoe.ablate.reading import StudyError, load_study, peer_variants
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
-from hfmoe.ablate.standing import goes_on
-from hfmoe.ablate.study import Study
-from hfmoe.ablate.table import COSTS, cells, columns
-from hfmoe.ablate.table import costs_of as cost_cells
-from hfmoe.ablate.work import Engine, costs_of, do_study
+from hfmoe.ablate.run_state import next_action
+from hfmoe.ablate.runner import Ended, Executor, StudyInterrupted, costs_of, do_study
+from hfmoe.ablate.study import Study, StudyError, load_study, peer_variants
+from hfmoe.ablate.table import COSTS, cells, columns, cost_cells
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
 from hfmoe.cli.reports import tables
 from hfmoe.cli.training import import_from_here, parse_fields
 from hfmoe.runtime.machine import machine
-
-ENGINES = ("local", "ray")
 
 
 @dataclass(frozen=True)
@@ -33,7 +28,7 @@ class Order:
 
     study: Path
     fields: Sequence[str]
-    engine: Engine
+    executor: Executor
     networks: Sequence[str] = ()
     arguments: Sequence[str] = ()
     anew: bool = False
@@ -45,7 +40,6 @@ def run_study(order: Order) -> int:
 
     Raises UsageError for a wrong study, Stopped when a signal ended it.
     """
-    _check(order.engine)
     import_from_here()
     try:
         peers = peer_variants(order.networks, order.arguments)
@@ -53,7 +47,7 @@ def run_study(order: Order) -> int:
         if order.measure:
             _show_costs(study, costs_of(study, renew=True))
             return 0
-        results = do_study(study, engine=order.engine, anew=order.anew, hear=Lines(study))
+        results = do_study(study, executor=order.executor, anew=order.anew, notify=Lines(study))
     except StudyError as error:
         raise UsageError(str(error)) from error
     except StudyInterrupted as error:
@@ -70,21 +64,12 @@ class Lines:
     def __call__(self, what: str, run: Run, ended: Ended | None) -> None:
         """Say one line on stderr."""
         if ended is None:
-            word = goes_on(run)
+            word = next_action(run)
         elif ended.status == 0:
             word = "done"
         else:
             word = "stopped" if ended.stopped else f"failed: {ended.reason}"
         sys.stderr.write(f"{run.label} ({run.folder}): {word}\n")
-
-
-def _check(engine: Engine) -> None:
-    if engine.name not in ENGINES:
-        raise UsageError(f"--engine {engine.name!r} must be one of {', '.join(ENGINES)}")
-    if engine.workers is not None and engine.workers < 1:
-        raise UsageError(f"--workers {engine.workers} must be at least 1")
-    if engine.address is not None and engine.name != "ray":
-        raise UsageError("--address is that of a Ray cluster: it needs --engine ray")
 
 
 def _show(results: Results) -> int:
@@ -101,7 +86,7 @@ def _show(results: Results) -> int:
     return FAILED if results.failed else 0
 
 
-def _show_costs(study: Study, costs: dict[str, Measured]) -> None:
+def _show_costs(study: Study, costs: dict[str, MeasuredCost]) -> None:
     rows = [[name, *cost_cells(measured.cost)] for name, measured in costs.items()]
     timing = study.latency
     size = f"{timing.size} x {timing.size}, {timing.rounds} rounds in turn, {timing.clock} clock"

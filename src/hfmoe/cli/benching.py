@@ -9,17 +9,16 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from hfmoe.bench.drawing import draw_growth
-from hfmoe.bench.fit import PowerFit
+from hfmoe.bench.benchmark import Benchmark, Plan, PowerFit, bench
 from hfmoe.bench.forms import FORMS
-from hfmoe.bench.report import Benchmark, Plan, bench
+from hfmoe.bench.growth import draw_growth
 from hfmoe.bench.timing import CLOCKS, LEAST_RUNS
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import check_report, tables, write_report
-from hfmoe.evaluate.figure import check_matplotlib
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
+from hfmoe.report.figure import check_matplotlib
 
 Value = TypeVar("Value")
 LARGEST_SIDE = 8192

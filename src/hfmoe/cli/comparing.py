@@ -9,12 +9,11 @@ from rich.table import Table
 
 from hfmoe.cli.errors import FAILED, UsageError, complain
 from hfmoe.cli.reports import tables
-from hfmoe.cli.scoring import load_judges
-from hfmoe.comparison import Comparison, Options, compare_files
-from hfmoe.comparison.summary import mean_rows, wins
-from hfmoe.comparison.words import difference_line, score_rows
-from hfmoe.evaluate.figure import new_figure
+from hfmoe.cli.scoring import load_distances
+from hfmoe.compare import Comparison, Options, compare_files
+from hfmoe.compare.tables import difference_line, mean_rows, score_rows, wins
 from hfmoe.image.files import printable
+from hfmoe.report.figure import check_matplotlib
 
 
 def compare(
@@ -28,12 +27,12 @@ def compare(
 ) -> int:
     """Compare, write, print tables and where the files are; 1 when an image of a folder failed."""
     _check(paths, output)
-    new_figure(width=1.0, height=1.0)
+    check_matplotlib()
     try:
         options = Options(side, border)
     except ValueError as error:
         raise UsageError(f"--{error}") from error
-    options = Options(side, border, load_judges(lpips, dists))
+    options = Options(side, border, load_distances(lpips, dists))
     last: list[Comparison] = []
     with Console(stderr=True).status(f"comparing {paths[0]} and {paths[1]}") as status:
 

@@ -15,12 +15,12 @@ from torch import Tensor
 
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import tables
-from hfmoe.evaluate.choice import Settings, choose_protocol, default_protocol
+from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol
 from hfmoe.image.files import READ_SUFFIXES, ImageError, flatten, list_images, read_picture
 from hfmoe.infer.measure import describe
-from hfmoe.inspection.pages import inspect_image, write_pages
-from hfmoe.inspection.routing import RoutingReport, routing_report
+from hfmoe.inspect.inspection import inspect_image, write_inspection
+from hfmoe.inspect.routing import RoutingReport, routing_report
 from hfmoe.models.weights import Loaded
 
 LARGEST_SIDE = 1024
@@ -28,7 +28,7 @@ LARGEST_SIDE = 1024
 
 
 @dataclass(frozen=True)
-class ImageMeasures:
+class InspectOptions:
     """What to inspect, as given on the command line."""
 
     model: str
@@ -37,7 +37,7 @@ class ImageMeasures:
     truth: Path | None
     degrade: bool
     effort: float
-    settings: Settings
+    settings: ProtocolSettings
 
 
 class Given(NamedTuple):
@@ -48,7 +48,7 @@ class Given(NamedTuple):
     truth: Tensor | None
 
 
-def inspect(look: ImageMeasures) -> None:
+def inspect(look: InspectOptions) -> None:
     """Inspect a file or the routing over a folder."""
     if not 0 <= look.effort <= 1:
         raise UsageError(f"--effort {look.effort} must be in [0, 1]")
@@ -69,11 +69,11 @@ def inspect(look: ImageMeasures) -> None:
         truth=given.truth,
     )
     folder = look.output or look.source.with_name(f"{look.source.stem}-inspection")
-    for path in write_pages(found, folder):
+    for path in write_inspection(found, folder):
         sys.stdout.write(f"{path}\n")
 
 
-def _inspect_folder(look: ImageMeasures, loaded: Loaded) -> None:
+def _inspect_folder(look: InspectOptions, loaded: Loaded) -> None:
     if look.truth is not None:
         raise UsageError("--truth is for one image, not a folder")
     if look.output is not None and look.output.is_file():
@@ -88,7 +88,7 @@ def _inspect_folder(look: ImageMeasures, loaded: Loaded) -> None:
         sys.stdout.write(f"{path}\n")
 
 
-def _all(look: ImageMeasures, loaded: Loaded) -> Iterator[Tensor]:
+def _all(look: InspectOptions, loaded: Loaded) -> Iterator[Tensor]:
     if look.degrade:
         for pair in _protocol(loaded, look).pairs(look.source):
             yield middle(fitted(pair.degraded, loaded.config.channels))
@@ -100,7 +100,7 @@ def _all(look: ImageMeasures, loaded: Loaded) -> Iterator[Tensor]:
         yield middle(_read(path, loaded.config.channels))
 
 
-def _as_it_is(look: ImageMeasures, loaded: Loaded) -> Given:
+def _as_it_is(look: InspectOptions, loaded: Loaded) -> Given:
     whole = _read(look.source, loaded.config.channels)
     image = middle(whole)
     if look.truth is None:
@@ -112,7 +112,7 @@ def _as_it_is(look: ImageMeasures, loaded: Loaded) -> Given:
     return Given(look.source.name, image, middle(truth, most=LARGEST_SIDE * scale))
 
 
-def _degraded(look: ImageMeasures, loaded: Loaded) -> Given:
+def _degraded(look: InspectOptions, loaded: Loaded) -> Given:
     """The image degraded by the protocol of the model's task, and the image itself as truth."""
     protocol = _protocol(loaded, look)
     with TemporaryDirectory() as place:
@@ -123,7 +123,7 @@ def _degraded(look: ImageMeasures, loaded: Loaded) -> Given:
     return Given(pair.name, middle(image), middle(truth, most=LARGEST_SIDE * scale))
 
 
-def _protocol(loaded: Loaded, look: ImageMeasures) -> EvaluationProtocol:
+def _protocol(loaded: Loaded, look: InspectOptions) -> EvaluationProtocol:
     scale = loaded.config.scale
     name = default_protocol(loaded.facts.task, scale=scale, channels=loaded.config.channels)
     if name == "paired":

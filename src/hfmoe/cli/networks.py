@@ -67,9 +67,9 @@ def evaluate(
         Also write the scores of each image to this file.
     """
     reuse_memory()
-    from hfmoe.cli.scoring import Settings, Task, ending_pair, score
+    from hfmoe.cli.scoring import ProtocolSettings, Task, ending_pair, score
 
-    settings = Settings(sigma, quality, targets, ending_pair(suffixes))
+    settings = ProtocolSettings(sigma, quality, targets, ending_pair(suffixes))
     outputs = {"pictures": pictures, "json": json}
     judges = {"lpips": lpips, "dists": dists}
     task = Task(model, folder, scale, protocol, settings, effort, ensemble, against, **judges, **outputs)

@@ -170,10 +170,11 @@ def inspect(
         0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
     """
     reuse_memory()
-    from hfmoe.cli.inspecting import ImageMeasures, Settings
-    from hfmoe.cli.inspecting import inspect as list_folder
+    from hfmoe.cli.inspecting import InspectOptions, ProtocolSettings
+    from hfmoe.cli.inspecting import inspect as run_inspect
 
-    list_folder(ImageMeasures(model, source, output, truth, degrade, effort, Settings(sigma, quality)))
+    settings = ProtocolSettings(sigma, quality)
+    run_inspect(InspectOptions(model, source, output, truth, degrade, effort, settings))
 
 
 @command()

@@ -12,6 +12,6 @@ def report_run(run: Path, output: Path | None) -> None:
         if output.suffix.lower() not in (".html", ".htm"):
             raise UsageError(f"--output {output} must end in .html")
         check_report(output)
-    from hfmoe.train.report import write_page
+    from hfmoe.train.run_report import write_page
 
     print(write_page(run, output))  # noqa: T201 (its path is what the command gives)

@@ -37,6 +37,6 @@ def check_report(path: Path) -> None:
 
 def write_report(path: Path, text: str) -> None:
     """Write text to path, whole or not at all. Raises OSError naming path when it cannot be."""
-    from hfmoe.evaluate.html import write_whole
+    from hfmoe.report.page import write_text
 
-    write_whole(path, text.rstrip("\n") + "\n")
+    write_text(path, text.rstrip("\n") + "\n")

@@ -12,13 +12,13 @@ from torch import Tensor
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.reports import check_report, tables, write_report
 from hfmoe.cli.restoring import open_model
-from hfmoe.evaluate.choice import NAMES, Settings, choose_protocol, default_protocol
-from hfmoe.evaluate.compare import Comparison, compare
+from hfmoe.evaluate.choice import NAMES, ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.pictures import Album, check_pictures
-from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, Restore, bicubic
-from hfmoe.evaluate.report import Judge, Report, evaluate
+from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair, Restore
+from hfmoe.evaluate.report import PairedTest, Report, compare, evaluate
 from hfmoe.evaluate.restoration import as_given
-from hfmoe.evaluate.scores import COLUMNS, Scores
+from hfmoe.evaluate.scores import COLUMNS, Distance, Scores
+from hfmoe.evaluate.super_resolution import bicubic
 from hfmoe.infer.ensemble import ensemble
 from hfmoe.metrics.weights import load_dists, load_lpips
 from hfmoe.runtime.machine import machine
@@ -32,7 +32,7 @@ class Task:
     folder: Path
     scale: int | None
     protocol: str | None
-    settings: Settings
+    settings: ProtocolSettings
     effort: float = 0.5
     ensemble: bool = False
     against: str | None = None
@@ -57,18 +57,18 @@ def score(task: Task) -> None:
         check_report(task.json)
     if task.pictures is not None:
         check_pictures(task.pictures)
-    judges = load_judges(task.lpips, task.dists)
+    distances = load_distances(task.lpips, task.dists)
     first = _contender(task.model, task)
     protocol = _protocol(first, task)
     second = None if task.against is None else _rival(task.against, first, task)
     album = None if task.pictures is None else Album(task.pictures, task.model, border=protocol.border)
-    report = _run(task.model, first, task, protocol, judges, on_restored=album and album.add)
+    report = _run(task.model, first, task, protocol, distances, on_restored=album and album.add)
     if album is not None:
         album.finish()
     tables().print(_table(report, _how(task.model, task)))
     facts = {"model": task.model, "effort": task.effort, "ensemble": task.ensemble, **report.to_dict()}
     if second is not None and task.against is not None:
-        other = _run(task.against, second, task, protocol, judges)
+        other = _run(task.against, second, task, protocol, distances)
         compared = compare(report, other)
         tables().print(_comparison_table(compared, task.model, task.against))
         facts["against"] = {"model": task.against, **other.to_dict()}
@@ -83,15 +83,15 @@ def _run(
     contender: Contender,
     task: Task,
     protocol: EvaluationProtocol,
-    judges: dict[str, Judge],
-    on_restored: Callable[[Pair, Tensor], None] | None = None,
+    distances: dict[str, Distance],
+    on_restored: Callable[[ImagePair, Tensor], None] | None = None,
 ) -> Report:
     with Console(stderr=True).status(f"{model} on {task.folder}") as status:
         return evaluate(
             _eightfold(contender.restore) if task.ensemble else contender.restore,
             task.folder,
             protocol=protocol,
-            judges=judges,
+            distances=distances,
             on_image=lambda image: status.update(f"{model} on {task.folder}: {image.name}"),
             on_restored=on_restored,
         )
@@ -120,7 +120,7 @@ def _contender(model: str, task: Task) -> Contender:
 
 
 def _rival(model: str, first: Contender, task: Task) -> Contender:
-    """What is compared with the first: the same protocol judges both, so it must be of the same scale."""
+    """What is compared with the first: the same protocol distances both, so it must be of the same scale."""
     if model in ("input", "bicubic"):
         return _contender(model, replace(task, scale=first.scale, protocol=task.protocol or first.protocol))
     rival = _contender(model, replace(task, scale=None))
@@ -139,14 +139,14 @@ def _protocol(contender: Contender, task: Task) -> EvaluationProtocol:
         raise UsageError(str(error)) from error
 
 
-def load_judges(lpips: Path | None, dists: Path | None) -> dict[str, Judge]:
+def load_distances(lpips: Path | None, dists: Path | None) -> dict[str, Distance]:
     """The distances whose weights are given, by the name of their score."""
-    judges: dict[str, Judge] = {}
+    distances: dict[str, Distance] = {}
     if lpips is not None:
-        judges["lpips"] = load_lpips(lpips)
+        distances["lpips"] = load_lpips(lpips)
     if dists is not None:
-        judges["dists"] = load_dists(dists)
-    return judges
+        distances["dists"] = load_dists(dists)
+    return distances
 
 
 def ending_pair(text: str) -> tuple[str, str]:
@@ -178,7 +178,7 @@ def _table(report: Report, model: str) -> Table:
     return table
 
 
-def _comparison_table(compared: tuple[Comparison, ...], model: str, other: str) -> Table:
+def _comparison_table(compared: tuple[PairedTest, ...], model: str, other: str) -> Table:
     table = Table(title=f"{model} minus {other}, paired by image")
     table.add_column("score")
     for column in ("mean difference", "95 %", "better / worse", "Wilcoxon p", "sign-flip p"):

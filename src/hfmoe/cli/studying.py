@@ -46,8 +46,12 @@ def ablate(
         Only measure, anew, what the networks cost, and their latency over the base's; train nothing. What was
         measured is kept with the study, and later tables take it from there.
     """
-    from hfmoe.ablate.work import Engine
+    from hfmoe.ablate.runner import make_executor
     from hfmoe.cli.ablating import Order, run_study
+    from hfmoe.cli.errors import UsageError
 
-    where = Engine(engine, workers, address)
-    return run_study(Order(study, fields, where, network or (), arguments or (), anew, measure))
+    try:
+        executor = make_executor(engine, workers=workers, address=address)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
+    return run_study(Order(study, fields, executor, network or (), arguments or (), anew, measure))

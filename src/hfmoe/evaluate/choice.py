@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hfmoe.evaluate.paired import Paired
-from hfmoe.evaluate.photo import PhotoRestoration
-from hfmoe.evaluate.protocol import ClassicalSR, EvaluationProtocol, LumaSR
-from hfmoe.evaluate.restoration import Deblock, Denoise
+from hfmoe.evaluate.protocol import CHANNELS, EvaluationProtocol
+from hfmoe.evaluate.restoration import Deblocking, GaussianDenoising, PhotoRestoration
+from hfmoe.evaluate.super_resolution import ClassicalSR, LumaSR
 
 SUPER_RESOLUTION = ("classical-sr", "luma-sr")
 SYNTHETIC = ("colour-denoise", "gray-denoise", "colour-jpeg", "gray-jpeg")
@@ -15,8 +15,8 @@ NAMES = (*SUPER_RESOLUTION, *SYNTHETIC, *PHOTO, "paired")
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What protocols may be told: noise level, JPEG quality, where the targets of real pairs are."""
+class ProtocolSettings:
+    """Settings of protocols: noise level, JPEG quality, where the targets of real pairs are."""
 
     sigma: float = 25.0
     quality: int = 10
@@ -25,10 +25,10 @@ class Settings:
 
 
 def default_protocol(task: str, *, scale: int, channels: int, targets: bool = False) -> str:
-    """The name of the protocol for a model of this task ("sr", "denoise", "jpeg", "photo"), or for pairs."""
+    """Return the protocol's name for a task ("sr", "denoise", "jpeg", "photo"), or for pairs."""
     if targets:
         return "paired"
-    kind = "gray" if channels == 1 else "colour"
+    kind = CHANNELS[1 if channels == 1 else 3]
     if task == "photo":
         return f"{kind}-photo"
     if scale > 1:
@@ -36,8 +36,8 @@ def default_protocol(task: str, *, scale: int, channels: int, targets: bool = Fa
     return f"{kind}-{task}" if task in ("denoise", "jpeg") else "paired"
 
 
-def choose_protocol(name: str, *, scale: int, settings: Settings) -> EvaluationProtocol:
-    """The protocol of a name for models of a scale.
+def choose_protocol(name: str, *, scale: int, settings: ProtocolSettings) -> EvaluationProtocol:
+    """Return the protocol of a name for models of a scale.
 
     Raises ValueError for an unknown name, a scale that it is not for, or settings out of range.
     """
@@ -52,11 +52,11 @@ def choose_protocol(name: str, *, scale: int, settings: Settings) -> EvaluationP
     if name in SUPER_RESOLUTION:
         return ClassicalSR(scale) if name == "classical-sr" else LumaSR(scale)
     if name.endswith("denoise"):
-        return Denoise(settings.sigma, channels)
-    return Deblock(settings.quality, channels)
+        return GaussianDenoising(settings.sigma, channels)
+    return Deblocking(settings.quality, channels)
 
 
-def _check_fits(name: str, *, scale: int, settings: Settings) -> None:
+def _check_fits(name: str, *, scale: int, settings: ProtocolSettings) -> None:
     if settings.targets is not None:
         raise ValueError(f"targets are for the protocol paired; {name} makes its own from the folder")
     if name in SUPER_RESOLUTION and scale == 1:

@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from hfmoe.evaluate.protocol import Pair, originals
-from hfmoe.evaluate.restoration import check_scorable
+from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair, check_scorable, in_unit, originals
 from hfmoe.image.files import ImageError, read_8bit
 
 
 @dataclass(frozen=True)
-class Paired:
+class Paired(EvaluationProtocol):
     """Degraded images and their targets, `scale` times as large, both in 8 bits.
 
     With `targets` that folder holds them under the same stems. Without it one folder holds both: the stems
@@ -34,22 +33,17 @@ class Paired:
         return f"paired-x{self.scale} v1"
 
     @property
-    def headline(self) -> str:
-        """PSNR over all channels."""
-        return "psnr_rgb"
-
-    @property
     def border(self) -> int:
         """As many pixels as the scale enlarges by; none at scale 1."""
         return self.scale if self.scale > 1 else 0
 
-    def pairs(self, folder: Path) -> Iterator[Pair]:
-        """The pairs by the degraded file's name.
+    def pairs(self, folder: Path) -> Iterator[ImagePair]:
+        """Yield the pairs by the degraded file's name.
 
         Raises ImageError for a folder without pairs, a file without its partner, sizes that do not fit.
         """
         for degraded_path, target_path in self._files(folder):
-            degraded, target = (read_8bit(path)[None].float() / 255 for path in (degraded_path, target_path))
+            degraded, target = (in_unit(read_8bit(path)) for path in (degraded_path, target_path))
             check_scorable(target_path, target, border=self.border)
             due = tuple(side * self.scale for side in degraded.shape[-2:])
             if target.shape[-2:] != due:
@@ -57,7 +51,7 @@ class Paired:
                 raise ImageError(f"{target_path}: height and width {sizes}")
             if target.shape[1] != degraded.shape[1]:
                 raise ImageError(f"{target_path}: gray or colour must be the same as in {degraded_path.name}")
-            yield Pair(degraded_path.name, degraded, target)
+            yield ImagePair(degraded_path.name, degraded, target)
 
     def _files(self, folder: Path) -> list[tuple[Path, Path]]:
         if self.targets is not None:
@@ -73,7 +67,7 @@ class Paired:
 def _partners(
     degraded: list[Path], targets: list[Path], *, place: Path, drop: str = "", add: str = ""
 ) -> list[tuple[Path, Path]]:
-    """Each degraded file with the target whose stem is its own with one ending for the other."""
+    """Return each degraded file with the target whose stem is its own with one ending for the other."""
     by_stem: dict[str, Path] = {}
     for path in targets:
         if path.stem in by_stem:

@@ -1,21 +1,117 @@
-"""Pictures of an evaluation: the worst crops of a folder, and an error map of each image."""
+"""Pictures of an evaluation: an error map of each image, and the worst crops of a folder."""
 
 import errno
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import torch
+import torch.nn.functional as F
+from einops import reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.evaluate.crops import Crop, baseline_name, decibels, error_map, unrestored, worst_crop
-from hfmoe.evaluate.figure import check_matplotlib, new_figure, save_figure, show_image, show_map
-from hfmoe.evaluate.protocol import Pair
+from hfmoe.evaluate.protocol import ImagePair
+from hfmoe.image.depth import round_to_8bit
+from hfmoe.image.resize import resize
+from hfmoe.report.figure import check_matplotlib
+from hfmoe.report.sheet import Cell, ImageCell, MapCell, write_grid
 
 ERROR_LEVELS = 32.0
 """White of every error map, in 8-bit levels: maps of all images and models can be laid side by side."""
 
 SIDE = 96
 ROWS = 6
+
+
+class WorstCrop(NamedTuple):
+    """A square of one image: target, result and what the degraded image is without a network.
+
+    mean_square: of the difference in 8-bit levels / 255, over the channels.
+    """
+
+    name: str
+    top: int
+    left: int
+    target: Float[Tensor, "c h w"]
+    restored: Float[Tensor, "c h w"]
+    baseline: Float[Tensor, "c h w"]
+    baseline_name: str
+    mean_square: float
+
+
+class Square(NamedTuple):
+    """A part of an image in pixels, and the mean of what was looked for in it."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+    mean: float
+
+    def place(self) -> tuple[Any, ...]:
+        """What cuts it out of an image's last two axes."""
+        down, across = slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+        return (..., down, across)
+
+
+def error_map(restored: Float[Tensor, "c h w"], target: Float[Tensor, "d h w"]) -> Float[Tensor, "h w"]:
+    """Root mean square of the channels' differences at each pixel, both in 8-bit levels, in levels."""
+    difference = round_to_8bit(restored) - round_to_8bit(target)
+    return 255 * reduce(difference.square(), "c h w -> h w", "mean").sqrt()
+
+
+def worst_crop(pair: ImagePair, restored: Float[Tensor, "1 c H W"], *, side: int, border: int) -> WorstCrop:
+    """The square of `side` pixels (of the whole side where that is less) with the largest error."""
+    whole, target = restored[0], pair.target[0]
+    square = largest_mean(error_map(whole, target).square() / 255**2, side=side, border=border)
+    baseline = unrestored(pair)[0]
+    channels = max(len(whole), len(target))
+    shown = [_channels(image[square.place()], channels) for image in (target, whole, baseline)]
+    name, mean = baseline_name(pair), square.mean
+    return WorstCrop(pair.name, square.top, square.left, shown[0], shown[1], shown[2], name, mean)
+
+
+def largest_mean(values: Float[Tensor, "h w"], *, side: int, border: int = 0) -> Square:
+    """The square of `side` pixels, or of the whole inner side where that is less, whose mean is largest.
+
+    Of those that lie an eighth of their side apart, and those at the ends of rows and columns.
+    """
+    inner = tuple(length - 2 * border for length in values.shape)
+    height, width = min(side, inner[0]), min(side, inner[1])
+    kept = values[border : border + inner[0], border : border + inner[1]]
+    step = max(1, side // 8)
+    best = Square(border, border, height, width, -math.inf)
+    for down in dict.fromkeys((0, inner[0] - height)):
+        for across in dict.fromkeys((0, inner[1] - width)):
+            means = F.avg_pool2d(kept[None, None, down:, across:], (height, width), stride=step)[0, 0]
+            row, column = divmod(int(means.argmax()), means.shape[1])
+            if (mean := float(means.max())) > best.mean:
+                top, left = border + down + row * step, border + across + column * step
+                best = Square(top, left, height, width, mean)
+    return best
+
+
+def unrestored(pair: ImagePair) -> Float[Tensor, "1 c H W"]:
+    """The degraded image at the target's size: bicubic where it is smaller."""
+    size = (pair.target.shape[-2], pair.target.shape[-1])
+    same = pair.degraded.shape[-2:] == size
+    return pair.degraded if same else resize(pair.degraded, size=size)
+
+
+def baseline_name(pair: ImagePair) -> str:
+    """What the unrestored image is called: "bicubic" where it had to be enlarged, else "input"."""
+    return "input" if pair.degraded.shape[-2:] == pair.target.shape[-2:] else "bicubic"
+
+
+def decibels(mean_square: float) -> float:
+    """PSNR of a mean square of differences in [0, 1]."""
+    return float(-10 * torch.log10(torch.tensor(mean_square, dtype=torch.float64)))
+
+
+def _channels(image: Float[Tensor, "c h w"], channels: int) -> Float[Tensor, "d h w"]:
+    return repeat(image, "1 h w -> d h w", d=channels) if len(image) < channels else image.clone()
 
 
 @dataclass(frozen=True)
@@ -32,10 +128,10 @@ class Album:
     border: int
     side: int = SIDE
     rows: int = ROWS
-    crops: list[Crop] = field(default_factory=list)
+    crops: list[WorstCrop] = field(default_factory=list)
     stems: set[str] = field(default_factory=set)
 
-    def add(self, pair: Pair, restored: Float[Tensor, "1 c h w"]) -> None:
+    def add(self, pair: ImagePair, restored: Float[Tensor, "1 c h w"]) -> None:
         """Draw one image's error map and keep its worst square if it is among the worst."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.crops.append(worst_crop(pair, restored, side=self.side, border=self.border))
@@ -61,33 +157,33 @@ def check_pictures(folder: Path) -> None:
     check_matplotlib()
 
 
-def draw_errors(pair: Pair, restored: Float[Tensor, "1 c h w"], path: Path, *, model: str) -> None:
-    """Target and result, and below the errors of baseline and result on the same scale."""
+def draw_errors(pair: ImagePair, restored: Float[Tensor, "1 c h w"], path: Path, *, model: str) -> None:
+    """Draw target and result, and below the errors of baseline and result on the same scale."""
     height, width = pair.target.shape[-2:]
-    figure = new_figure(width=11.0, height=max(4.0, 10 * height / width + 0.9))
-    axes = figure.subplots(2, 2)
-    show_image(axes[0, 0], pair.target[0], f"{pair.name}: target")
-    show_image(axes[0, 1], restored[0], model)
-    for place, name, image in ((0, baseline_name(pair), unrestored(pair)), (1, model, restored)):
+    images = [ImageCell(pair.target[0], f"{pair.name}: target"), ImageCell(restored[0], model)]
+    maps = []
+    for name, image in ((baseline_name(pair), unrestored(pair)), (model, restored)):
         errors = error_map(image[0], pair.target[0])
         title = f"{name}: error, root mean square {errors.square().mean().sqrt():.1f} levels"
-        show_map(axes[1, place], errors, title, low=0.0, high=ERROR_LEVELS)
+        maps.append(MapCell(errors, title, 0.0, ERROR_LEVELS))
     label = f"error in 8-bit levels; {ERROR_LEVELS:g} or more is brightest"
-    figure.colorbar(axes[1, 1].images[0], ax=axes[1, :], location="bottom", shrink=0.5, label=label)
-    save_figure(figure, path)
+    write_grid([images, maps], path, width=11.0, height=max(4.0, 10 * height / width + 0.9), bar=label)
 
 
-def draw_crops(crops: list[Crop], path: Path, *, model: str) -> None:
-    """A row for each crop: target, result, baseline, error map."""
-    figure = new_figure(width=13.0, height=3.1 * len(crops) + 0.5)
-    figure.suptitle(f"Where {model} is farthest from the target: the worst {SIDE} x {SIDE} of each image")
-    rows = figure.subplots(len(crops), 4, squeeze=False)
+def draw_crops(crops: list[WorstCrop], path: Path, *, model: str) -> None:
+    """Draw a row for each crop: target, result, baseline, error map."""
+    title = f"Where {model} is farthest from the target: the worst {SIDE} x {SIDE} of each image"
+    rows = [_crop_cells(crop, model) for crop in crops]
+    write_grid(rows, path, width=13.0, height=3.1 * len(crops) + 0.5, title=title)
+
+
+def _crop_cells(crop: WorstCrop, model: str) -> list[Cell]:
+    plain = float((error_map(crop.baseline, crop.target) / 255).square().mean())
+    errors = error_map(crop.restored, crop.target)
     label = f"8-bit levels, 0 to {ERROR_LEVELS:g}"
-    for axes, crop in zip(rows, crops, strict=True):
-        show_image(axes[0], crop.target, f"{crop.name}\ntarget, at row {crop.top}, column {crop.left}")
-        show_image(axes[1], crop.restored, f"{model}\n{decibels(crop.mean_square):.2f} dB here")
-        plain = float((error_map(crop.baseline, crop.target) / 255).square().mean())
-        show_image(axes[2], crop.baseline, f"{crop.baseline_name}\n{decibels(plain):.2f} dB here")
-        errors = error_map(crop.restored, crop.target)
-        show_map(axes[3], errors, f"error of {model}", low=0.0, high=ERROR_LEVELS, label=label)
-    save_figure(figure, path)
+    return [
+        ImageCell(crop.target, f"{crop.name}\ntarget, at row {crop.top}, column {crop.left}"),
+        ImageCell(crop.restored, f"{model}\n{decibels(crop.mean_square):.2f} dB here"),
+        ImageCell(crop.baseline, f"{crop.baseline_name}\n{decibels(plain):.2f} dB here"),
+        MapCell(errors, f"error of {model}", 0.0, ERROR_LEVELS, label),
+    ]

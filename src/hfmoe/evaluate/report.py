@@ -1,24 +1,28 @@
-"""Running a restorer over a protocol's images, and the report of it."""
+"""Evaluation: a restorer over a protocol's images, its report, and paired tests of two reports."""
 
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import torch
-from einops import repeat
-from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.evaluate.protocol import EvaluationProtocol, Pair, Restore
-from hfmoe.evaluate.scores import METRICS, Comparable, Scores, comparable, mean_scores, score_image
-from hfmoe.evaluate.statistics import Interval, bootstrap_mean
-
-Judge = Callable[[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]], Float[Tensor, " b"]]
-"""A distance of restored images from their truths, RGB in [0, 1]."""
+from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair, Restore
+from hfmoe.evaluate.scores import (
+    LOWER_IS_BETTER,
+    METRICS,
+    Distance,
+    Scores,
+    comparable,
+    distances_of,
+    mean_scores,
+    score_image,
+)
+from hfmoe.evaluate.statistics import Interval, bootstrap_mean, sign_flip, wilcoxon
 
 
 @dataclass(frozen=True)
@@ -89,13 +93,13 @@ def evaluate(
     folder: Path | str,
     *,
     protocol: EvaluationProtocol,
-    judges: Mapping[str, Judge] | None = None,
+    distances: Mapping[str, Distance] | None = None,
     on_image: Callable[[ImageScore], None] | None = None,
-    on_restored: Callable[[Pair, Tensor], None] | None = None,
+    on_restored: Callable[[ImagePair, Tensor], None] | None = None,
 ) -> Report:
-    """Restores and scores every image of a folder.
+    """Restore and score every image of a folder.
 
-    judges: distances that need weights, by the name of their score ("lpips", "dists"). `on_image` hears of
+    distances: those that need weights, by the name of their score ("lpips", "dists"). `on_image` hears of
     each image as it is done; `on_restored` is given each pair and what was made of it, on the CPU.
     No image is skipped: raises ImageError naming a file that cannot be used, and ValueError naming
     the image whose restored form has a wrong shape or NaN.
@@ -108,9 +112,9 @@ def evaluate(
         seconds = perf_counter() - start
         try:
             scores = score_image(restored, pair.target, border=protocol.border)
-            if judges:
+            if distances:
                 both = comparable(restored, pair.target, border=protocol.border)
-                scores = replace(scores, **judged(both, judges))
+                scores = replace(scores, **distances_of(both, distances))
         except ValueError as error:
             raise ValueError(f"{pair.name}: {error}") from error
         rows.append(ImageScore(pair.name, seconds, scores))
@@ -121,12 +125,71 @@ def evaluate(
     return Report(protocol.name, Path(folder).name, tuple(rows))
 
 
-def judged(images: Comparable, judges: Mapping[str, Judge]) -> dict[str, float]:
-    """The distances of one image; gray ones are three equal channels."""
-    result, truth = (
-        repeat(image, "b 1 h w -> b 3 h w") if image.shape[1] == 1 else image for image in images
+@dataclass(frozen=True)
+class PairedTest:
+    """Paired differences "first minus second" of one score over the images of a report.
+
+    interval: 95 % of the mean difference (bootstrap over images); wilcoxon and sign_flip: two-sided
+    p-values; better and worse: images on which the first is. What does not need to be finite is None
+    where a difference is not.
+    """
+
+    metric: str
+    images: int
+    difference: float
+    interval: Interval | None
+    wilcoxon: float | None
+    sign_flip: float | None
+    better: int
+    worse: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = asdict(self)
+        difference = values["difference"]
+        return values | {"difference": difference if math.isfinite(difference) else str(difference)}
+
+
+def differences_by_image(first: Report, second: Report, metric: str) -> list[float]:
+    """Return first minus second, image by image; 0 where both are infinite."""
+    pairs = zip(first.values(metric), second.values(metric), strict=True)
+    return [0.0 if a == b else a - b for a, b in pairs]
+
+
+def compare(first: Report, second: Report) -> tuple[PairedTest, ...]:
+    """Return a test for each score that both reports have.
+
+    Raises ValueError when their protocols or images are not the same.
+    """
+    check_same_images(first, second)
+    shared = first.mean().present().keys() & second.mean().present().keys()
+    return tuple(_compare(first, second, metric) for metric in first.mean().present() if metric in shared)
+
+
+def check_same_images(first: Report, second: Report) -> None:
+    """Raise ValueError unless two reports are of the same protocol and images."""
+    if first.protocol != second.protocol:
+        raise ValueError(f"protocols {first.protocol!r} and {second.protocol!r} must be the same")
+    names = [[image.name for image in report.images] for report in (first, second)]
+    if names[0] != names[1]:
+        odd = sorted(set(names[0]) ^ set(names[1])) or names[0]
+        raise ValueError(f"both reports must have the same images; {odd[0]} stands in one alone")
+
+
+def _compare(first: Report, second: Report, metric: str) -> PairedTest:
+    differences = differences_by_image(first, second, metric)
+    finite = all(map(math.isfinite, differences))
+    sign = -1 if metric in LOWER_IS_BETTER else 1
+    return PairedTest(
+        metric,
+        images=len(differences),
+        difference=sum(differences) / len(differences),
+        interval=bootstrap_mean(differences) if finite else None,
+        wilcoxon=wilcoxon(differences) if finite else None,
+        sign_flip=sign_flip(differences) if finite else None,
+        better=sum(sign * each > 0 for each in differences),
+        worse=sum(sign * each < 0 for each in differences),
     )
-    return {name: judge(result.float(), truth.float()).item() for name, judge in judges.items()}
 
 
 def _plain(scores: Mapping[str, float]) -> dict[str, float | str]:

@@ -1,6 +1,7 @@
 """The scores of one restored image, and the form in which two images are compared."""
 
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import NamedTuple
 
@@ -13,6 +14,9 @@ from hfmoe.image.crop import crop_border
 from hfmoe.image.depth import round_to_8bit
 from hfmoe.metrics.psnr import psnr
 from hfmoe.metrics.ssim import ssim
+
+Distance = Callable[[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]], Float[Tensor, " b"]]
+"""A distance of restored images from their truths, RGB in [0, 1], whose weights are a file."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Scores:
     dists: float | None = None
 
     def present(self) -> dict[str, float]:
-        """The scores that there are, by name."""
+        """Return the scores that there are, by name."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 
 
@@ -54,7 +58,7 @@ class Comparable(NamedTuple):
 def comparable(
     restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"], *, border: int
 ) -> Comparable:
-    """Both images clamped and rounded to 8 bits, without `border` pixels on each side.
+    """Return both images clamped and rounded to 8 bits, without `border` pixels on each side.
 
     Raises ValueError when the restored image has NaN, another size, or no colours for a colour target.
     """
@@ -70,7 +74,7 @@ def comparable(
 def score_image(
     restored: Float[Tensor, "1 c h w"], target: Float[Tensor, "1 d H W"], *, border: int
 ) -> Scores:
-    """PSNR and SSIM of one restored image; errors as those of `comparable`.
+    """Return PSNR and SSIM of one restored image; errors as those of `comparable`.
 
     Y is BT.601's luma; for a gray target it is the target itself and the mean of the restored channels.
     """
@@ -87,8 +91,16 @@ def score_image(
     )
 
 
+def distances_of(images: Comparable, distances: Mapping[str, Distance]) -> dict[str, float]:
+    """Return the distances of one image by name; gray ones are three equal channels."""
+    result, truth = (
+        repeat(image, "b 1 h w -> b 3 h w") if image.shape[1] == 1 else image for image in images
+    )
+    return {name: distance(result.float(), truth.float()).item() for name, distance in distances.items()}
+
+
 def mean_scores(scores: list[Scores]) -> Scores:
-    """The plain mean of each score; absent where one image lacks it."""
+    """Return the plain mean of each score; absent where one image lacks it."""
     means: list[float | None] = []
     for name in METRICS:
         values = [getattr(each, name) for each in scores]
@@ -97,7 +109,7 @@ def mean_scores(scores: list[Scores]) -> Scores:
 
 
 def check_shape(restored: Tensor, target: Tensor) -> None:
-    """ValueError unless the restored image can be compared with the target."""
+    """Raise ValueError unless the restored image can be compared with the target."""
     same_size = restored.ndim == 4 and restored.shape[-2:] == target.shape[-2:]
     if not same_size or len(restored) != len(target) or restored.shape[1] not in (target.shape[1], 3):
         raise ValueError(f"restored shape {tuple(restored.shape)} must be {tuple(target.shape)}")

@@ -24,8 +24,8 @@ from hfmoe.data.photos import prepare
 from hfmoe.data.samples import GIVEN, unit_range
 from hfmoe.data.sources import Place, find_sources
 from hfmoe.data.tasks import Task
-from hfmoe.evaluate.protocol import ClassicalSR, LumaSR
 from hfmoe.evaluate.scores import score_image
+from hfmoe.evaluate.super_resolution import ClassicalSR, LumaSR
 from hfmoe.image.crop import crop_to_multiple
 from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import ImageError, list_images, read_gray8, read_rgb8

@@ -1,0 +1,130 @@
+"""State of a run: what lies in its folder, and whether it is of these settings."""
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from hfmoe.ablate.plan import Run
+from hfmoe.ablate.study import Evaluation
+from hfmoe.image.files import list_images
+from hfmoe.models.config import HFMoEConfig
+from hfmoe.runtime.files import read_json
+from hfmoe.train.recipe import Recipe
+from hfmoe.train.run_folder import FREE, CheckpointError, RunFolder, differences, load_checkpoint
+
+PARTS = ("recipe", "config")
+"""What the settings of a run consist of."""
+
+State = Literal["new", "begun", "unscored", "done", "diverged", "failed", "changed"]
+
+
+class RunFiles:
+    """Names the files of a run that the study writes beside those of the training."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.settings = folder / "settings.json"
+        self.trained = folder / "trained.json"
+        self.scores = folder / "scores.json"
+        self.failure = folder / "failure.json"
+        self.log = folder / "output.log"
+        self.lock = folder / "lock"
+
+
+@dataclass(frozen=True)
+class RunState:
+    """The state of a run; `changes` name the settings that differ from those it was begun with."""
+
+    state: State
+    changes: tuple[str, ...] = ()
+
+
+def state_of(run: Run, evaluation: Evaluation) -> RunState:
+    """Return the state of a run by its folder.
+
+    A run whose own settings changed is "changed"; one that was trained, but scored in another way, is
+    "unscored". What does not touch the weights, such as how often something is logged, may change.
+    """
+    files = RunFiles(run.folder)
+    before = read_json(files.settings)
+    if before is None:
+        return RunState("new")
+    changes = tuple(
+        f"{name} ({old!r} before, {new!r} now)" for name, old, new in _differences(before, run.settings())
+    )
+    if changes:
+        return RunState("changed", changes)
+    failure = read_json(files.failure)
+    if failure is not None:
+        return RunState("diverged" if failure.get("status") == "diverged" else "failed")
+    if read_json(files.trained) is None:
+        return RunState("begun")
+    scores = read_json(files.scores)
+    fits = scores is not None and scores.get("evaluation") == evaluation.model_dump(mode="json")
+    return RunState("done" if fits and _of_same_images(scores or {}, evaluation) else "unscored")
+
+
+def image_digests(evaluation: Evaluation) -> dict[str, str]:
+    """Return a digest of the images of every set that is there, of their names and sizes."""
+    places = {f"set {name}": folder for name, folder in evaluation.sets.items()}
+    places |= {} if evaluation.targets is None else {"targets": evaluation.targets}
+    return {name: _digest(folder) for name, folder in places.items() if folder.is_dir()}
+
+
+def _digest(folder: Path) -> str:
+    facts = [(str(path.relative_to(folder)), path.stat().st_size) for path in list_images(folder)]
+    return sha256(json.dumps(facts).encode()).hexdigest()[:24]
+
+
+def _of_same_images(scores: dict[str, Any], evaluation: Evaluation) -> bool:
+    """Return whether sets hold what was scored; earlier versions did not keep what that was."""
+    before = scores.get("images", {})
+    return all(before.get(name, digest) == digest for name, digest in image_digests(evaluation).items())
+
+
+def next_action(run: Run) -> str:
+    """Return what a run that starts now does: begin, go on from its last saved step, or only be scored."""
+    if read_json(RunFiles(run.folder).trained) is not None:
+        return "trained, is scored"
+    try:
+        step = load_checkpoint(RunFolder(run.folder).checkpoint)["step"]
+    except CheckpointError:
+        return "begins"
+    return f"goes on from step {step:,}"
+
+
+def forget(run: Run) -> None:
+    """Remove all that a run wrote, so that it begins anew; a folder that no study wrote is left alone."""
+    if RunFiles(run.folder).settings.is_file():
+        shutil.rmtree(run.folder)
+
+
+def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+    before, after = _completed(before), json.loads(json.dumps(after))
+    if after["recipe"]["peer"] is not None:  # versions before kept all of the preset for it
+        before = {**before, "config": {name: before["config"].get(name) for name in after["config"]}}
+    sides = [{**side.get("recipe", {}), "preset's": side.get("config", {})} for side in (before, after)]
+    kept = [{name: side[name] for name in side if name not in FREE} for side in sides]
+    changed = list(differences(*kept))
+    named = {name for name, _, _ in changed}
+    doubled = {f"preset's.{name.removeprefix('network.')}" for name in named if name.startswith("network.")}
+    return [item for item in changed if item[0] not in doubled]
+
+
+def _completed(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fields that are younger than the settings count as having had their defaults.
+
+    What is no settings at all, or has fields that are unknown today, stays as it is and differs.
+    """
+    recipe, config = (value if isinstance(value, dict) else {} for value in map(settings.get, PARTS))
+    told = {name: value for name, value in recipe.items() if name == "run" or name not in FREE}
+    with suppress(ValidationError, TypeError):
+        recipe = Recipe.model_validate(told).as_data()
+    defaults = asdict(HFMoEConfig()) if config else {}
+    return json.loads(json.dumps({"recipe": recipe, "config": {**defaults, **config}}))
