@@ -30,7 +30,7 @@ from torch import Tensor
 from hfmoe.bench.timing import CLOCKS, Rounds, interleave, ratio, spread
 from hfmoe.export.files import SUFFIX, Order, write_graph
 from hfmoe.export.onnx import make_onnx
-from hfmoe.export.programs import make_program
+from hfmoe.export.program import make_program
 from hfmoe.image.files import list_images, read_rgb8
 from hfmoe.image.resize import resize
 from hfmoe.infer.backends.opening import open_exported
@@ -132,7 +132,7 @@ def faster(found: Mapping[str, Rounds], case: str, title: str) -> str:
 
 def exports(loaded: Loaded, photos: Path, folder: Path) -> dict[str, Path]:
     """Every file, by title; the network is traced once."""
-    model = make_onnx(make_program(loaded.network, routing="all"))
+    model = make_onnx(make_program(loaded.network, mixtures="all"))
     paths = {}
     for form, precision in ORDERS:
         path = paths[f"{form} {precision}"] = folder / f"{form}-{precision}{SUFFIX[form]}"

@@ -48,6 +48,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)
 
 
+@pytest.fixture
+def tiny() -> HFMoE:
+    """A tiny network of x2 of one's own."""
+    return tiny_network()
+
+
 @pytest.fixture(scope="session")
 def tiny_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "tiny-x2.safetensors"

@@ -164,7 +164,9 @@ def test_a_flat_map_has_a_range():
 
 def routing(chosen, gate=0.5):
     marks = torch.tensor(chosen)[None, None, :, None]
-    return LayerRouting(marks, torch.full(marks.shape, gate), torch.zeros(3))
+    return LayerRouting(
+        marks, torch.full(marks.shape, gate), torch.zeros(3), torch.zeros(()), torch.zeros(())
+    )
 
 
 def test_a_layers_report_counts_by_hand():

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from hfmoe.losses import VGGFeatures, perceptual
 from hfmoe.losses.perceptual import LAYERS, layer_names
-from hfmoe.nn.features import Depth
+from hfmoe.models.features import Depth
 
 DEPTHS: tuple[Depth, ...] = get_args(Depth)
 

@@ -4,8 +4,8 @@ import torch.nn.functional as F
 from einops import rearrange
 
 from hfmoe.nn.attention import WindowAttention
+from hfmoe.nn.cpu_ops import batched_products, dot_product_attention
 from hfmoe.nn.deformable import DeformableGrid, sample
-from hfmoe.nn.dot_product import batched_products, dot_product_attention
 from hfmoe.nn.windows import edge_kinds, merge, partition, shift, shift_mask, wrapped_sides
 
 WINDOW = 4

@@ -3,11 +3,11 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 
-from hfmoe.nn.dynamic_filter import DepthwiseFilter, DynamicFilter, apply_filters
+from hfmoe.nn.cpu_ops import HalvesProduct, filter_pixels, shuffle
+from hfmoe.nn.dynamic_filter import DepthwiseFilter, DynamicFilter
 from hfmoe.nn.fusion import CrossAttention, Fusion
 from hfmoe.nn.repconv import RepConv
-from hfmoe.nn.texture import ConvGate, HalvesProduct, TextureBlock
-from hfmoe.nn.upsampler import shuffle
+from hfmoe.nn.texture import ConvGate, TextureBlock
 
 
 def test_repconv_equals_the_sum_of_its_branches():
@@ -39,14 +39,14 @@ def test_dynamic_filtering_equals_im2col():
     x, kernels = torch.randn(2, 6, 5, 7), torch.randn(2, 3, 9, 5, 7)
     columns = F.unfold(x, 3, padding=1).view(2, 3, 2, 9, 5, 7)
     expected = (columns * kernels[:, :, None]).sum(3).view(2, 6, 5, 7)
-    torch.testing.assert_close(apply_filters(x, kernels), expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(filter_pixels(x, kernels), expected, atol=1e-5, rtol=1e-5)
 
 
 @pytest.mark.parametrize(("size", "width"), [(3, 5), (5, 1)])
 def test_filters_have_the_gradients_of_their_sum(size, width):
     x = torch.randn(2, 4, 3, width, dtype=torch.float64, requires_grad=True)
     kernels = torch.randn(2, 2, size * size, 3, width, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(apply_filters, (x, kernels))
+    assert torch.autograd.gradcheck(filter_pixels, (x, kernels))
 
 
 @pytest.mark.parametrize(

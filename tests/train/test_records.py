@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from hfmoe.image.files import read_picture
-from hfmoe.nn.experts import LayerRouting
+from hfmoe.nn.routing import LayerRouting
 from hfmoe.runtime.machine import commit, processor
 from hfmoe.train import Recipe, train
 from hfmoe.train import screen as screens
@@ -34,7 +34,10 @@ Make = Callable[..., Recipe]
 
 def routing(*loads: list[float]) -> tuple[LayerRouting, ...]:
     empty = torch.zeros(1, 1, 1, 1)
-    return tuple(LayerRouting(empty.long(), empty, torch.tensor(load)) for load in loads)
+    return tuple(
+        LayerRouting(empty.long(), empty, torch.tensor(load), torch.zeros(()), torch.zeros(()))
+        for load in loads
+    )
 
 
 def note(meter: Meter, step: int, *loads: list[float]) -> None:

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from hfmoe.models.network import pad_to_multiple
 from hfmoe.nn.attention import WindowAttention
+from hfmoe.nn.cpu_ops import PointwiseConv
 from hfmoe.nn.normalisation import ChannelLayerNorm
-from hfmoe.nn.pointwise import pointwise_conv
 from hfmoe.nn.repconv import RepConv
 from hfmoe.nn.texture import ConvGate
 from hfmoe.nn.upsampler import Upsampler
@@ -68,14 +68,14 @@ class GatedBlock(nn.Module):
         wide = expand * dim
         self.spatial = nn.Sequential(
             ChannelLayerNorm(dim),
-            pointwise_conv(dim, wide),
+            PointwiseConv(dim, wide),
             nn.Conv2d(wide, wide, 3, padding=1, groups=wide),
             ConvGate(),
         )
         self.attention = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Conv2d(wide // 2, wide // 2, 1))
-        self.project = pointwise_conv(wide // 2, dim)
+        self.project = PointwiseConv(wide // 2, dim)
         self.feed = nn.Sequential(
-            ChannelLayerNorm(dim), pointwise_conv(dim, wide), ConvGate(), pointwise_conv(wide // 2, dim)
+            ChannelLayerNorm(dim), PointwiseConv(dim, wide), ConvGate(), PointwiseConv(wide // 2, dim)
         )
         self.beta = nn.Parameter(torch.zeros(dim, 1, 1))
         self.gamma = nn.Parameter(torch.zeros(dim, 1, 1))
@@ -130,13 +130,13 @@ class DepthwiseAttentionBlock(nn.Module):
 
     def __init__(self, dim: int, *, hidden: int) -> None:
         super().__init__()
-        self.enter = nn.Sequential(pointwise_conv(dim, hidden), nn.GELU())
+        self.enter = nn.Sequential(PointwiseConv(dim, hidden), nn.GELU())
         self.attention = nn.Sequential(
-            pointwise_conv(hidden, hidden),
+            PointwiseConv(hidden, hidden),
             nn.Conv2d(hidden, hidden, 5, padding=2, groups=hidden),
             SpacedDepthwise(hidden, 5, spacing=3),
         )
-        self.leave = pointwise_conv(hidden, dim)
+        self.leave = PointwiseConv(hidden, dim)
         self.norm = ChannelLayerNorm(dim)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:

@@ -11,7 +11,7 @@ import torch
 from torch.export import ExportedProgram
 
 from hfmoe import __version__
-from hfmoe.export.programs import make_program
+from hfmoe.export.program import make_program
 from hfmoe.infer.backends import opening
 from hfmoe.infer.footprint import grid, halo
 from hfmoe.models.header import METADATA_KEY, header_text
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SUFFIX = opening.SUFFIX | {"pt2": ".pt2"}
 ROUTING = {"onnx": "all", "openvino": "all", "pt2": "sparse"}
-"""How mixtures run in each format (hfmoe.export.mixture): docs/decisions/export.md has the measurements."""
+"""How mixtures run in each format (hfmoe.export.program): docs/decisions/export.md has the measurements."""
 PT2_METADATA = "hfmoe.json"
 """Name under which a .pt2 carries its metadata (`extra_files` of `torch.export.load`)."""
 
@@ -62,7 +62,7 @@ def export_model(loaded: Loaded, path: Path, order: Order, *, source: str) -> No
         rule = "is a folder" if path.is_dir() else f"the folder {path.parent} does not exist"
         raise ValueError(f"{path} cannot be written: {rule}")
     routing = ROUTING[order.format]
-    program = make_program(loaded.network, routing=routing)
+    program = make_program(loaded.network, mixtures=routing)
     if order.format == "pt2":
         _write_program(program, path, metadata(loaded, order, source=source, routing=routing))
         return

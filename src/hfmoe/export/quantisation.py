@@ -9,7 +9,7 @@ import onnx
 from einops import rearrange
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from hfmoe.export.programs import quiet
+from hfmoe.export.program import quiet
 from hfmoe.image.files import list_images, read_gray8, read_rgb8
 from hfmoe.infer.backends.graphs import EFFORT, IMAGE
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from hfmoe.inspect.field import radius
 from hfmoe.inspect.maps import filter_energy, mean_kernels, span, spread, varied_kernels
 from hfmoe.inspect.trace import ImageBands, NetworkTrace
-from hfmoe.nn.experts import LayerRouting
+from hfmoe.nn.routing import LayerRouting
 from hfmoe.report.sheet import (
     Cell,
     ChoiceCell,

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange, reduce
+from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.models.network import HFMoE, LayerRouting
-from hfmoe.nn.dynamic_filter import DynamicFilter, planes
+from hfmoe.nn.cpu_ops import linear_maps
+from hfmoe.nn.dynamic_filter import DynamicFilter
 from hfmoe.nn.experts import MoEFFN
 from hfmoe.nn.frequency import Bands, FrequencySplit, NoSplit, upsample, window_energy
 
@@ -93,10 +94,7 @@ def filter_kernels(part: nn.Module, detail: Float[Tensor, "1 c h w"]) -> Float[T
     """The kernels that a dynamic filter predicts for its input; None for its ablation."""
     if not isinstance(part, DynamicFilter):
         return None
-    values = planes(part.value, rearrange(detail, "b c h w -> b c (h w)"))
-    kernels = planes(part.kernel, values)
-    size = {"g": part.groups, "h": detail.shape[2]}
-    return rearrange(kernels, "1 (g t) (h w) -> g t h w", **size)
+    return part.kernels(linear_maps(part.value, detail))[0]
 
 
 class ImageBands(NamedTuple):

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.features import VGG, Depth, ImageNetScale, taps, vgg
+from hfmoe.models.features import VGG, Depth, ImageNetScale, taps, vgg
 
 LAYERS: Mapping[Depth, Mapping[str, float]] = MappingProxyType(
     {

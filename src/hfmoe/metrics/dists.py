@@ -6,7 +6,7 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.features import VGG, VGG16_ENDS, ImageNetScale, taps, vgg
+from hfmoe.models.features import VGG, VGG16_ENDS, ImageNetScale, taps, vgg
 
 WIDTHS = (3, 64, 128, 256, 512, 512)
 SMALLEST = 16

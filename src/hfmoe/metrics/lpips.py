@@ -5,7 +5,7 @@ from einops import rearrange, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.features import ALEXNET_ENDS, VGG, VGG16_ENDS, ImageNetScale, alexnet, taps, vgg
+from hfmoe.models.features import ALEXNET_ENDS, VGG, VGG16_ENDS, ImageNetScale, alexnet, taps, vgg
 
 WIDTHS = {"alex": (64, 192, 384, 256, 256), "vgg": (64, 128, 256, 512, 512)}
 """Channels of the compared features, by backbone."""

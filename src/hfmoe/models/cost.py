@@ -11,8 +11,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.network import HFMoE
 from hfmoe.nn.block import HybridWindowBlock
-from hfmoe.nn.experts import Mixed, MoEFFN
-from hfmoe.nn.routing import cost_prior
+from hfmoe.nn.experts import MoEFFN
+from hfmoe.nn.routing import Routed, cost_prior
 
 
 class Parameters(NamedTuple):
@@ -69,10 +69,10 @@ class Tally(nn.Module):
         self.layer = layer
         self.positions = 0
 
-    def forward(self, x: Float[Tensor, "b h w c"], energy: Float[Tensor, "b y x"], **_: object) -> Mixed:
+    def forward(self, x: Float[Tensor, "b h w c"], energy: Float[Tensor, "b y x"], **_: object) -> Routed:
         """Count the positions and pass them on."""
         self.positions += x.shape[0] * x.shape[1] * x.shape[2]
-        return Mixed(x, x.new_zeros(()), x.new_zeros(()), None)
+        return Routed(x)
 
     @property
     def heaviest(self) -> int:

@@ -12,9 +12,9 @@ from hfmoe.nn.texture import ScaledConv
 Folding = TypeVar("Folding", bound=nn.Module)
 
 
-def fold(network: Folding) -> Folding:
+def fold(network: Folding, *, in_place: bool = True) -> Folding:
     """A copy with branches and residual scales multiplied into ordinary convolutions; output equal to
-    1e-5, fewer parameters.
+    1e-5, fewer parameters. in_place: activations overwrite what they read, where that is ours.
 
     The copy is for inference: its tensors no longer fit its configuration, so save the original. Networks
     that are not ours may read twice what an activation takes, so that theirs do not work in place.
@@ -25,7 +25,7 @@ def fold(network: Folding) -> Folding:
             if isinstance(child, RepConv | ScaledConv):
                 setattr(parent, name, child.fold())
             if isinstance(child, nn.SiLU) and isinstance(network, HFMoE):
-                setattr(parent, name, nn.SiLU(inplace=True))
+                setattr(parent, name, nn.SiLU(inplace=in_place))
     return folded.eval()
 
 

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -9,14 +10,14 @@ from torch import Tensor, nn
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.nn.attention import WindowAttention
 from hfmoe.nn.block import HybridWindowBlock
+from hfmoe.nn.cpu_ops import PointwiseConv, add_to_view_, exporting
 from hfmoe.nn.dynamic_filter import DepthwiseFilter, DynamicFilter
-from hfmoe.nn.experts import DenseFFN, LayerRouting, MoEFFN
+from hfmoe.nn.experts import DenseFFN, MoEFFN
 from hfmoe.nn.frequency import FrequencySplit, NoSplit, inject_noise, window_energy
 from hfmoe.nn.fusion import CrossAttention, Fusion
 from hfmoe.nn.multiscale import MultiScale
-from hfmoe.nn.pointwise import pointwise_conv, summed
 from hfmoe.nn.repconv import RepConv
-from hfmoe.nn.routing import Perturbation
+from hfmoe.nn.routing import Effort, LayerRouting, Perturbation
 from hfmoe.nn.stem import Stem
 from hfmoe.nn.texture import TextureBlock
 from hfmoe.nn.upsampler import Upsampler
@@ -25,12 +26,24 @@ __all__ = ["HFMoE", "LayerRouting", "Perturbation", "Restored"]
 
 
 class Restored(NamedTuple):
-    """Image (not clamped), the mixtures' mean balance and z losses, and each mixture's routing."""
+    """Image (not clamped), and the routing of each mixture, with its losses."""
 
     image: Float[Tensor, "b c h w"]
-    balance: Float[Tensor, ""]
-    z: Float[Tensor, ""]
-    routing: tuple[LayerRouting, ...]
+    routing: tuple[LayerRouting, ...] = ()
+
+    @property
+    def balance(self) -> Float[Tensor, ""]:
+        """Mean balance loss of the mixtures; 0 without any."""
+        return self._mean([layer.balance for layer in self.routing])
+
+    @property
+    def z(self) -> Float[Tensor, ""]:
+        """Mean z-loss of the mixtures; 0 without any."""
+        return self._mean([layer.z for layer in self.routing])
+
+    def _mean(self, losses: list[Tensor]) -> Float[Tensor, ""]:
+        zero = self.image.new_zeros((), dtype=torch.float32)
+        return sum(losses, zero) * (1 / max(len(losses), 1))
 
 
 class HFMoE(nn.Module):
@@ -46,7 +59,7 @@ class HFMoE(nn.Module):
         self.config = config
         self.stem = Stem(config.channels, dim, norm=config.stem_norm, unshuffle=config.folding)
         self.split = build_split(config)
-        self.enter_low = pointwise_conv(dim, low)
+        self.enter_low = PointwiseConv(dim, low)
         self.low = build_low(config)
         self.texture = nn.Sequential(*(build_texture(config) for _ in range(config.texture_blocks)))
         self.filter = build_filter(config)
@@ -65,7 +78,7 @@ class HFMoE(nn.Module):
         self,
         image: Float[Tensor, "b c h w"],
         *,
-        effort: float = 0.5,
+        effort: Effort = 0.5,
         perturb: Perturbation | None = None,
     ) -> Restored:
         """Restore images in [0, 1]; `effort` in [0, 1] moves the routing from cheapest to heaviest expert.
@@ -81,19 +94,42 @@ class HFMoE(nn.Module):
             high, detail = noisy, detail + (noisy - high)
         energy = window_energy(detail.detach(), window=2 * self.config.window)
         del detail  # without a split it is a map of its own, which memory should not hold to the end
-        encoded = self.low(self.enter_low(low), energy, effort=effort, perturb=perturb)
+        encoded, routing = self.low(self.enter_low(low), energy, effort=effort, perturb=perturb)
         texture = self.filter(self.texture(high))
-        fused = summed(self.fusion(encoded.x, texture), features)
+        fused = add_to_view_(self.fusion(encoded, texture), features)
         restored = self.upsampler(self.head(fused), image)
         scale = self.config.scale
         restored = restored[:, :, : height * scale, : width * scale]
-        return Restored(restored, encoded.balance, encoded.z, encoded.routing)
+        return Restored(restored, routing)
 
 
 def pad_to_multiple(image: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor, "b c h2 w2"]:
     """Repeat the last row and column until both sides are multiples."""
+    if exporting():
+        return _pad_free_sizes(image, multiple)
     bottom, right = -image.shape[2] % multiple, -image.shape[3] % multiple
     return F.pad(image, (0, right, 0, bottom), mode="replicate") if bottom or right else image
+
+
+LARGEST = 2**16
+"""Multiples of the network's grid along a side of an image in an exported graph, at most."""
+
+
+def _pad_free_sizes(image: Float[Tensor, "b c h w"], multiple: int) -> Float[Tensor, "b c h2 w2"]:
+    """`pad_to_multiple` in a graph whose sides are free.
+
+    The counts of multiples become symbols of their own: every size inside is then a product of them, where
+    expressions of the image's sides would grow from layer to layer (an export ten times as slow) and tie
+    the program to the sizes it was traced with.
+    """
+    for axis in (2, 3):
+        side = image.shape[axis]
+        count = torch.scalar_tensor((side + multiple - 1) // multiple, dtype=torch.int64).item()
+        torch._check(count >= 1)
+        torch._check(count < LARGEST)
+        place = torch.arange(count * multiple, device=image.device).clamp_max(side - 1)
+        image = image.index_select(axis, place)
+    return image
 
 
 def build_split(config: HFMoEConfig) -> FrequencySplit | NoSplit:

@@ -69,8 +69,7 @@ class PeerNetwork(nn.Module):
         if not isinstance(restored, Tensor) or restored.shape != due:
             found = tuple(restored.shape) if isinstance(restored, Tensor) else type(restored).__name__
             raise PeerError(f"{type(self.network).__name__} gave {found}, must give a tensor of shape {due}")
-        zero = restored.new_zeros((), dtype=torch.float32)
-        return Restored(restored[:, :, : height * scale, : width * scale], zero, zero, ())
+        return Restored(restored[:, :, : height * scale, : width * scale])
 
 
 Network = HFMoE | PeerNetwork

@@ -6,8 +6,8 @@ from einops import rearrange, repeat
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from hfmoe.nn.cpu_ops import dot_product_attention
 from hfmoe.nn.deformable import DeformableGrid
-from hfmoe.nn.dot_product import dot_product_attention
 from hfmoe.nn.tokens import GroupTokens
 from hfmoe.nn.windows import edge_kinds, merge, partition, shift, shift_mask, wrapped_sides
 

@@ -4,8 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.experts import Mixed
-from hfmoe.nn.routing import Effort, Perturbation
+from hfmoe.nn.routing import Effort, Perturbation, Routed
 
 
 class HybridWindowBlock(nn.Module):
@@ -34,12 +33,12 @@ class HybridWindowBlock(nn.Module):
         *,
         effort: Effort = 0.5,
         perturb: Perturbation | None = None,
-    ) -> Mixed:
-        """Give the tokens after both branches, with the routing and losses of the second."""
+    ) -> Routed:
+        """Return the tokens after both branches, with the routing of the second."""
         keep = keep_mask(x, self.depth, perturb)
         x = x + self.scale1 * keep * self.attention(self.norm1(x))
-        mixed = self.ffn(self.norm2(x), energy, effort=effort, perturb=perturb)
-        return mixed._replace(x=x + self.scale2 * keep * mixed.x)
+        out = self.ffn(self.norm2(x), energy, effort=effort, perturb=perturb)
+        return out._replace(x=x + self.scale2 * keep * out.x)
 
 
 def keep_mask(

@@ -1,17 +1,20 @@
 """Mixture of complexity experts: gated feed-forward networks from cheap to heavy, one a window."""
 
-from typing import NamedTuple
+import functools
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from hfmoe.nn.cpu_ops import exporting
 from hfmoe.nn.routing import (
     Choice,
     Effort,
+    LayerRouting,
     Perturbation,
+    Routed,
     balance_loss,
     choose,
     cost_prior,
@@ -24,27 +27,6 @@ from hfmoe.nn.windows import merge, partition
 
 ROUTER_START = 0.2
 """Standard deviation of fresh router weights: scores of different windows differ from the first step."""
-
-
-class LayerRouting(NamedTuple):
-    """What one mixture layer did: experts and gates by window, and each expert's share of windows.
-
-    Where training sends windows to experts drawn at random, experts and gates are those that ran, while the
-    load stays what the router chose.
-    """
-
-    chosen: Int[Tensor, "b y x k"]
-    gate: Float[Tensor, "b y x k"]
-    load: Float[Tensor, " e"]
-
-
-class Mixed(NamedTuple):
-    """Output of a feed-forward layer with its routing (absent in a dense layer) and losses."""
-
-    x: Float[Tensor, "b h w c"]
-    balance: Float[Tensor, ""]
-    z: Float[Tensor, ""]
-    routing: LayerRouting | None
 
 
 class GatedFFN(nn.Module):
@@ -75,17 +57,17 @@ class DenseFFN(nn.Module):
         *,
         effort: Effort = 0.5,
         perturb: Perturbation | None = None,
-    ) -> Mixed:
+    ) -> Routed:
         """Transform each token; energy, effort and perturbation change nothing."""
-        zero = x.new_zeros(())
-        return Mixed(self.network(x), zero, zero, None)
+        return Routed(self.network(x))
 
 
 class MoEFFN(nn.Module):
     """Top-k mixture of gated networks of the `hidden` widths, routed window by window.
 
     The router sees the window's mean features and the energy of its detail. Only the chosen
-    experts run: windows of one expert are gathered, processed and scattered back.
+    experts run: windows of one expert are gathered, processed and scattered back. In an exported graph all
+    run on all windows, masked, unless `sparse_graph` is set: sizes then depend on the data.
     Lineage: MoCE-IR complexity experts, arXiv 2411.18466.
     """
 
@@ -109,15 +91,16 @@ class MoEFFN(nn.Module):
         self.register_buffer("balance", torch.zeros(len(hidden)))
         self.window = window
         self.top_k = top_k
+        self.sparse_graph = False
 
     def forward(
         self,
         x: Float[Tensor, "b h w c"],
         energy: Float[Tensor, "b y x"],
         *,
-        effort: float = 0.5,
+        effort: Effort = 0.5,
         perturb: Perturbation | None = None,
-    ) -> Mixed:
+    ) -> Routed:
         """Route each window, given the `energy` of its detail, and run the experts it is sent to.
 
         Load and losses are of what the router chose, also where training sends windows elsewhere.
@@ -130,15 +113,16 @@ class MoEFFN(nn.Module):
             share = perturb.average(share)
         if perturb is not None and perturb.random_expert:
             choice = explored(choice, scores, share=perturb.random_expert, generator=perturb.generator)
-        out = merge(self.dispatch(windows, choice), window=self.window, height=x.shape[1], width=x.shape[2])
+        out = self.run(windows, choice)
         size = {"b": x.shape[0], "y": energy.shape[1]}
         routing = LayerRouting(
             rearrange(choice.chosen, "(b y x) k -> b y x k", **size),
             rearrange(choice.gate, "(b y x) k -> b y x k", **size),
             share,
+            balance_loss(share, choice.probability, self.prior),
+            z_loss(scores),
         )
-        balance = balance_loss(share, choice.probability, self.prior)
-        return Mixed(out, balance, z_loss(scores), routing)
+        return Routed(merge(out, window=self.window, height=x.shape[1], width=x.shape[2]), (routing,))
 
     @torch.no_grad()
     def rebalance(self, share: Float[Tensor, " e"], *, rate: float) -> None:
@@ -158,8 +142,16 @@ class MoEFFN(nn.Module):
             scores = scores + perturb.router_noise * noise
         return scores / perturb.temperature
 
-    def dispatch(self, windows: Float[Tensor, "n t c"], choice: Choice) -> Float[Tensor, "n t c"]:
-        """Run each expert on its own windows only: sort by expert, run, put back in order."""
+    def run(self, windows: Float[Tensor, "n t c"], choice: Choice) -> Float[Tensor, "n t c"]:
+        """Sum of the chosen experts' outputs by gate: sorted, or in the form that a graph takes."""
+        if not exporting():
+            return self.run_sorted(windows, choice)
+        none = windows.new_zeros((windows.shape[0], len(self.experts)))
+        weight = none.scatter(1, choice.chosen, choice.gate)
+        return (self.run_gathered if self.sparse_graph else self.run_masked)(windows, weight)
+
+    def run_sorted(self, windows: Float[Tensor, "n t c"], choice: Choice) -> Float[Tensor, "n t c"]:
+        """Each expert on its own windows only: sort by expert, run, put back in order."""
         top_k = choice.chosen.shape[1]
         order = choice.chosen.flatten().argsort(stable=True)
         counts = choice.chosen.flatten().bincount(minlength=len(self.experts)).tolist()
@@ -169,11 +161,22 @@ class MoEFFN(nn.Module):
         ordered = rearrange(ordered, "(n k) t c -> n k t c", k=top_k)
         return torch.einsum("n k t c, n k -> n t c", ordered, choice.gate.to(ordered.dtype))
 
-    def dispatch_all(self, windows: Float[Tensor, "n t c"], choice: Choice) -> Float[Tensor, "n t c"]:
-        """The same by running every expert on every window and masking: the reference, and static."""
-        weight = torch.zeros_like(choice.probability).scatter(1, choice.chosen, choice.gate)
+    def run_masked(
+        self, windows: Float[Tensor, "n t c"], weight: Float[Tensor, "n e"]
+    ) -> Float[Tensor, "n t c"]:
+        """Every expert on every window, weighted, with 0 where it was not chosen: no size depends on data."""
         parts = (
             expert(windows) * column[:, None, None].to(windows.dtype)
             for column, expert in zip(weight.unbind(1), self.experts, strict=True)
         )
-        return torch.stack(tuple(parts)).sum(0)
+        return functools.reduce(torch.add, parts)
+
+    def run_gathered(
+        self, windows: Float[Tensor, "n t c"], weight: Float[Tensor, "n e"]
+    ) -> Float[Tensor, "n t c"]:
+        """Each expert on the windows that give it weight, without a sort."""
+        out = torch.zeros_like(windows)
+        for own, expert in zip(weight.unbind(1), self.experts, strict=True):
+            place = own.nonzero().squeeze(-1)
+            out = out.index_add(0, place, expert(windows[place]) * own[place][:, None, None])
+        return out

@@ -8,8 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.nn.attention import RelativeBias, attend
-from hfmoe.nn.pointwise import pointwise_conv, summed
-from hfmoe.nn.upsampler import shuffle
+from hfmoe.nn.cpu_ops import PointwiseConv, add_to_view_, pointwise, shuffle, subpixels
 from hfmoe.nn.windows import merge, partition
 
 GATE_START = -2.0
@@ -90,12 +89,13 @@ class Fusion(nn.Module):
         super().__init__()
         self.cross = cross
         known = low_dim if cross is None else low_dim + 2 * cross.width
-        self.from_low = pointwise_conv(known, 4 * dim)
-        self.from_high = pointwise_conv(dim, dim, bias=False)
+        self.from_low = PointwiseConv(known, 4 * dim)
+        self.from_high = PointwiseConv(dim, dim, bias=False)
 
     def forward(
         self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]
     ) -> Float[Tensor, "b c h2 w2"]:
         """Join the bands at full resolution."""
         known = low if self.cross is None else torch.cat((low, *self.cross(low, high)), 1)
-        return summed(shuffle(self.from_low(known), by=2), self.from_high(high))
+        weight, bias = (subpixels(part, by=2) for part in (self.from_low.weight, self.from_low.bias))
+        return add_to_view_(shuffle(pointwise(known, weight, bias), by=2), self.from_high(high))

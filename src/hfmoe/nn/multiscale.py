@@ -1,25 +1,13 @@
 """Multi-scale encoder-decoder over the low band."""
 
-from typing import NamedTuple
-
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.experts import LayerRouting, MoEFFN
-from hfmoe.nn.pointwise import add_pointwise_, pointwise, pointwise_conv
-from hfmoe.nn.routing import Effort, Perturbation
-
-
-class Encoded(NamedTuple):
-    """Features of the low path, the mean losses of its mixtures, and what each routed."""
-
-    x: Float[Tensor, "b c h w"]
-    balance: Float[Tensor, ""]
-    z: Float[Tensor, ""]
-    routing: tuple[LayerRouting, ...]
+from hfmoe.nn.cpu_ops import PointwiseConv, add_pointwise_, pointwise
+from hfmoe.nn.experts import MoEFFN
+from hfmoe.nn.routing import Effort, Perturbation, Routed
 
 
 class Join(nn.Module):
@@ -30,13 +18,13 @@ class Join(nn.Module):
 
     def __init__(self, coarse: int, fine: int) -> None:
         super().__init__()
-        self.up = nn.Sequential(pointwise_conv(coarse, 4 * fine), nn.PixelShuffle(2))
-        self.project = pointwise_conv(2 * fine, fine)
+        self.up = nn.Sequential(PointwiseConv(coarse, 4 * fine), nn.PixelShuffle(2))
+        self.project = PointwiseConv(2 * fine, fine)
 
     def forward(
         self, coarse: Float[Tensor, "b c h w"], skip: Float[Tensor, "b f h2 w2"]
     ) -> Float[Tensor, "b f h2 w2"]:
-        """Give features at the skip's resolution."""
+        """Return features at the skip's resolution."""
         fine = skip.shape[1]
         upper, lower = self.project.weight.split(fine, 1)
         joined = pointwise(self.up(coarse), upper, self.project.bias)
@@ -61,7 +49,7 @@ class MultiScale(nn.Module):
         self.joins = nn.ModuleList(Join(coarse, fine) for fine, coarse in pairs)
 
     def mixtures(self) -> list[MoEFFN]:
-        """List the mixtures in the order in which they run, which is that of `Encoded.routing`."""
+        """List the mixtures in the order in which they run, which is that of `Routed.routing`."""
         stacks = [*self.encoders, *reversed(self.decoders)]
         return [part for stack in stacks for part in stack.modules() if isinstance(part, MoEFFN)]
 
@@ -72,42 +60,35 @@ class MultiScale(nn.Module):
         *,
         effort: Effort = 0.5,
         perturb: Perturbation | None = None,
-    ) -> Encoded:
+    ) -> Routed:
         """Run down and up; `energy` is that of the windows of the finest scale."""
-        skips, energies, mixed = [], [energy], []
+        options = {"effort": effort, "perturb": perturb}
+        skips, energies, routing = [], [energy], ()
         for level, blocks in enumerate(self.encoders):
-            x = run(blocks, x, energies[level], mixed, effort=effort, perturb=perturb)
+            x, routed = run(blocks, x, energies[level], **options)
+            routing += routed
             if level < len(self.downs):
                 skips.append(x)
                 x = self.downs[level](x)
                 energies.append(F.avg_pool2d(energies[level].unsqueeze(1), 2).squeeze(1))
         for level in reversed(range(len(self.joins))):
             x = self.joins[level](x, skips[level])
-            x = run(self.decoders[level], x, energies[level], mixed, effort=effort, perturb=perturb)
-        routed = [layer for layer in mixed if layer.routing is not None]
-        scale = 1 / max(len(routed), 1)
-        zero = x.new_zeros((), dtype=torch.float32)
-        return Encoded(
-            x,
-            sum((layer.balance for layer in routed), zero) * scale,
-            sum((layer.z for layer in routed), zero) * scale,
-            tuple(layer.routing for layer in routed),
-        )
+            x, routed = run(self.decoders[level], x, energies[level], **options)
+            routing += routed
+        return Routed(x, routing)
 
 
 def run(
     blocks: nn.Module,
     x: Float[Tensor, "b c h w"],
     energy: Float[Tensor, "b y x"],
-    mixed: list,
     *,
     effort: Effort,
     perturb: Perturbation | None,
-) -> Float[Tensor, "b c h w"]:
-    """Pass `x` through blocks as tokens, appending what each mixture reports to `mixed`."""
-    tokens = rearrange(x, "b c h w -> b h w c")
+) -> Routed:
+    """Pass `x` through blocks as tokens."""
+    tokens, routing = rearrange(x, "b c h w -> b h w c"), ()
     for block in blocks.children():
-        out = block(tokens, energy, effort=effort, perturb=perturb)
-        mixed.append(out)
-        tokens = out.x
-    return rearrange(tokens, "b h w c -> b c h w")
+        tokens, routed = block(tokens, energy, effort=effort, perturb=perturb)
+        routing += routed
+    return Routed(rearrange(tokens, "b h w c -> b c h w"), routing)

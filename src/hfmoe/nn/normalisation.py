@@ -1,13 +1,12 @@
 """Norms over feature maps."""
 
-from typing import Any, cast
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from hfmoe.nn.cpu_ops import exporting, rms_normalise
 
 
 class ChannelLayerNorm(nn.Module):
@@ -21,6 +20,10 @@ class ChannelLayerNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Normalise each pixel."""
+        if exporting():  # runtimes keep channels first, where moving them last costs two passes
+            centred = x - x.mean(1, keepdim=True)
+            deviation = torch.rsqrt((centred * centred).mean(1, keepdim=True) + self.eps)
+            return centred * deviation * self.weight[:, None, None] + self.bias[:, None, None]
         tokens = rearrange(x, "b c h w -> b h w c")
         tokens = F.layer_norm(tokens, self.weight.shape, self.weight, self.bias, self.eps)
         return rearrange(tokens, "b h w c -> b c h w")
@@ -39,33 +42,7 @@ class PixelRMSNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Normalise each pixel."""
-        tokens = rearrange(x, "b c h w -> b h w c")
-        return rearrange(cast(Tensor, RootMeanSquare.apply(tokens, self.eps)), "b h w c -> b c h w")
-
-
-class RootMeanSquare(torch.autograd.Function):
-    """x / sqrt(mean x^2 + eps) over the last dimension, with a backward pass of three passes over x.
-
-    With y the result and g its gradient: (g - y mean(g y)) / sqrt(mean x^2 + eps).
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, eps: float) -> Tensor:
-        """Normalise, and keep the result and the factor."""
-        kind = torch.promote_types(x.dtype, torch.float32)
-        norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True, dtype=kind)
-        inverse = norm.square_().div_(x.shape[-1]).add_(eps).rsqrt_().to(x.dtype)
-        result = x * inverse
-        ctx.save_for_backward(result, inverse)
-        return result
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        """Gradient of x."""
-        result, inverse = ctx.saved_tensors
-        along = (gradient * result).mean(-1, keepdim=True)
-        return torch.addcmul(gradient, result, along, value=-1).mul_(inverse), None
+        return rms_normalise(x, eps=self.eps)
 
 
 class GlobalResponseNorm(nn.Module):

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.pointwise import DILATION
+from hfmoe.nn.cpu_ops import PointwiseConv
 
 
 class RepConv(nn.Module):
@@ -43,15 +43,11 @@ def fixed_conv(
 ) -> nn.Conv2d:
     """An ordinary convolution with a copy of this kernel and bias (None is 0)."""
     out, dim, size, _ = weight.shape
-    conv = nn.Conv2d(
-        dim,
-        out,
-        size,
-        padding=padding,
-        dilation=DILATION if size == 1 else 1,
-        device=weight.device,
-        dtype=weight.dtype,
-    )
+    kind = {"device": weight.device, "dtype": weight.dtype}
+    if size == 1:
+        conv = PointwiseConv(dim, out, **kind)
+    else:
+        conv = nn.Conv2d(dim, out, size, padding=padding, **kind)
     zero = torch.zeros(out, device=weight.device, dtype=weight.dtype)
     conv.load_state_dict({"weight": weight.detach(), "bias": zero if bias is None else bias.detach()})
     return conv

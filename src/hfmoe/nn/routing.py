@@ -36,6 +36,27 @@ class Perturbation(NamedTuple):
     average: Callable[[Tensor], Tensor] | None = None
 
 
+class LayerRouting(NamedTuple):
+    """Routing of one mixture layer: experts and gates by window, each expert's share of windows, two losses.
+
+    Where training sends windows to experts drawn at random, experts and gates are those that ran, while load
+    and losses stay those of the router's choice.
+    """
+
+    chosen: Int[Tensor, "b y x k"]
+    gate: Float[Tensor, "b y x k"]
+    load: Float[Tensor, " e"]
+    balance: Float[Tensor, ""]
+    z: Float[Tensor, ""]
+
+
+class Routed(NamedTuple):
+    """Features, and the routing of every mixture they went through, in order."""
+
+    x: Float[Tensor, "b i j k"]
+    routing: tuple[LayerRouting, ...] = ()
+
+
 class Choice(NamedTuple):
     """Experts of n windows: k chosen each, their gates, and the softmax of what they were chosen by."""
 
@@ -44,8 +65,11 @@ class Choice(NamedTuple):
     probability: Float[Tensor, "n e"]
 
 
-def effort_weight(effort: float) -> float:
+def effort_weight(effort: Effort) -> Effort:
     """Multiplier of the cost bias: 0 at effort .5, certain choice of cheapest at 0, heaviest at 1."""
+    if isinstance(effort, Tensor):
+        side = 2 * effort - 1
+        return side / (1 - side.abs()).clamp_min(1 / CERTAIN)
     if not 0 <= effort <= 1:
         raise ValueError(f"effort {effort} must be in [0, 1]")
     side = 2 * effort - 1
@@ -58,7 +82,7 @@ def choose(
     bias: Float[Tensor, " e"],
     *,
     top_k: int,
-    effort: float,
+    effort: Effort,
 ) -> Choice:
     """Pick the `top_k` best experts of each window by score plus balancing bias plus effort times cost.
 
@@ -67,6 +91,14 @@ def choose(
     expert alone is chosen, whatever `top_k` is. Lineage: DeepSeek-V3, arXiv 2412.19437.
     """
     weight = effort_weight(effort)
+    if isinstance(weight, Tensor):  # in a graph, where the number of experts cannot depend on the effort
+        preferred = scores + bias + weight * costs
+        chosen = preferred.topk(top_k, dim=-1).indices
+        gate = scores.sigmoid().gather(1, chosen)
+        if top_k > 1:
+            first = torch.arange(top_k, device=scores.device) == 0
+            gate = gate * (first | (weight.abs() < CERTAIN)).to(gate.dtype)
+        return Choice(chosen, gate, preferred.softmax(-1))
     top_k = 1 if abs(weight) == CERTAIN else top_k
     preferred = scores + bias + (weight * costs if weight else 0)
     chosen = preferred.topk(top_k, dim=-1).indices

@@ -1,14 +1,11 @@
 """Conv-gated texture block: local detail with a multiplicative gate, purely convolutional."""
 
-from typing import Any, cast
-
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
+from hfmoe.nn.cpu_ops import PointwiseConv, add_, gate, pointwise
 from hfmoe.nn.normalisation import build_norm
-from hfmoe.nn.pointwise import pointwise, pointwise_conv
 from hfmoe.nn.repconv import RepConv, fixed_conv
 
 
@@ -17,32 +14,7 @@ class ConvGate(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
         """Multiply the halves."""
-        if torch.is_grad_enabled() and x.requires_grad and not torch.compiler.is_compiling():
-            return cast(Tensor, HalvesProduct.apply(x))
-        a, b = x.chunk(2, 1)
-        return a * b
-
-
-class HalvesProduct(torch.autograd.Function):
-    """The product of both halves of the channels; its gradient is written where it belongs, not joined."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        """Multiply, and keep the halves as they lie."""
-        ctx.save_for_backward(x)
-        a, b = x.chunk(2, 1)
-        return a * b
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        """Gradient of x: each half's is the other half times the gradient."""
-        (x,) = ctx.saved_tensors
-        (a, b), found = x.chunk(2, 1), torch.empty_like(x)
-        for_a, for_b = found.chunk(2, 1)
-        torch.mul(gradient, b, out=for_a)
-        torch.mul(gradient, a, out=for_b)
-        return found
+        return gate(x)
 
 
 class ScaledConv(nn.Module):
@@ -53,7 +25,7 @@ class ScaledConv(nn.Module):
 
     def __init__(self, dim: int, out: int, *, scale: float) -> None:
         super().__init__()
-        self.conv = pointwise_conv(dim, out)
+        self.conv = PointwiseConv(dim, out)
         self.scale = nn.Parameter(torch.full((out,), scale))
 
     def forward(self, x: Float[Tensor, "b i h w"]) -> Float[Tensor, "b o h w"]:
@@ -83,7 +55,7 @@ class TextureBlock(nn.Module):
         wide = 2 * hidden
         layers: list[nn.Module]
         if kind == "depthwise":
-            layers = [pointwise_conv(dim, wide), nn.Conv2d(wide, wide, 3, padding=1, groups=wide)]
+            layers = [PointwiseConv(dim, wide), nn.Conv2d(wide, wide, 3, padding=1, groups=wide)]
         elif kind == "dense":
             layers = [nn.Conv2d(dim, wide, 3, padding=1)]
         elif kind == "rep":
@@ -95,4 +67,4 @@ class TextureBlock(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         """Add local detail to `x`."""
-        return self.out(self.body(x)).add_(x)
+        return add_(self.out(self.body(x)), x)

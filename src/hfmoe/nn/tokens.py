@@ -6,7 +6,7 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.dot_product import dot_product_attention
+from hfmoe.nn.cpu_ops import dot_product_attention
 
 
 class GroupTokens(nn.Module):

@@ -8,7 +8,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.pointwise import add_pointwise_, pointwise_conv
+from hfmoe.nn.cpu_ops import PointwiseConv, add_, add_pointwise_, exporting, pointwise, shuffle, subpixels
 
 
 def bilinear_taps(scale: int) -> Float[Tensor, "scale 3"]:
@@ -30,6 +30,7 @@ class BilinearBase(nn.Module):
         taps = bilinear_taps(scale)
         kernel = einsum(torch.eye(channels, device="cpu"), taps, taps, "o c, y i, x j -> y x o c i j")
         kernel = kernel.to(torch.get_default_device())
+        self.scale = scale
         self.register_buffer("kernel", rearrange(kernel, "y x o c i j -> (y x o) c i j"), persistent=False)
 
     def forward(
@@ -37,26 +38,15 @@ class BilinearBase(nn.Module):
     ) -> Float[Tensor, "b s h w"]:
         """Give the sub-pixels of the enlarged image, plus `bias`."""
         padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
-        return F.conv2d(padded, self.kernel.to(image.dtype), None if bias is None else bias.to(image.dtype))
-
-
-def shuffle(x: Float[Tensor, "b s h w"], *, by: int) -> Float[Tensor, "b c h2 w2"]:
-    """Pixel shuffle whose channels are ordered (row, column, channel), from and to channels-last memory.
-
-    Each row of sub-pixels is then one run, which copies more than twice as fast as the order of
-    `torch.nn.PixelShuffle`, and so does the gradient: it is cut in channels-last order too, in one copy.
-    Lineage: ESPCN, arXiv 1609.05158.
-    """
-    if by == 1:
-        return x
-    pixels = rearrange(x, "b s h w -> b h w s")
-    rows = rearrange(pixels, "b h w (i j c) -> b (h i) (w j) c", i=by, j=by)
-    return rearrange(rows, "b h w c -> b c h w")
+        kernel = subpixels(self.kernel.to(image.dtype), by=self.scale)
+        return F.conv2d(
+            padded, kernel, None if bias is None else subpixels(bias.to(image.dtype), by=self.scale)
+        )
 
 
 def exactly(image: Tensor) -> AbstractContextManager[object]:
-    """No autocast for this image's device (the meta device, where costs are counted, knows none)."""
-    return nullcontext() if image.is_meta else torch.autocast(image.device.type, enabled=False)
+    """No autocast for this image's device (the meta device, where costs are counted, has none)."""
+    return nullcontext() if image.is_meta or exporting() else torch.autocast(image.device.type, enabled=False)
 
 
 class Upsampler(nn.Module):
@@ -68,7 +58,7 @@ class Upsampler(nn.Module):
 
     def __init__(self, dim: int, channels: int, *, scale: int, folding: int) -> None:
         super().__init__()
-        self.project = pointwise_conv(dim, channels * (scale * folding) ** 2)
+        self.project = PointwiseConv(dim, channels * (scale * folding) ** 2)
         self.base = BilinearBase(channels, scale) if scale > 1 else None
         self.scale = scale
         self.folding = folding
@@ -77,10 +67,12 @@ class Upsampler(nn.Module):
         self, features: Float[Tensor, "b d hf wf"], image: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h2 w2"]:
         """Give the restored image: corrections of `features` over the enlarged `image`."""
+        weight, bias = self.project.weight, self.project.bias
         with exactly(image):
             if self.base is None or self.folding > 1:
-                corrections = shuffle(self.project(features.to(image.dtype)), by=self.folding)
+                weight, bias = (subpixels(part, by=self.folding) for part in (weight, bias))
+                corrections = shuffle(pointwise(features.to(image.dtype), weight, bias), by=self.folding)
                 base = image if self.base is None else self.base(image)
-                return shuffle(corrections.add_(base), by=self.scale)
-            base = self.base(image, self.project.bias)
-            return shuffle(add_pointwise_(base, features, self.project.weight), by=self.scale)
+                return shuffle(add_(corrections, base), by=self.scale)
+            base = self.base(image, bias)
+            return shuffle(add_pointwise_(base, features, subpixels(weight, by=self.scale)), by=self.scale)

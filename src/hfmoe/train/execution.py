@@ -12,8 +12,8 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.utils.checkpoint import checkpoint
 
 from hfmoe.nn.block import HybridWindowBlock
-from hfmoe.nn.experts import Mixed, MoEFFN
-from hfmoe.nn.routing import Perturbation
+from hfmoe.nn.experts import MoEFFN
+from hfmoe.nn.routing import Perturbation, Routed
 from hfmoe.nn.texture import TextureBlock
 
 
@@ -108,18 +108,18 @@ def shard(network: Network, mesh: DeviceMesh) -> Network:
     return network
 
 
-def reaching(forward: Callable[..., Mixed], experts: nn.Module) -> Callable[..., Mixed]:
+def reaching(forward: Callable[..., Routed], experts: nn.Module) -> Callable[..., Routed]:
     """Wrap a mixture's forward so that experts that no window chose get zeros as gradients.
 
     Processes add their gradients block by block and would wait for each other if one had none to add.
     """
 
-    def reached(*inputs: Any, **named: Any) -> Mixed:
-        mixed = forward(*inputs, **named)
+    def reached(*inputs: Any, **named: Any) -> Routed:
+        x, (routing,) = forward(*inputs, **named)
         if not torch.is_grad_enabled():
-            return mixed
+            return Routed(x, (routing,))
         nothing = 0 * torch.stack([weight.flatten()[0] for weight in experts.parameters()]).sum()
-        return mixed._replace(z=mixed.z + nothing)
+        return Routed(x, (routing._replace(z=routing.z + nothing),))
 
     return reached
 

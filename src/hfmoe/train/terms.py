@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from hfmoe.data.fields import Lasting, NotNegative
 from hfmoe.losses.adversarial import Form
 from hfmoe.losses.perceptual import LAYERS, layer_names
-from hfmoe.nn.features import Depth
+from hfmoe.models.features import Depth
 
 
 class Timed(Lasting):

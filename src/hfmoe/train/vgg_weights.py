@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from hfmoe.losses import VGGFeatures
+from hfmoe.models.features import Depth
 from hfmoe.models.header import WeightsError
-from hfmoe.nn.features import Depth
 
 PIECE = 1 << 20
 TIMEOUT = 60
