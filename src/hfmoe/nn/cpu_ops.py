@@ -269,6 +269,13 @@ def subpixels(weight: Float[Tensor, "s ..."], *, by: int) -> Float[Tensor, "s ..
     return rearrange(weight, "(y x c) ... -> (c y x) ...", y=by, x=by)
 
 
+def enlarge(x: Float[Tensor, "b i h w"], conv: PointwiseConv, *, by: int) -> Float[Tensor, "b c h2 w2"]:
+    """Sub-pixels by a 1x1 convolution whose outputs are ordered (row, column, channel), shuffled."""
+    assert conv.bias is not None
+    weight, bias = (subpixels(part, by=by) for part in (conv.weight, conv.bias))
+    return shuffle(pointwise(x, weight, bias), by=by)
+
+
 def shuffle(x: Float[Tensor, "b s h w"], *, by: int) -> Float[Tensor, "b c h2 w2"]:
     """Pixel shuffle of channels that `subpixels` ordered, from and to channels-last memory.
 

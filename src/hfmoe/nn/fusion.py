@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.nn.attention import RelativeBias, attend
-from hfmoe.nn.cpu_ops import PointwiseConv, add_to_view_, pointwise, shuffle, subpixels
+from hfmoe.nn.cpu_ops import PointwiseConv, add_to_view_, enlarge
 from hfmoe.nn.windows import merge, partition
 
 GATE_START = -2.0
@@ -97,5 +97,4 @@ class Fusion(nn.Module):
     ) -> Float[Tensor, "b c h2 w2"]:
         """Join the bands at full resolution."""
         known = low if self.cross is None else torch.cat((low, *self.cross(low, high)), 1)
-        weight, bias = (subpixels(part, by=2) for part in (self.from_low.weight, self.from_low.bias))
-        return add_to_view_(shuffle(pointwise(known, weight, bias), by=2), self.from_high(high))
+        return add_to_view_(enlarge(known, self.from_low, by=2), self.from_high(high))

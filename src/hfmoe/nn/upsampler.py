@@ -8,7 +8,7 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.nn.cpu_ops import PointwiseConv, add_, add_pointwise_, exporting, pointwise, shuffle, subpixels
+from hfmoe.nn.cpu_ops import PointwiseConv, add_, add_pointwise_, enlarge, exporting, shuffle, subpixels
 
 
 def bilinear_taps(scale: int) -> Float[Tensor, "scale 3"]:
@@ -67,12 +67,11 @@ class Upsampler(nn.Module):
         self, features: Float[Tensor, "b d hf wf"], image: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h2 w2"]:
         """Give the restored image: corrections of `features` over the enlarged `image`."""
-        weight, bias = self.project.weight, self.project.bias
         with exactly(image):
             if self.base is None or self.folding > 1:
-                weight, bias = (subpixels(part, by=self.folding) for part in (weight, bias))
-                corrections = shuffle(pointwise(features.to(image.dtype), weight, bias), by=self.folding)
+                corrections = enlarge(features.to(image.dtype), self.project, by=self.folding)
                 base = image if self.base is None else self.base(image)
                 return shuffle(add_(corrections, base), by=self.scale)
-            base = self.base(image, bias)
-            return shuffle(add_pointwise_(base, features, subpixels(weight, by=self.scale)), by=self.scale)
+            base = self.base(image, self.project.bias)
+            weight = subpixels(self.project.weight, by=self.scale)
+            return shuffle(add_pointwise_(base, features, weight), by=self.scale)
