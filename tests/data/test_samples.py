@@ -9,25 +9,29 @@ import pytest
 import torch
 
 from hfmoe.data import Crop, Mixture, Photo, PhotoSet, Sample, batch, draw_samples, make_sample, read_photos
-from hfmoe.data.degradations import BSRGAN, REAL_ESRGAN, apply, from_data
-from hfmoe.data.degradations.blur import GaussianBlur
-from hfmoe.data.degradations.rounding import Cut
+from hfmoe.data.camera_processing import Softness
+from hfmoe.data.degradations import SuperResolutionTask, Task, apply, from_data
+from hfmoe.data.degradations.blur import DeblurTask, GaussianBlur
+from hfmoe.data.degradations.jpeg import JpegTask
+from hfmoe.data.degradations.mosaic import CameraTask
+from hfmoe.data.degradations.noise import DenoiseTask
+from hfmoe.data.degradations.photo import PhotoTask
+from hfmoe.data.degradations.resampling import Cut
+from hfmoe.data.fields import fixed
 from hfmoe.data.samples import unturned, window
-from hfmoe.data.tasks import Camera, Compressed, Deblur, Denoise, Softness, SuperResolution, Task
-from hfmoe.data.tasks import Photo as PhotoTask
 
-DENOISE = Denoise((5.0, 25.0), sensor=0.2, rounded=0.5)
-JPEG = Compressed((10.0, 60.0))
-DEBLUR = Deblur(("gaussian", "motion", "defocus"), (0.3, 2.0), (2.0, 8.0), (0.5, 2.0), (0.0, 2.0))
+DENOISE = DenoiseTask(sigma=fixed(5.0, 25.0), sensor=0.2, rounded=0.5)
+JPEG = JpegTask(quality=fixed(10.0, 60.0))
+DEBLUR = DeblurTask(sigma=fixed(0.3, 2.0), length=fixed(2.0, 8.0), radius=fixed(0.5, 2.0))
 TASKS: list[Task] = [
     DENOISE,
     JPEG,
-    Camera((2.0, 20.0), (70.0, 98.0)),
+    CameraTask(sigma=fixed(2.0, 20.0), quality=fixed(70.0, 98.0)),
     DEBLUR,
-    PhotoTask(REAL_ESRGAN.softened(0.3)),
-    PhotoTask(BSRGAN.softened(0.3)),
+    PhotoTask(strength=fixed(0.3)),
+    PhotoTask(chain="bsrgan", strength=fixed(0.3)),
 ]
-ALL = Mixture((*TASKS, SuperResolution()), (1.0,) * 7)
+ALL = Mixture((*TASKS, SuperResolutionTask()), (1.0,) * 7)
 
 
 def only(task: Task) -> Mixture:
@@ -95,7 +99,7 @@ def test_many_processes_share_the_samples_of_one():
 def test_a_mixture_of_classical_super_resolution_alone_gives_the_batches_of_no_mixture(folder: Path):
     photos = read_photos([folder], scale=2)
     plain = batch(photos, seed=7, step=3, size=8, patch=16)
-    mixed = batch(photos, seed=7, step=3, size=8, patch=16, mixture=only(SuperResolution()))
+    mixed = batch(photos, seed=7, step=3, size=8, patch=16, mixture=only(SuperResolutionTask()))
     assert all(torch.equal(one, other) for one, other in zip(plain, mixed, strict=True))
 
 
@@ -181,7 +185,7 @@ def test_a_soft_photo_is_a_blurred_one_source_and_target_alike(task: Task, scale
     photos = PhotoSet.of([Photo(small, target)], scale=scale)
     blur = GaussianBlur(7, sigma=(1.0, 1.0))
     blurred = blur(torch.from_numpy(target).permute(2, 0, 1).float() / 255)
-    mixture = replace(only(task), softness=Softness(1.0, (1.0, 1.0)))
+    mixture = replace(only(task), softness=Softness(share=1.0, sigma=(1.0, 1.0)))
     for sample in draw_samples(photos, mixture, seed=1, step=2, size=8, patch=16):
         crop = sample.crop._replace(turn=0)
         upright = sample._replace(crop=crop)
@@ -195,7 +199,7 @@ def test_a_soft_photo_is_a_blurred_one_source_and_target_alike(task: Task, scale
 
 def test_a_share_of_photos_is_soft_and_the_others_are_as_without_it():
     photos = smooth(60, 50, scale=1)
-    mixture = replace(ALL, softness=Softness(0.5, (0.3, 1.0)))
+    mixture = replace(ALL, softness=Softness(share=0.5, sigma=(0.3, 1.0)))
     draws = {"photos": photos, "seed": 1, "step": 2, "size": 64, "patch": 16}
     soft, plain = draw_samples(mixture=mixture, **draws), draw_samples(mixture=ALL, **draws)
     assert [each._replace(softness=0.0) for each in soft] == plain

@@ -17,7 +17,7 @@ def test_a_run_trains_on_photos_as_its_recipe_finds_them(make: Callable[..., Rec
     screen = Screen(name="", of=Extent(1.0, "steps"), start=0, quiet=True)
     photos, _ = read_data(recipe, Fabric(accelerator="cpu", devices=1), screen)
     scale = recipe.config().scale
-    plain, found = (read_photos(recipe.train, scale=scale, found=how) for how in (None, recipe.as_found()))
+    plain, found = (read_photos(recipe.train, scale=scale, processing=how) for how in (None, recipe.found))
     for read, as_found, as_it_is in zip(photos.photos, found.photos, plain.photos, strict=True):
         assert np.array_equal(read.target, as_found.target)
         assert not np.array_equal(read.target, as_it_is.target)

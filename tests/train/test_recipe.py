@@ -143,7 +143,7 @@ def test_softness_that_nothing_would_use_or_that_is_upside_down_is_refused(data:
     assert "softness needs tasks that degrade" in complaint(data, softness={"share": 0.5})
     tasks = [{"kind": "denoise", "sigma": [0, 50]}]
     assert "must go from low to high" in complaint(data, tasks=tasks, softness={"sigma": [1.0, 0.3]})
-    assert make_recipe({**data, "tasks": tasks, "softness": {}}).softened() is not None
+    assert make_recipe({**data, "tasks": tasks, "softness": {}}).softness is not None
 
 
 def test_found_photos_upside_down_or_out_of_range_are_refused(data: dict[str, Any]):
@@ -153,8 +153,8 @@ def test_found_photos_upside_down_or_out_of_range_are_refused(data: dict[str, An
     assert "found.share" in complaint(data, found={"share": 1.5})
     pairs = {"degraded": "photos/noisy", "target": "photos/clean"}
     assert "found changes clean photos" in complaint(data, train=pairs, found={})
-    assert make_recipe(data).as_found() is None
-    assert make_recipe({**data, "found": {}}).as_found() is not None
+    assert make_recipe(data).found is None
+    assert make_recipe({**data, "found": {}}).found is not None
 
 
 def test_a_run_with_a_part_without_loss_is_refused(data: dict[str, Any]):

@@ -1,12 +1,10 @@
 """Training data: photos decoded once, and batches of aligned, degraded crops drawn from them."""
 
 from hfmoe.data.batches import Pair, batch, draw_samples
-from hfmoe.data.crops import Crop, draw, gather
 from hfmoe.data.photos import Photo, PhotoSet, read_photos
 from hfmoe.data.prefetch import prefetch
-from hfmoe.data.samples import Sample, make_sample
+from hfmoe.data.samples import Crop, Mixture, Sample, draw, gather, make_sample
 from hfmoe.data.sources import DataError, PairedFolders
-from hfmoe.data.tasks import Mixture
 
 __all__ = [
     "Crop",

@@ -8,10 +8,8 @@ from einops import rearrange
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from hfmoe.data.crops import draw, gather
 from hfmoe.data.photos import PhotoSet
-from hfmoe.data.samples import Sample, draw_sample, make_sample, stack
-from hfmoe.data.tasks import Mixture
+from hfmoe.data.samples import Mixture, Sample, draw, draw_sample, gather, make_sample, stack
 
 
 class Pair(NamedTuple):

@@ -1,26 +1,26 @@
-"""Folders of photos as uint8 pairs (degraded, target), decoded once and kept in RAM or in a mapped file."""
+"""Photos as uint8 pairs (degraded, target), decoded once and kept in RAM or in a memory-mapped file."""
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from einops import rearrange
 from jaxtyping import Int, UInt8
 from torch import Tensor
 
-from hfmoe.data.cache import cache_key, open_cache, write_cache
-from hfmoe.data.found import Found
+from hfmoe.data.camera_processing import CameraProcessing
 from hfmoe.data.prefetch import in_threads
 from hfmoe.data.sources import DataError, ImageAt, Place, Source, find_sources
 from hfmoe.image.files import ImageError
 from hfmoe.image.resize import resize
+from hfmoe.runtime.files import atomic, write_atomically
 
 NAMED = 5
 """Broken photos that an error names, where there are more."""
@@ -71,8 +71,10 @@ class PhotoSet:
         return int((self.sizes.min(axis=1, initial=np.iinfo(np.int64).max) < patch).sum())
 
 
-def prepare(source: Source, *, scale: int, channels: int, found: Found | None = None) -> Photo:
-    """Read a photo, crop it to a multiple of the scale, change it as `found` says and shrink it.
+def prepare(
+    source: Source, *, scale: int, channels: int, processing: CameraProcessing | None = None
+) -> Photo:
+    """Read a photo, crop it to a multiple of the scale, apply the camera's `processing` and shrink it.
 
     It is shrunk by MATLAB's bicubic and rounded to uint8. A pair is taken as it came; DataError where its
     sizes do not fit.
@@ -87,7 +89,7 @@ def prepare(source: Source, *, scale: int, channels: int, found: Found | None = 
         size = f"{image.shape[-1]} x {image.shape[-2]}"
         raise DataError(f"{source.target.path}: {size} pixels are too few for scale {scale}")
     target = image[:, :height, :width]
-    target = target if found is None else found.applied(target, name=source.target.name)
+    target = target if processing is None else processing.applied(target, name=source.target.name)
     clean = _rows_first(target)
     if scale == 1:
         return Photo(clean, clean)
@@ -114,19 +116,19 @@ def read_photos(
     cache: Path | None = None,
     threads: int | None = None,
     unreadable: float = 0.0,
-    found: Found | None = None,
+    processing: CameraProcessing | None = None,
 ) -> PhotoSet:
     """Read every image of folders, paired folders and tar shards once, in threads.
 
-    The clean ones are changed as `found` says. With `cache` the pixels lie in one mapped file there, known
-    again by the names, sizes and times of the images; without it they lie in RAM. Images that cannot be read
-    are left out up to the share `unreadable` of all; more of them are an ImageError or DataError that names
-    them, as are a folder that is missing, one without images, and pairs that do not fit.
+    The clean ones go through the camera's `processing`. With `cache` the pixels lie in one mapped file there,
+    known again by the names, sizes and times of the images; without it they lie in RAM. Images that cannot
+    be read are left out up to the share `unreadable` of all; more of them are an ImageError or DataError that
+    names them, as are a folder that is missing, one without images, and pairs that do not fit.
     """
     sources = find_sources(places)
     errors: list[ImageError] = []
     most = int(unreadable * len(sources))
-    prepare_one = partial(_tried, scale=scale, channels=channels, found=found)
+    prepare_one = partial(_tried, scale=scale, channels=channels, processing=processing)
 
     def prepared(sources: Sequence[Source]) -> Iterator[Photo | None]:
         # closed here and now: left to the collector, the pool could be joined by one of its own threads
@@ -137,7 +139,7 @@ def read_photos(
         photos = list(prepared(sources))
     else:
         facts = [_file_facts(source) for source in sources]
-        key = cache_key(facts, scale=scale, channels=channels, changed=found and asdict(found))
+        key = cache_key(facts, scale=scale, channels=channels, changed=processing and processing.as_data())
         photos = open_cache(cache, key)
         lacking = [
             source for source, photo in zip(sources, photos or (), strict=bool(photos)) if photo is None
@@ -194,8 +196,71 @@ def _file_facts(source: Source) -> list[str | int]:
     return facts
 
 
-def _tried(source: Source, *, scale: int, channels: int, found: Found | None) -> Photo | ImageError:
+def _tried(
+    source: Source, *, scale: int, channels: int, processing: CameraProcessing | None
+) -> Photo | ImageError:
     try:
-        return prepare(source, scale=scale, channels=channels, found=found)
+        return prepare(source, scale=scale, channels=channels, processing=processing)
     except ImageError as error:
         return error
+
+
+Pixels = UInt8[np.ndarray, "_ _ _"]
+
+LAYOUT = "hfmoe photo cache 1"
+
+
+def cache_key(
+    facts: Sequence[Sequence[str | int]],
+    *,
+    scale: int,
+    channels: int,
+    changed: Mapping[str, Any] | None = None,
+) -> str:
+    """Name a set of photos by facts such as the paths, sizes and times of its files and how they are
+    prepared: `changed` says, in plain values, what else is done to them."""
+    text = json.dumps([LAYOUT, scale, channels, facts, *([changed] if changed else [])])
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels] | None]) -> None:
+    """Write pairs of uint8 images one after another, then the index that makes the file valid.
+
+    A pair of twice the same image is written once; one that is missing keeps its place.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    pixels, index = _files(folder, key)
+    shapes = []
+    with atomic(pixels) as unfinished, unfinished.open("wb") as file:
+        for pair in photos:
+            images = pair or ()
+            images = images[:1] if pair and pair[0] is pair[1] else images
+            for image in images:
+                file.write(np.ascontiguousarray(image).data)
+            shapes.append([image.shape for image in images])
+    write_atomically(index, json.dumps(shapes))
+
+
+def open_cache(folder: Path, key: str) -> list[tuple[Pixels, Pixels] | None] | None:
+    """Map the pairs of a cache without reading them; None where there is no complete one."""
+    pixels, index = _files(folder, key)
+    if not index.exists() or not pixels.exists():
+        return None
+    shapes = json.loads(index.read_text())
+    if pixels.stat().st_size != sum(int(np.prod(shape)) for pair in shapes for shape in pair):
+        return None
+    flat = np.memmap(pixels, dtype=np.uint8, mode="r")
+    offset = 0
+    pairs = []
+    for pair in shapes:
+        views = []
+        for shape in pair:
+            size = int(np.prod(shape))
+            views.append(np.asarray(flat[offset : offset + size]).reshape(shape))
+            offset += size
+        pairs.append((views[0], views[-1]) if views else None)
+    return pairs
+
+
+def _files(folder: Path, key: str) -> tuple[Path, Path]:
+    return folder / f"{key}.u8", folder / f"{key}.json"

@@ -22,7 +22,7 @@ def training_photos(recipe: Recipe) -> PhotoSet:
         channels=config.channels,
         cache=recipe.cache,
         unreadable=recipe.faults.unreadable,
-        found=recipe.as_found(),
+        processing=recipe.found,
     )
     check_given(recipe.tasks, photos)
     return photos
@@ -64,7 +64,7 @@ def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, *, first: int) -> Cal
     def make(step: int, moment: int) -> Pair:
         patch = patch_size(moment, steps=recipe.steps, sizes=recipe.patch)
         place = {"seed": recipe.seed, "step": step, "size": recipe.batch, "patch": patch}
-        mixture = mixture_at(recipe.tasks, moment / recipe.steps, softness=recipe.softened())
+        mixture = mixture_at(recipe.tasks, moment / recipe.steps, softness=recipe.softness)
         try:
             return batch(photos, **place, mixture=mixture, part=fabric.global_rank, parts=fabric.world_size)
         except (OSError, ValueError, MemoryError) as error:

@@ -137,7 +137,7 @@ def samples_of(photos: PhotoSet, recipe: Recipe, *, step: int, moment: int) -> l
     """List the samples of a step's batch: photo, corner and turn, and what was done to it for a task."""
     patch = patch_size(moment, steps=recipe.steps, sizes=recipe.patch)
     place = {"seed": recipe.seed, "step": step, "size": recipe.batch, "patch": patch}
-    mixture = mixture_at(recipe.tasks, moment / recipe.steps, softness=recipe.softened())
+    mixture = mixture_at(recipe.tasks, moment / recipe.steps, softness=recipe.softness)
     if mixture is None:
         crops = draw(photos, **place)
         return [{**crop._asdict(), "photo": photos.names[crop.photo]} for crop in crops]

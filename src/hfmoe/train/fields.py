@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator, model_validator
+from pydantic import Field, PlainSerializer, PlainValidator
 
 from hfmoe.data import PairedFolders
 from hfmoe.data.fields import NotNegative, Positive, Section, Share
@@ -35,9 +35,6 @@ TrainingPlace = Annotated[Place, PlainValidator(_place), PlainSerializer(_plain)
 def may_hold_pairs(place: Place) -> bool:
     """Tell whether photos of a place can come with their degraded sides."""
     return isinstance(place, PairedFolders) or is_shard(place)
-
-
-JpegQuality = Annotated[int, Field(ge=1, le=100)]
 
 
 class Optimizer(Section):
@@ -126,34 +123,6 @@ class Faults(Section):
     saved_batches: Annotated[int, Field(ge=0)] = 3
     unreadable: Share = 0.01
     load_bounds: tuple[Share, Share] = (0.1, 0.9)
-
-
-class Soft(Section):
-    """How soft the clean photos are: `share` of them is blurred by `sigma` pixels, the target with them."""
-
-    share: Share = 0.5
-    sigma: tuple[NotNegative, NotNegative] = (0.3, 1.0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "Soft":
-        if self.sigma[0] > self.sigma[1]:
-            raise ValueError(f"softness.sigma {list(self.sigma)} must go from low to high")
-        return self
-
-
-class FoundPhotos(Section):
-    """How clean photos are found: `share` of them is sharpened and saved once more as JPEG 4:2:0."""
-
-    share: Share = 0.8
-    quality: tuple[JpegQuality, JpegQuality] = (91, 97)
-    sharpening: tuple[NotNegative, NotNegative] = (0.0, 0.5)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "FoundPhotos":
-        for name, (low, high) in (("quality", self.quality), ("sharpening", self.sharpening)):
-            if low > high:
-                raise ValueError(f"found.{name} [{low:g}, {high:g}] must go from low to high")
-        return self
 
 
 class Peer(Section):

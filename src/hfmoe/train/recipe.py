@@ -9,28 +9,27 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, model_validator
 
 from hfmoe.data import PairedFolders
+from hfmoe.data.camera_processing import CameraProcessing, Softness
+from hfmoe.data.degradations import AnyTask, SuperResolutionTask
 from hfmoe.data.fields import NotNegative, Positive, Section, Share
-from hfmoe.data.found import Found
-from hfmoe.data.tasks import Softness
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.presets import PRESETS
 from hfmoe.train.fields import (
     Discriminator,
     Faults,
-    FoundPhotos,
     Hardware,
     Log,
     Optimizer,
     Peer,
     Perturb,
-    Soft,
     TrainingPlace,
     Validation,
     may_hold_pairs,
 )
 from hfmoe.train.schedule import check_tasks, degrades
-from hfmoe.train.tasks import SuperResolutionTask, TaskOfKind
 from hfmoe.train.terms import AdversarialTerm, PixelTerm, Term, check_terms
+
+TaskOfKind = Annotated[AnyTask, Field(discriminator="kind")]
 
 
 def _listed(value: Any) -> Any:
@@ -55,9 +54,11 @@ class Recipe(Section):
     peer: Peer | None = None
     init: str | None = None
     train: Annotated[tuple[TrainingPlace, ...], BeforeValidator(_listed), Field(min_length=1)]
-    tasks: Annotated[tuple[TaskOfKind, ...], Field(min_length=1)] = (SuperResolutionTask(),)
-    softness: Soft | None = None
-    found: FoundPhotos | None = None
+    tasks: Annotated[tuple[Annotated[AnyTask, Field(discriminator="kind")], ...], Field(min_length=1)] = (
+        SuperResolutionTask(),
+    )
+    softness: Softness | None = None
+    found: CameraProcessing | None = None
     cache: Path | None = None
     run: Path
     licence: str = "Apache-2.0"
@@ -165,15 +166,6 @@ class Recipe(Section):
         if self.peer is not None:
             return self
         return self.model_copy(update={"network": asdict(self.config())})
-
-    def softened(self) -> Softness | None:
-        """Give what is drawn for the softness of photos; None where all stay as they are."""
-        return None if self.softness is None else Softness(self.softness.share, self.softness.sigma)
-
-    def as_found(self) -> Found | None:
-        """Give what is done to clean photos when they are read; None where they stay as they are."""
-        found = self.found
-        return None if found is None else Found(found.share, found.quality, found.sharpening)
 
     def opposes(self) -> bool:
         """Tell whether a discriminator is trained at any time of the run."""

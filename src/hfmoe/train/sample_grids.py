@@ -15,8 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.data import Mixture, draw_samples, make_sample
+from hfmoe.data.degradations import SuperResolutionTask
 from hfmoe.data.samples import Made
-from hfmoe.data.tasks import SuperResolution
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.train.batches import training_photos
 from hfmoe.train.recipe import Recipe
@@ -90,7 +90,7 @@ def forget_samples_after(folder: Path, step: int) -> None:
             shutil.rmtree(path)
 
 
-CLASSICAL = Mixture((SuperResolution(),), (1.0,))
+CLASSICAL = Mixture((SuperResolutionTask(),), (1.0,))
 
 
 def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Iterator[str]:
@@ -106,7 +106,7 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
         raise ValueError(f"count {count} must be at least 1")
     photos = training_photos(recipe)
     patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)
-    mixture = mixture_at(recipe.tasks, step / recipe.steps, softness=recipe.softened()) or CLASSICAL
+    mixture = mixture_at(recipe.tasks, step / recipe.steps, softness=recipe.softness) or CLASSICAL
     samples = draw_samples(photos, mixture, seed=recipe.seed, step=step, size=count, patch=patch)
     output.mkdir(parents=True, exist_ok=True)
     listing, rows = [], []

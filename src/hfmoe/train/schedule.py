@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from hfmoe.data import DataError, PhotoSet
-from hfmoe.data.tasks import Mixture, Softness
+from hfmoe.data.camera_processing import Softness
+from hfmoe.data.degradations import AnyTask
+from hfmoe.data.samples import Mixture
 from hfmoe.train.fields import Optimizer, Perturb
-from hfmoe.train.tasks import AnyTask, Growth
 
 
 def learning_rate(step: int, *, steps: int, optimizer: Optimizer) -> float:
@@ -70,7 +71,7 @@ def mixture_at(tasks: Sequence[AnyTask], share: float, *, softness: Softness | N
         return None
     present = [task for _, task in active(tasks, share)]
     weights = tuple(task.weight.number(share) for task in present)
-    return Mixture(tuple(task.at(share) for task in present), weights, softness)
+    return Mixture(tuple(present), weights, softness, share)
 
 
 def task_facts(tasks: Sequence[AnyTask], share: float) -> dict[str, dict[str, Any]]:
@@ -80,8 +81,8 @@ def task_facts(tasks: Sequence[AnyTask], share: float) -> dict[str, dict[str, An
     facts = {}
     for name, task in present:
         facts[name] = {"share": round(task.weight.number(share) / total, 4)}
-        for field, growth in growths(task).items():
-            low, high = (round(end, 4) for end in growth.at(share))
+        for field, ramp in task.ramps().items():
+            low, high = (round(end, 4) for end in ramp.at(share))
             facts[name][field] = low if low == high else [low, high]
     return facts
 
@@ -92,8 +93,8 @@ def phase_at(tasks: Sequence[AnyTask], share: float) -> Phase:
     moving = [
         f"{name}.{field}"
         for name, task in present
-        for field, growth in {"weight": task.weight, **growths(task)}.items()
-        if growth.moves(share)
+        for field, ramp in {"weight": task.weight, **task.ramps()}.items()
+        if ramp.moves(share)
     ]
     return Phase(tuple(name for name, _ in present), tuple(moving))
 
@@ -120,13 +121,6 @@ def check_given(tasks: Sequence[AnyTask], photos: PhotoSet) -> None:
     if photos.scale == 1 and not degrades(tasks) and not all(photos.given):
         name = photos.names[photos.given.index(False)]
         raise DataError(f"{name} has no degraded side, and a network of scale 1 without tasks needs one")
-
-
-def growths(task: AnyTask) -> dict[str, Growth]:
-    """List the ranges of a task by name."""
-    unused = {"weight"} if getattr(task, "chain", "real-esrgan") == "real-esrgan" else {"weight", "second"}
-    values = {name: getattr(task, name) for name in type(task).model_fields if name not in unused}
-    return {name: value for name, value in values.items() if isinstance(value, Growth)}
 
 
 def _ends(task: AnyTask) -> list[float]:

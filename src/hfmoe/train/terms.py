@@ -7,13 +7,13 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from hfmoe.data.fields import Lasting, NotNegative
+from hfmoe.data.fields import NotNegative, Scheduled
 from hfmoe.losses.adversarial import Form
 from hfmoe.losses.perceptual import LAYERS, layer_names
 from hfmoe.models.features import Depth
 
 
-class Timed(Lasting):
+class Timed(Scheduled):
     """A weighted loss, active from one share of the run until another.
 
     At weight 0 it is computed for the log and gives no gradient.

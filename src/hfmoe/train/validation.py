@@ -16,14 +16,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.data import DataError, PairedFolders
-from hfmoe.data.degradations import Operation, apply
-from hfmoe.data.degradations.jpeg import Jpeg
+from hfmoe.data.degradations import AnyTask, Operation, Task, apply
 from hfmoe.data.degradations.noise import GaussianNoise
 from hfmoe.data.degradations.resampling import Resize
 from hfmoe.data.photos import prepare
 from hfmoe.data.samples import GIVEN, unit_range
 from hfmoe.data.sources import Place, find_sources
-from hfmoe.data.tasks import Task
 from hfmoe.evaluate.scores import score_image
 from hfmoe.evaluate.super_resolution import ClassicalSR, LumaSR
 from hfmoe.image.crop import crop_to_multiple
@@ -36,11 +34,6 @@ from hfmoe.models.peer import Network
 from hfmoe.train.fields import may_hold_pairs
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import active
-from hfmoe.train.tasks import AnyTask, DenoiseTask, JpegTask
-
-SIGMAS = (15.0, 25.0, 50.0)
-QUALITIES = (10.0, 40.0)
-"""Strengths that papers score at; those within a task's range are used."""
 
 
 class Example(NamedTuple):
@@ -91,24 +84,12 @@ def trials(tasks: Sequence[AnyTask]) -> list[Trial]:
     named: dict[str, AnyTask] = {}
     for moment in (0.0, *(task.start for task in tasks), 1 - 1e-9):
         named |= dict(active(tasks, moment))
-    return [trial for name, task in named.items() for trial in _trials(name, task)]
-
-
-def _trials(name: str, task: AnyTask) -> list[Trial]:
-    hardest = task.at(1.0)
-    if isinstance(task, DenoiseTask):
-        sigmas = _within(task.sigma.at(1.0), SIGMAS)
-        return [Trial(f"{name} {s:g}", hardest, (GaussianNoise(s, 0),)) for s in sigmas]
-    if isinstance(task, JpegTask):
-        qualities = [round(quality) for quality in _within(task.quality.at(1.0), QUALITIES)]
-        return [Trial(f"{name} {q}", hardest, (Jpeg(q, subsampling=False),)) for q in qualities]
-    return [Trial(name, hardest)]
-
-
-def _within(bounds: tuple[float, float], strengths: Sequence[float]) -> list[float]:
-    """Strengths inside a range, or its middle where none is."""
-    low, high = bounds
-    return [strength for strength in strengths if low <= strength <= high] or [(low + high) / 2]
+    found: list[Trial] = []
+    for name, task in named.items():
+        fixed = task.benchmark()
+        found += [Trial(f"{name} {strength}", task, fixed[strength]) for strength in fixed]
+        found += [] if fixed else [Trial(name, task)]
+    return found
 
 
 def scoring(config: HFMoEConfig) -> ClassicalSR | LumaSR:

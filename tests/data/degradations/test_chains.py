@@ -7,22 +7,23 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfmoe.data.degradations import BSRGAN, OPERATIONS, REAL_ESRGAN, apply, as_data, from_data
-from hfmoe.data.degradations.blur import GaussianBlur, PlateauBlur, SincBlur
-from hfmoe.data.degradations.drawing import chance, choice, uniform, whole
-from hfmoe.data.degradations.jpeg import Jpeg
-from hfmoe.data.degradations.noise import GaussianNoise, PoissonNoise
-from hfmoe.data.degradations.resampling import METHODS, Resize
-from hfmoe.data.degradations.rounding import Clamp, Cut, Round
-from hfmoe.data.tasks import Camera, Compressed, Deblur, Denoise, Photo, Task
+from hfmoe.data.degradations import BSRGAN, OPERATIONS, REAL_ESRGAN, Task, apply, as_data, from_data
+from hfmoe.data.degradations.blur import DeblurTask, GaussianBlur, PlateauBlur, SincBlur
+from hfmoe.data.degradations.jpeg import Jpeg, JpegTask
+from hfmoe.data.degradations.mosaic import CameraTask
+from hfmoe.data.degradations.noise import DenoiseTask, GaussianNoise, PoissonNoise
+from hfmoe.data.degradations.photo import PhotoTask
+from hfmoe.data.degradations.resampling import METHODS, Clamp, Cut, Resize, Round
+from hfmoe.data.degradations.sampling import chance, choice, uniform, whole
+from hfmoe.data.fields import fixed
 
 TASKS: dict[str, Task] = {
-    "denoise": Denoise((0.0, 50.0), gray=0.3, sensor=0.3, rounded=0.5),
-    "deblur": Deblur(("gaussian", "motion", "defocus"), (0.2, 3.0), (2.0, 15.0), (0.5, 4.0), (0.0, 3.0)),
-    "camera": Camera((0.0, 40.0), (50.0, 98.0)),
-    "jpeg": Compressed((5.0, 95.0), webp=0.2),
-    "real-esrgan": Photo(REAL_ESRGAN),
-    "bsrgan": Photo(BSRGAN),
+    "denoise": DenoiseTask(sigma=fixed(0.0, 50.0), gray=0.3, sensor=0.3, rounded=0.5),
+    "deblur": DeblurTask(length=fixed(2.0, 15.0), noise=fixed(0.0, 3.0)),
+    "camera": CameraTask(sigma=fixed(0.0, 40.0), quality=fixed(50.0, 98.0)),
+    "jpeg": JpegTask(webp=0.2),
+    "real-esrgan": PhotoTask(),
+    "bsrgan": PhotoTask(chain="bsrgan"),
 }
 CHAINS = {"real-esrgan": REAL_ESRGAN, "bsrgan": BSRGAN}
 

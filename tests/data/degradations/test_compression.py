@@ -9,8 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfmoe.data.degradations.jpeg import CHROMA, LUMA, Jpeg, quantisation
-from hfmoe.data.degradations.webp import WebP
+from hfmoe.data.degradations.jpeg import CHROMA, LUMA, Jpeg, WebP, quantisation
 from hfmoe.image.encoded import jpeg_file, through_jpeg
 
 ZIGZAG = sorted(

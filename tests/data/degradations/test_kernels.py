@@ -15,8 +15,6 @@ from hfmoe.data.degradations.blur import (
     MotionBlur,
     PlateauBlur,
     SincBlur,
-    convolved,
-    quick_length,
 )
 
 sizes = st.integers(0, 12).map(lambda half: 2 * half + 1)
@@ -106,7 +104,7 @@ def test_blurring_equals_a_convolution_of_the_mirrored_image():
     expected = torch.nn.functional.conv2d(
         torch.from_numpy(wide)[:, None], torch.from_numpy(kernel[::-1, ::-1].copy()).float()[None, None]
     )[:, 0]
-    assert torch.allclose(convolved(image, kernel), expected, atol=1e-5)
+    assert torch.allclose(kernels.convolved(image, kernel), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("blur", [GaussianBlur(9, (0.0, 0.0)), MotionBlur(9, 0.0, 0.3), DefocusBlur(9, 0.0)])
@@ -123,4 +121,4 @@ def test_an_even_kernel_is_refused(size: int):
 
 @given(st.integers(1, 3000))
 def test_quick_lengths_hold_what_they_must_and_little_more(length: int):
-    assert length <= quick_length(length) <= max(length + 9, 1.12 * length)
+    assert length <= kernels.quick_length(length) <= max(length + 9, 1.12 * length)

@@ -8,9 +8,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hfmoe.data.degradations.mosaic import MosaicNoise, bayer, demosaiced
+from hfmoe.data.degradations.mosaic import MosaicNoise, bayer, demosaiced, draw_mosaic_noise
 from hfmoe.data.degradations.noise import linear
-from hfmoe.data.tasks import mosaic_noise
 
 GRAY = torch.full((3, 200, 200), 0.5)
 NOISE = MosaicNoise(0.002, 0.004, (2.0, 1.5), 0.6, (0.0, 0.0), (0, 0), 1)
@@ -75,7 +74,7 @@ def test_silence_is_finite_in_half_precision():
 def test_drawn_cameras_are_about_as_noisy_as_asked(sigma: float):
     generator = torch.Generator().manual_seed(0)
     found = [
-        ((mosaic_noise(generator, sigma)(GRAY[:, :48, :48]) - 0.5).square().mean().sqrt() * 255).item()
+        ((draw_mosaic_noise(generator, sigma)(GRAY[:, :48, :48]) - 0.5).square().mean().sqrt() * 255).item()
         for _ in range(60)
     ]
     assert sum(found) / len(found) == pytest.approx(sigma, rel=0.2)

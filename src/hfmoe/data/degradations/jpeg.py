@@ -1,9 +1,9 @@
-"""JPEG as arithmetic: what encoding and decoding change, without a file (ITU-T T.81, done as in libjpeg)."""
+"""JPEG as arithmetic (ITU-T T.81, done as in libjpeg), WebP, and the task of removing what they leave."""
 
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import torch
@@ -11,6 +11,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
+
+from hfmoe.data.degradations.sampling import chance, whole
+from hfmoe.data.degradations.task import Operation, Task, within
+from hfmoe.data.fields import RampedQuality, Share, fixed
+from hfmoe.image.encoded import through_webp
+
+BENCHMARK_QUALITIES = (10.0, 40.0)
+"""Qualities that papers score at."""
 
 LUMA = (
     (16, 11, 10, 16, 24, 40, 51, 61),
@@ -71,6 +79,46 @@ class Jpeg:
             chroma = _doubled(chroma)[..., :height, :width]
         planes = torch.cat([_coded(planes[:1], quality=self.quality, table=LUMA), chroma - 128])
         return _mixed(planes, _TO_RGB).round().clamp(0, 255) / 255
+
+
+@dataclass(frozen=True)
+class WebP:
+    """Saved once as a lossy WebP of `quality` 1 to 100; the pixels visit the CPU for it."""
+
+    kind: ClassVar[str] = "webp"
+    quality: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"WebP quality {self.quality} must be in [1, 100]")
+
+    def __call__(self, image: Float[Tensor, "c h w"]) -> Float[Tensor, "c h w"]:
+        """Round to 8 bits, encode, decode."""
+        levels = (image * 255).round().clamp(0, 255).byte().cpu()
+        return through_webp(levels, quality=self.quality).to(image) / 255
+
+
+class JpegTask(Task):
+    """JPEG of a drawn `quality` of 1 to 100; subsampling: share with 4:2:0; webp: share that is WebP."""
+
+    margin: ClassVar[int] = 8
+    jitters: ClassVar[bool] = True
+    kind: Literal["jpeg"] = "jpeg"
+    quality: RampedQuality = fixed(5.0, 95.0)
+    subsampling: Share = 0.5
+    webp: Share = 0.0
+
+    def draw(
+        self, generator: torch.Generator, *, size: tuple[int, int], scale: int, share: float = 1.0
+    ) -> list[Operation]:
+        """Draw the file that the image is saved as."""
+        quality, subsampling = whole(generator, self.quality.at(share)), chance(generator, self.subsampling)
+        return [WebP(quality) if chance(generator, self.webp) else Jpeg(quality, subsampling)]
+
+    def benchmark(self) -> dict[str, tuple[Operation, ...]]:
+        """Return JPEG of the papers' qualities, colours at full resolution."""
+        qualities = map(round, within(self.quality.at(1.0), BENCHMARK_QUALITIES))
+        return {f"{quality}": (Jpeg(quality, subsampling=False),) for quality in qualities}
 
 
 def quantisation(table: tuple[tuple[int, ...], ...], *, quality: int) -> Float[np.ndarray, "8 8"]:

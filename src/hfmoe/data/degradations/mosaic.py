@@ -1,16 +1,19 @@
-"""Noise of a sensor with one colour to an element, as the development of a photo leaves it."""
+"""Noise of a sensor with one colour to an element, as raw development leaves it, and its task."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.data.degradations.blur import convolved, mirrored
-from hfmoe.data.degradations.kernels import gaussian
-from hfmoe.data.degradations.noise import display, field, linear
+from hfmoe.data.degradations.jpeg import Jpeg
+from hfmoe.data.degradations.kernels import convolved, gaussian, mirrored
+from hfmoe.data.degradations.noise import display, draw_shot_and_read, field, linear
+from hfmoe.data.degradations.sampling import chance, draw_seed, uniform, whole
+from hfmoe.data.degradations.task import Operation, Task
+from hfmoe.data.fields import Ramped, RampedQuality, Share, fixed
 
 MARGIN, RING = 12, 10
 """Pixels around an image on which noise is drawn too, and of these the outer ones that borders reach.
@@ -69,6 +72,43 @@ class MosaicNoise:
         corrected = (1 + self.saturation) * developed - self.saturation * developed.mean(dim=0)
         mean = corrected.mean(dim=0, keepdim=True)
         return _smoothed(mean, self.smoothing[0]) + _smoothed(corrected - mean, self.smoothing[1])
+
+
+class CameraTask(Task):
+    """A photo in little light, as the camera saves it: its sensor's noise, developed, then JPEG.
+
+    sigma: about the standard deviation of 255 that the noise has on middle gray. quality: of the file;
+    subsampling: share with 4:2:0.
+    """
+
+    margin: ClassVar[int] = 8
+    jitters: ClassVar[bool] = True
+    kind: Literal["camera"] = "camera"
+    sigma: Ramped = fixed(0.0, 30.0)
+    quality: RampedQuality = fixed(75.0, 98.0)
+    subsampling: Share = 0.5
+
+    def draw(
+        self, generator: torch.Generator, *, size: tuple[int, int], scale: int, share: float = 1.0
+    ) -> list[Operation]:
+        """Draw the camera, its noise and its file."""
+        noise = draw_mosaic_noise(generator, uniform(generator, self.sigma.at(share)))
+        quality = whole(generator, self.quality.at(share))
+        return [noise, Jpeg(quality, chance(generator, self.subsampling))]
+
+
+def draw_mosaic_noise(generator: torch.Generator, sigma: float) -> MosaicNoise:
+    """Draw a camera, and noise of it about as strong as Gaussian noise of `sigma` / 255 on middle gray.
+
+    The ranges are those of common cameras from daylight to lamp light; chroma is smoothed more than luma, as
+    their own noise reduction does.
+    """
+    shot, read = draw_shot_and_read(generator, sigma)
+    balance = (uniform(generator, (1.2, 2.4)), uniform(generator, (1.2, 2.4)))
+    saturation, luma = uniform(generator, (0.2, 1.0)), uniform(generator, (0.0, 0.8))
+    smoothing = (luma, luma + uniform(generator, (0.0, 2.0)))
+    phase = (int(chance(generator, 0.5)), int(chance(generator, 0.5)))
+    return MosaicNoise(shot, read, balance, saturation, smoothing, phase, draw_seed(generator))
 
 
 def bayer(height: int, width: int, *, phase: tuple[int, int]) -> Float[Tensor, "3 h w"]:

@@ -1,4 +1,4 @@
-"""Noise of sensors and of the papers; each carries the seed of its own field.
+"""Noise of sensors and of the papers, each with the seed of its own field, and the task of removing it.
 
 The fields are drawn on the CPU whatever device the image is on, so that a recipe gives the same noise
 everywhere.
@@ -6,16 +6,22 @@ everywhere.
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.data.degradations.blur import convolved
-from hfmoe.data.degradations.kernels import gaussian
+from hfmoe.data.degradations.kernels import convolved, gaussian
+from hfmoe.data.degradations.resampling import Round
+from hfmoe.data.degradations.sampling import chance, draw_seed, uniform
+from hfmoe.data.degradations.task import Operation, Task, within
+from hfmoe.data.fields import Ramped, Share, fixed
 
 _GRAY = (0.299, 0.587, 0.114)
+
+BENCHMARK_SIGMAS = (15.0, 25.0, 50.0)
+"""Standard deviations of 255 that papers score at."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +86,49 @@ class SensorNoise:
         kernel = gaussian(7, sigma=(self.grain, self.grain))
         noise = convolved(noise, kernel) / math.sqrt((kernel**2).sum())
         return display((light + noise * (self.shot * light + self.read**2).sqrt()).clamp(0, 1))
+
+
+class DenoiseTask(Task):
+    """Noise of a standard deviation drawn from `sigma` (of 255).
+
+    gray: share of images with gray noise; sensor: share with sensor noise of about that strength instead;
+    rounded: share that is rounded and clamped to 8 bits, as files are and the papers' benchmarks are not.
+    """
+
+    kind: Literal["denoise"] = "denoise"
+    sigma: Ramped = fixed(0.0, 55.0)
+    gray: Share = 0.0
+    sensor: Share = 0.0
+    rounded: Share = 0.0
+
+    def draw(
+        self, generator: torch.Generator, *, size: tuple[int, int], scale: int, share: float = 1.0
+    ) -> list[Operation]:
+        """Draw noise, and whether it is rounded."""
+        sigma = uniform(generator, self.sigma.at(share))
+        if chance(generator, self.sensor):
+            noise = draw_sensor_noise(generator, sigma)
+        else:
+            correlation = float(chance(generator, self.gray))
+            noise = GaussianNoise(sigma, draw_seed(generator), correlation)
+        return [noise, Round()] if chance(generator, self.rounded) else [noise]
+
+    def benchmark(self) -> dict[str, tuple[Operation, ...]]:
+        """Return Gaussian noise of the papers' strengths."""
+        return {f"{s:g}": (GaussianNoise(s, 0),) for s in within(self.sigma.at(1.0), BENCHMARK_SIGMAS)}
+
+
+def draw_sensor_noise(generator: torch.Generator, sigma: float) -> SensorNoise:
+    """Draw sensor noise that is about as strong as Gaussian noise of `sigma` / 255 on middle gray."""
+    shot, read = draw_shot_and_read(generator, sigma)
+    grain, correlation = uniform(generator, (0.3, 0.8)), uniform(generator, (0.0, 0.6))
+    return SensorNoise(shot, read, grain, correlation, draw_seed(generator))
+
+
+def draw_shot_and_read(generator: torch.Generator, sigma: float) -> tuple[float, float]:
+    """Draw the parts of a sensor's noise in linear light, together about `sigma` / 255 on middle gray."""
+    shot = 4 * (sigma / 255) ** 2 * uniform(generator, (0.5, 1.5))
+    return shot, sigma / 255 * uniform(generator, (0.02, 0.1))
 
 
 def field(image: Float[Tensor, "c h w"], *, seed: int, correlation: float = 0.0) -> Float[Tensor, "c h w"]:

@@ -1,4 +1,4 @@
-"""Every degradation there is, a list of them applied in order, and the list as plain data and back."""
+"""The catalogue of degradations: every operation and every task, and lists of operations as plain data."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -7,18 +7,25 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.data.degradations.blur import DefocusBlur, GaussianBlur, MotionBlur, PlateauBlur, SincBlur
-from hfmoe.data.degradations.jpeg import Jpeg
-from hfmoe.data.degradations.mosaic import MosaicNoise
-from hfmoe.data.degradations.noise import GaussianNoise, PoissonNoise, SensorNoise
-from hfmoe.data.degradations.resampling import Resize
-from hfmoe.data.degradations.rounding import Clamp, Cut, Round
-from hfmoe.data.degradations.webp import WebP
+from hfmoe.data.degradations.blur import (
+    DeblurTask,
+    DefocusBlur,
+    GaussianBlur,
+    MotionBlur,
+    PlateauBlur,
+    SincBlur,
+)
+from hfmoe.data.degradations.jpeg import Jpeg, JpegTask, WebP
+from hfmoe.data.degradations.mosaic import CameraTask, MosaicNoise
+from hfmoe.data.degradations.noise import DenoiseTask, GaussianNoise, PoissonNoise, SensorNoise
+from hfmoe.data.degradations.photo import PhotoTask
+from hfmoe.data.degradations.resampling import Clamp, Cut, Resize, Round
+from hfmoe.data.degradations.task import Operation, SuperResolutionTask
 
-Blur = GaussianBlur | PlateauBlur | SincBlur | MotionBlur | DefocusBlur
-Noise = GaussianNoise | PoissonNoise | SensorNoise | MosaicNoise
-Operation = Blur | Resize | Noise | Jpeg | WebP | Clamp | Round | Cut
-OPERATIONS: dict[str, type[Operation]] = {
+AnyTask = SuperResolutionTask | DenoiseTask | DeblurTask | JpegTask | CameraTask | PhotoTask
+"""Every task that a recipe can name by its kind."""
+
+OPERATIONS: dict[str, type[Any]] = {
     operation.kind: operation
     for operation in (
         GaussianBlur,

@@ -10,14 +10,12 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from hfmoe.data.degradations.blur import GaussianBlur, PlateauBlur, SincBlur
-from hfmoe.data.degradations.drawing import Range, between, chance, choice, seed, uniform, whole
-from hfmoe.data.degradations.jpeg import Jpeg
+from hfmoe.data.degradations.blur import Blur, GaussianBlur, PlateauBlur, SincBlur
+from hfmoe.data.degradations.jpeg import Jpeg, WebP
 from hfmoe.data.degradations.noise import GaussianNoise, PoissonNoise
-from hfmoe.data.degradations.operations import Blur, Operation
-from hfmoe.data.degradations.resampling import Method, Resize
-from hfmoe.data.degradations.rounding import Clamp, Round
-from hfmoe.data.degradations.webp import WebP
+from hfmoe.data.degradations.resampling import Clamp, Method, Resize, Round
+from hfmoe.data.degradations.sampling import Range, between, chance, choice, draw_seed, uniform, whole
+from hfmoe.data.degradations.task import Operation
 
 SHAPES = ("isotropic", "anisotropic", "generalised", "generalised", "plateau", "plateau")
 EVEN = (True, False, True, False, True, False)
@@ -115,9 +113,9 @@ def draw_round(ranges: OneRound, generator: torch.Generator, *, size: tuple[int,
     gray = chance(generator, ranges.gray)
     if chance(generator, ranges.gaussian):
         sigma = uniform(generator, ranges.noise)
-        operations.append(GaussianNoise(sigma, seed(generator), correlation=float(gray)))
+        operations.append(GaussianNoise(sigma, draw_seed(generator), correlation=float(gray)))
     else:
-        operations.append(PoissonNoise(uniform(generator, ranges.poisson), seed(generator), gray=gray))
+        operations.append(PoissonNoise(uniform(generator, ranges.poisson), draw_seed(generator), gray=gray))
     return [*operations, Clamp()]
 
 

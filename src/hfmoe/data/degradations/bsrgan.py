@@ -12,13 +12,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from hfmoe.data.degradations.blur import GaussianBlur
-from hfmoe.data.degradations.drawing import Range, between, chance, choice, seed, uniform, whole
-from hfmoe.data.degradations.jpeg import Jpeg
+from hfmoe.data.degradations.jpeg import Jpeg, WebP
 from hfmoe.data.degradations.noise import GaussianNoise, SensorNoise
-from hfmoe.data.degradations.operations import Operation
-from hfmoe.data.degradations.resampling import Method, Resize
-from hfmoe.data.degradations.rounding import Clamp, Round
-from hfmoe.data.degradations.webp import WebP
+from hfmoe.data.degradations.resampling import Clamp, Method, Resize, Round
+from hfmoe.data.degradations.sampling import Range, between, chance, choice, draw_seed, uniform, whole
+from hfmoe.data.degradations.task import Operation
 
 METHODS: tuple[Method, ...] = ("area", "bilinear", "bicubic")
 SIZES = tuple(range(7, 26, 2))
@@ -85,7 +83,7 @@ class Shuffled:
         kind = choice(generator, ("colour", "gray", "correlated"), (0.4, 0.4, 0.2))
         correlated = uniform(generator, (0.0, 1.0))
         correlation = {"colour": 0.0, "gray": 1.0, "correlated": correlated}[kind]
-        return GaussianNoise(uniform(generator, self.noise), seed(generator), correlation)
+        return GaussianNoise(uniform(generator, self.noise), draw_seed(generator), correlation)
 
     def _quality(self, generator: torch.Generator) -> Jpeg:
         return Jpeg(whole(generator, self.jpeg))
@@ -120,7 +118,7 @@ def _sensor_noise(generator: torch.Generator) -> SensorNoise:
     shot = 10 ** uniform(generator, (-4.0, -2.0))
     read = math.sqrt(shot) * uniform(generator, (0.02, 0.1))
     grain, correlation = uniform(generator, (0.3, 0.8)), uniform(generator, (0.0, 0.6))
-    return SensorNoise(shot, read, grain, correlation, seed(generator))
+    return SensorNoise(shot, read, grain, correlation, draw_seed(generator))
 
 
 BSRGAN = Shuffled()

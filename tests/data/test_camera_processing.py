@@ -1,9 +1,9 @@
-"""Photos as they are found: sharpened and saved as JPEG, before anything is made of them."""
+"""Processing of clean photos by cameras and sites: sharpened and saved as JPEG, before any degradation."""
 
 import io
-from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +12,17 @@ from einops import rearrange
 from PIL import Image
 
 from hfmoe.data import PairedFolders, read_photos
+from hfmoe.data.camera_processing import CameraProcessing, sharpened
 from hfmoe.data.degradations.blur import GaussianBlur
-from hfmoe.data.found import Found, sharpened
 from hfmoe.data.photos import prepare
 from hfmoe.data.sources import find_sources
 from hfmoe.image.resize import resize
 
-ALWAYS = Found(1.0, (90, 90), (0.0, 0.0))
+ALWAYS = CameraProcessing(share=1.0, quality=(90, 90), sharpening=(0.0, 0.0))
+
+
+def changed(**fields: Any) -> CameraProcessing:
+    return ALWAYS.model_copy(update=fields)
 
 
 @pytest.fixture
@@ -47,11 +51,13 @@ def test_sharpening_adds_what_a_blur_would_take(image: torch.Tensor):
 
 
 def test_a_gray_photo_stays_gray(image: torch.Tensor):
-    assert Found(1.0, (90, 90), (0.3, 0.3)).applied(image[:1], name="a.png").shape == (1, 48, 64)
+    assert CameraProcessing(share=1.0, quality=(90, 90), sharpening=(0.3, 0.3)).applied(
+        image[:1], name="a.png"
+    ).shape == (1, 48, 64)
 
 
 def test_the_share_of_found_photos_follows_the_names_and_comes_again(image: torch.Tensor):
-    found = Found(0.5, (70, 90), (0.0, 0.5))
+    found = CameraProcessing(share=0.5, quality=(70, 90))
     names = [f"{number}.png" for number in range(64)]
     first, second = ([found.applied(image, name=name) for name in names] for _ in range(2))
     assert all(map(torch.equal, first, second))
@@ -62,7 +68,7 @@ def test_the_share_of_found_photos_follows_the_names_and_comes_again(image: torc
 
 def test_the_small_side_is_made_of_the_found_photo(folder: Path):
     source = find_sources([folder])[1]
-    degraded, target = prepare(source, scale=3, channels=3, found=ALWAYS)
+    degraded, target = prepare(source, scale=3, channels=3, processing=ALWAYS)
     clean = prepare(source, scale=3, channels=3).target
     as_found = ALWAYS.applied(rearrange(torch.from_numpy(clean), "h w c -> c h w"), name=source.target.name)
     assert np.array_equal(target, rearrange(as_found, "c h w -> h w c").numpy())
@@ -72,15 +78,15 @@ def test_the_small_side_is_made_of_the_found_photo(folder: Path):
 
 def test_a_cache_tells_found_photos_from_those_as_they_are(folder: Path, tmp_path: Path):
     cache = tmp_path / "cache"
-    kinds = (None, ALWAYS, replace(ALWAYS, sharpening=(0.5, 0.5)), replace(ALWAYS, quality=(60, 60)))
-    first = [read_photos([folder], scale=2, cache=cache, found=how).photos[0].target for how in kinds]
-    again = [read_photos([folder], scale=2, cache=cache, found=how).photos[0].target for how in kinds]
-    in_ram = [read_photos([folder], scale=2, found=how).photos[0].target for how in kinds]
+    kinds = (None, ALWAYS, changed(sharpening=(0.5, 0.5)), changed(quality=(60, 60)))
+    first = [read_photos([folder], scale=2, cache=cache, processing=how).photos[0].target for how in kinds]
+    again = [read_photos([folder], scale=2, cache=cache, processing=how).photos[0].target for how in kinds]
+    in_ram = [read_photos([folder], scale=2, processing=how).photos[0].target for how in kinds]
     assert len({target.tobytes() for target in first}) == len(kinds)
     assert all(map(np.array_equal, first, again)) and all(map(np.array_equal, first, in_ram))
 
 
 def test_a_pair_stays_as_it_came(folder: Path):
     source = find_sources([PairedFolders(folder, folder)])[0]
-    kept, plain = (prepare(source, scale=1, channels=3, found=how) for how in (ALWAYS, None))
+    kept, plain = (prepare(source, scale=1, channels=3, processing=how) for how in (ALWAYS, None))
     assert all(map(np.array_equal, kept, plain))

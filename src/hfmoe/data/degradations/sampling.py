@@ -1,4 +1,4 @@
-"""Numbers drawn from a generator."""
+"""Numbers sampled from a generator."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -38,7 +38,7 @@ def choice(generator: torch.Generator, items: Sequence[Item], weights: Sequence[
     return next(item for item, weight in zip(reversed(items), reversed(weights), strict=True) if weight > 0)
 
 
-def seed(generator: torch.Generator) -> int:
+def draw_seed(generator: torch.Generator) -> int:
     """Draw the seed of another generator."""
     return int(torch.randint(2**53, (), generator=generator).item())
 
