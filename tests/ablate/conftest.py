@@ -1,5 +1,6 @@
 """A minute study on drawn photos, and an executor that does runs in this process."""
 
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from hfmoe.ablate import runner
 from hfmoe.ablate.cost_cache import MeasuredCost
 from hfmoe.ablate.costs import Cost
 from hfmoe.ablate.local_runner import job_of
-from hfmoe.ablate.plan import Run
+from hfmoe.ablate.plan import Run, plan
 from hfmoe.ablate.run_state import RunFiles
 from hfmoe.ablate.study import Evaluation, Study, make_study
 from hfmoe.ablate.worker import do, guarded
@@ -39,38 +40,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture
-def data(photos: Path, tmp_path: Path) -> dict[str, Any]:
-    """The plain values of a study of four runs that takes a second or two."""
-    recipe = {
-        "name": "base",
-        "preset": "nano-x2",
-        "network": NETWORK,
-        "train": "elsewhere",
-        "run": "elsewhere",
-        "steps": 1,
-        "batch": 1,
-        "patch": 16,
-        "validation": {"every": 2, "images": 1, "crop": 32},
-        "hardware": {"accelerator": "cpu", "threads": 1},
-    }
-    return {
-        "name": "minute",
-        "recipe": recipe,
-        "variants": {"full": {}, "slow": {"optimizer.lr": 1e-5}},
-        "seeds": [0, 1],
-        "budget": {"steps": 4},
-        "train": str(photos),
-        "validation": str(photos),
-        "evaluate": {"sets": {"drawn": str(photos)}},
-        "run": str(tmp_path / "study"),
-    }
-
-
-@pytest.fixture
-def make(data: dict[str, Any]) -> Callable[..., Study]:
-    """Give the minute study with some of its fields replaced."""
-    return lambda **fields: make_study({**data, **fields})
+PEER = {"network": "hfmoe.ablate.peers:PlainNetwork", "arguments": {"dim": 4, "blocks": 1, "scale": 2}}
 
 
 class Here:
@@ -106,6 +76,63 @@ class Here:
 
     def close(self) -> None:
         """Nothing is held."""
+
+
+def study_data(photos: Path, folder: Path) -> dict[str, Any]:
+    """The plain values of a study of four runs that takes a second or two."""
+    recipe = {
+        "name": "base",
+        "preset": "nano-x2",
+        "network": NETWORK,
+        "train": "elsewhere",
+        "run": "elsewhere",
+        "steps": 1,
+        "batch": 1,
+        "patch": 16,
+        "validation": {"every": 2, "images": 1, "crop": 32},
+        "hardware": {"accelerator": "cpu", "threads": 1},
+    }
+    return {
+        "name": "minute",
+        "recipe": recipe,
+        "variants": {"full": {}, "slow": {"optimizer.lr": 1e-5}},
+        "seeds": [0, 1],
+        "budget": {"steps": 4},
+        "train": str(photos),
+        "validation": str(photos),
+        "evaluate": {"sets": {"drawn": str(photos)}},
+        "run": str(folder),
+    }
+
+
+@pytest.fixture
+def data(photos: Path, tmp_path: Path) -> dict[str, Any]:
+    """The plain values of the minute study."""
+    return study_data(photos, tmp_path / "study")
+
+
+@pytest.fixture(scope="session")
+def finished(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study that was done once: variants full, slow and peer with seeds 0 and 1."""
+    fields = study_data(photos, tmp_path_factory.mktemp("finished"))
+    variants = {**fields["variants"], "peer": PEER}
+    study = make_study({**fields, "variants": variants})
+    executor = Here()
+    for run in plan(study):
+        executor.start(run, study.evaluate)
+    return study.folder
+
+
+@pytest.fixture
+def done(finished: Path, data: dict[str, Any]) -> None:
+    """Put the runs of the finished study into the folder of this test's own."""
+    shutil.copytree(finished, data["run"])
+
+
+@pytest.fixture
+def make(data: dict[str, Any]) -> Callable[..., Study]:
+    """Give the minute study with some of its fields replaced."""
+    return lambda **fields: make_study({**data, **fields})
 
 
 @pytest.fixture

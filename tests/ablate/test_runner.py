@@ -37,16 +37,18 @@ DIVERGING = {
     "faults": {"skips": 0, "rollbacks": 0},
 }
 PEER = {"network": "hfmoe.ablate.peers:PlainNetwork", "arguments": {"dim": 4, "blocks": 1, "scale": 2}}
+done = pytest.mark.usefixtures("done")
 
 
 def do(study: Study, *, anew: bool = False) -> Results:
     return do_study(study, executor=make_executor(), anew=anew, notify=lambda *_: None)
 
 
+@done
 def test_done_runs_are_not_run_again_and_new_variants_and_seeds_are_added(make: Make, here: Here):
-    assert not do(make()).failed and len(here.done) == 4
+    shutil.rmtree(make().folder / "peer")
     weights = {path: path.stat().st_mtime_ns for path in make().folder.rglob("*.safetensors")}
-    here.done.clear()
+    assert weights
     found = do(make())
     assert not here.done and [row.steps for row in found.rows] == [4, 4]
     variants = {"full": {}, "slow": {"optimizer.lr": 1e-5}, "peer": PEER}
@@ -55,9 +57,8 @@ def test_done_runs_are_not_run_again_and_new_variants_and_seeds_are_added(make: 
     assert all(path.stat().st_mtime_ns == before for path, before in weights.items())
 
 
+@done
 def test_a_run_whose_own_settings_changed_is_refused_or_made_anew_and_others_stay(make: Make, here: Here):
-    do(make(seeds=[0]))
-    here.done.clear()
     changed = make(seeds=[0], variants={"full": {}, "slow": {"optimizer.lr": 2e-5}})
     with pytest.raises(StudyError, match=r"slow/seed-0 .*optimizer.lr \(1e-05 before, 2e-05 now\).*--anew"):
         do(changed)
@@ -66,10 +67,9 @@ def test_a_run_whose_own_settings_changed_is_refused_or_made_anew_and_others_sta
     assert here.done == ["slow, seed 0"]
 
 
+@done
 def test_runs_of_a_version_without_some_fields_are_not_run_again(make: Make, here: Here):
     study = make(seeds=[0], variants={"full": {}, "peer": PEER})
-    do(study)
-    here.done.clear()
     for path in study.folder.rglob("settings.json"):
         settings = json.loads(path.read_text())
         del settings["recipe"]["perturb"]["random_expert"]
@@ -93,12 +93,11 @@ def test_settings_that_lack_what_the_run_has_or_say_nothing_are_changed(make: Ma
     assert state_of(run, study.evaluate).state == "changed"
 
 
+@done
 def test_a_preset_that_changed_concerns_no_network_that_is_not_ours(
     make: Make, here: Here, monkeypatch: pytest.MonkeyPatch
 ):
     study = make(seeds=[0], variants={"full": {}, "peer": PEER})
-    do(study)
-    here.done.clear()
     monkeypatch.setitem(PRESETS, "nano-x2", replace(PRESETS["nano-x2"], residual_scale=0.5))
     with pytest.raises(StudyError, match=r"full/seed-0 .*residual_scale"):
         do(study)
@@ -106,6 +105,7 @@ def test_a_preset_that_changed_concerns_no_network_that_is_not_ours(
     assert here.done == ["full, seed 0"]
 
 
+@done
 def test_another_way_to_score_trains_nothing_again(make: Make, here: Here, photos: Path):
     first = do(make(seeds=[0]))
     trained = [path.read_bytes() for path in sorted(make().folder.rglob("trained.json"))]
@@ -114,6 +114,7 @@ def test_another_way_to_score_trains_nothing_again(make: Make, here: Here, photo
     assert first.metric == "psnr_y" and second.metric == "ssim_y" and not second.failed
 
 
+@done
 def test_runs_are_scored_again_where_the_images_of_a_set_are_others(
     make: Make, here: Here, photos: Path, tmp_path: Path
 ):
@@ -125,7 +126,7 @@ def test_runs_are_scored_again_where_the_images_of_a_set_are_others(
     shutil.copy(shown / "a.png", shown / "c.png")
     assert not do(make(**fields)).failed
     assert [path.read_bytes() for path in sorted(make().folder.rglob("trained.json"))] == trained
-    scores = [json.loads(path.read_text()) for path in make().folder.rglob("scores.json")]
+    scores = [json.loads((run.folder / "scores.json").read_text()) for run in plan(make(**fields))]
     assert {len(each["sets"]["shown"]["images"]) for each in scores} == {3}
 
 
@@ -166,10 +167,10 @@ def test_all_variants_spend_the_same_budget_of_processor_time(make: Make, here: 
     assert peer.steps > full.steps
 
 
+@done
 def test_a_half_run_goes_on_and_ends_as_one_that_was_never_stopped(make: Make, here: Here):
     study = make(seeds=[0], variants={"full": {}})
-    do(study)
-    (whole,) = study.folder.rglob("last.safetensors")
+    whole = plan(study)[0].folder / "last.safetensors"
     other = make(seeds=[0], variants={"full": {}}, run=str(study.folder.parent / "other"))
     (run,) = plan(other)
     assert next_action(run) == "begins"
@@ -225,6 +226,7 @@ def test_an_image_that_cannot_be_scored_is_refused_before_anything_trains(
     assert not here.done
 
 
+@done
 def test_what_a_study_leaves_is_whole_and_names_its_command(make: Make, here: Here):
     study = make(seeds=[0], variants={"full": {}, "peer": PEER})
     path = write_results(do(study), where=machine(), command="hfmoe ablate mine.yaml")
@@ -250,10 +252,10 @@ def test_a_run_that_a_cluster_has_not_begun_can_be_asked_to_stop(make: Make):
     assert state_of(run, make().evaluate).state == "new"
 
 
+@done
 def test_weights_of_a_peer_are_no_model_of_ours(make: Make, here: Here):
     study = make(seeds=[0], variants={"peer": PEER})
-    do(study)
-    (path,) = study.folder.rglob("last.safetensors")
+    path = plan(study)[0].folder / "last.safetensors"
     with pytest.raises(WeightsError, match="a network that is not ours"):
         load_weights(path)
 
