@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from hfmoe.bench.benchmark import Benchmark, Measurement, fit_power, growths
+from hfmoe.bench.benchmark import Benchmark, CaseResult, fit_power, growths
 from hfmoe.bench.forms import Case
 from hfmoe.bench.growth import draw_growth
 from hfmoe.bench.timing import Spread
@@ -16,11 +16,11 @@ from hfmoe.runtime.machine import machine
 SIDES = (128, 32, 64)
 
 
-def row(side: int, effort: float, peak: float | None) -> Measurement:
+def row(side: int, effort: float, peak: float | None) -> CaseResult:
     """A case whose time grows in proportion to its pixels, quartiles a tenth around it."""
     time = side**2 * (1 + effort) / 1000
     spread = Spread(0.9 * time, time, 1.1 * time)
-    return Measurement(Case("eager", side, side, effort), spread, 5, 1.0, None, 0.1, 1000, peak)
+    return CaseResult(Case("eager", side, side, effort), spread, 5, 1.0, None, 0.1, 1000, peak)
 
 
 def benchmark(*, memory: bool) -> Benchmark:

@@ -10,7 +10,7 @@ from torch import nn
 
 from hfmoe.inspect.field import mean_field, radius, receptive_field
 from hfmoe.inspect.inspection import inspect_image, write_inspection
-from hfmoe.inspect.maps import filter_energy, span, spread
+from hfmoe.inspect.panels import filter_energy, span, spread
 from hfmoe.inspect.routing import entropy, layer_report, routing_report
 from hfmoe.inspect.spectrum import energy_ratio, radial_spectrum
 from hfmoe.inspect.trace import image_bands, mixtures, trace

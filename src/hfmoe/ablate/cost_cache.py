@@ -18,7 +18,7 @@ FILE = "costs.json"
 
 @dataclass(frozen=True)
 class MeasuredCost:
-    """What a variant costs, and the machine at the time of the measurement."""
+    """Cost of a variant, and the machine at the time of the measurement."""
 
     cost: Cost
     where: Machine

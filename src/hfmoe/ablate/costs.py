@@ -1,4 +1,4 @@
-"""What the variants of a study cost, measured in turn in one fresh process."""
+"""Costs of the variants of a study, measured in turn in one fresh process."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,7 +25,7 @@ from hfmoe.train import Recipe, make_recipe
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs for one square input.
+    """Cost of a network for one square input.
 
     parameters before folding; active: those that a window uses. multiply_adds: with the heaviest experts
     everywhere; multiply_adds_active: with those that the measured input was sent to. milliseconds: quartiles;

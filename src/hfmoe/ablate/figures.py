@@ -7,8 +7,8 @@ from typing import NamedTuple
 from hfmoe.ablate.results import Results, RunOutcome, VariantResult
 from hfmoe.ablate.table import NAMES
 from hfmoe.evaluate.scores import LOWER_IS_BETTER
-from hfmoe.report.plots import Interval, curve_svg, intervals_svg, panels_svg
-from hfmoe.report.scatter import Point, scatter_svg
+from hfmoe.report.plots import IntervalRow, curve_svg, intervals_svg, panels_svg
+from hfmoe.report.scatter import NamedPoint, scatter_svg
 from hfmoe.report.series import Series
 from hfmoe.report.svg import CURVES, INK
 
@@ -40,7 +40,7 @@ MEASURES = (
 def differences_svg(results: Results) -> str | None:
     """Draw each variant's difference to the base with its interval and seeds; None where there is none."""
     rows = [
-        Interval(row.variant, change.mean, change.interval, change.seeds, COLOURS[row.verdict])
+        IntervalRow(row.variant, change.mean, change.interval, change.seeds, COLOURS[row.verdict])
         for row in results.rows
         if (change := row.difference) is not None and isfinite(change.mean)
     ]
@@ -56,7 +56,7 @@ def differences_svg(results: Results) -> str | None:
 def cost_svg(results: Results, measure: Measure) -> str | None:
     """Draw scores against a cost, bars for the spread over seeds; None where fewer than two are known."""
     points = [
-        Point(row.variant, cost, row.score.mean, row.score.spread or 0.0, COLOURS[row.verdict])
+        NamedPoint(row.variant, cost, row.score.mean, row.score.spread or 0.0, COLOURS[row.verdict])
         for row in results.rows
         if row.score is not None and isfinite(row.score.mean) and (cost := measure.of(row)) is not None
     ]

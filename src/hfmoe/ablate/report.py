@@ -1,4 +1,4 @@
-"""What a study leaves for people: results.json, results.md with its figures, and its page report.html."""
+"""Report of a study: results.json, results.md with its figures, and its page report.html."""
 
 import json
 from datetime import date
@@ -39,9 +39,9 @@ HOW = (
 def write_results(results: Results, *, where: Machine, command: str) -> Path:
     """Write all files into the study's folder and return the path of the page."""
     folder = results.study.folder
-    found = {"command": command, "commit": commit(Path(hfmoe.__file__)), "machine": where.to_dict()}
+    origin = {"command": command, "commit": commit(Path(hfmoe.__file__)), "machine": where.to_dict()}
     write_text(
-        folder / "results.json", json.dumps({**found, **results.to_dict()}, indent=1, allow_nan=False) + "\n"
+        folder / "results.json", json.dumps({**origin, **results.to_dict()}, indent=1, allow_nan=False) + "\n"
     )
     drawn = {"differences": differences_svg(results)}
     drawn |= {f"score-{measure.name}": cost_svg(results, measure) for measure in MEASURES}
@@ -112,9 +112,9 @@ def _head(results: Results) -> str:
 
 
 def _drawings(results: Results) -> str:
-    found = [("Differences to the base", differences_svg(results))]
-    found += [(f"Score against {measure.label}", cost_svg(results, measure)) for measure in MEASURES]
-    drawn = [figure(title, svg) for title, svg in found if svg is not None]
+    drawings = [("Differences to the base", differences_svg(results))]
+    drawings += [(f"Score against {measure.label}", cost_svg(results, measure)) for measure in MEASURES]
+    drawn = [figure(title, svg) for title, svg in drawings if svg is not None]
     return section("figures", "Figures", *drawn) if drawn else ""
 
 
@@ -130,8 +130,8 @@ def _sets(results: Results) -> str:
     rows = []
     for row in results.rows:
         for name, score in row.sets.items():
-            found = row.set_differences.get(name)
-            difference = differing(found, results.metric)
+            change = row.set_differences.get(name)
+            difference = differing(change, results.metric)
             rows.append((row.variant, name, estimated(score, results.metric), difference))
     head = ("variant", "set", NAMES.get(results.metric, "score"), "minus base [95 %]")
     return section("sets", "By set", table(head, rows))

@@ -195,7 +195,7 @@ class Results:
         return [outcome for row in self.rows for outcome in row.outcomes if not outcome.done]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "study": self.study.model_dump(mode="json"),
             "metric": self.metric,
@@ -240,7 +240,7 @@ def make_row(
         estimate([score_over(reports, metric, sets) for reports in done]) if done else None,
         {each: estimate([score_over(reports, metric, (each,)) for reports in done]) for each in sets if done},
         difference,
-        {each: found for each, found in by_set.items() if found is not None},
+        {each: change for each, change in by_set.items() if change is not None},
         verdict,
         cost,
     )

@@ -19,7 +19,7 @@ from hfmoe.train.recipe import Recipe
 from hfmoe.train.run_folder import FREE, CheckpointError, RunFolder, differences, load_checkpoint
 
 PARTS = ("recipe", "config")
-"""What the settings of a run consist of."""
+"""Parts of the settings of a run."""
 
 State = Literal["new", "begun", "unscored", "done", "diverged", "failed", "changed"]
 

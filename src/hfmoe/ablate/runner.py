@@ -1,8 +1,7 @@
-"""The runner of a study: which runs are left, doing them on an executor, measuring, comparing."""
+"""Runner of a study: does the runs that are left on an executor, measures and compares."""
 
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from hfmoe.ablate.cost_cache import MeasuredCost, cached_costs, known_costs, measured_where
@@ -11,25 +10,11 @@ from hfmoe.ablate.plan import Run
 from hfmoe.ablate.preflight import check_photos, check_study, recipes_of, runs_left
 from hfmoe.ablate.ray_runner import RayExecutor
 from hfmoe.ablate.results import Results, gather
-from hfmoe.ablate.run_state import RunFiles
+from hfmoe.ablate.run_state import RunFiles, next_action
 from hfmoe.ablate.study import Evaluation, Study
 from hfmoe.ablate.worker import DIVERGED
 from hfmoe.runtime.files import locked, read_json
 from hfmoe.train.hardware import StopWish
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How the process of a run ended: its exit status, and why it failed ("" where it did not)."""
-
-    run: Run
-    status: int
-    reason: str = ""
-
-    @property
-    def stopped(self) -> bool:
-        """Whether it was asked to stop and saved its state."""
-        return self.status in (128 + signal.SIGTERM, 128 + signal.SIGINT)
 
 
 class StudyInterrupted(Exception):  # noqa: N818 (like KeyboardInterrupt, it is no error)
@@ -40,8 +25,8 @@ class StudyInterrupted(Exception):  # noqa: N818 (like KeyboardInterrupt, it is 
         self.signal = number
 
 
-Notify = Callable[[str, Run, Ended | None], None]
-"""Called with ("begins", run, None) and ("ends", run, how)."""
+Notify = Callable[[Run, str], None]
+"""Called with a run and what it does at its start, then how it ended: "done", "stopped", "failed: why"."""
 
 
 @runtime_checkable
@@ -90,18 +75,16 @@ def make_executor(
     return RayExecutor(workers, address) if engine == "ray" else LocalExecutor(workers or 1)
 
 
-def execute(
-    runs: Sequence[Run], evaluation: Evaluation, executor: Executor, *, notify: Notify
-) -> list[Ended]:
+def execute(runs: Sequence[Run], evaluation: Evaluation, executor: Executor, *, notify: Notify) -> None:
     """Do runs, as many at a time as the executor takes. Raises StudyInterrupted once all have saved."""
-    waiting, running, ended = list(runs), set[str](), []
+    waiting, running = list(runs), set[str]()
     try:
         executor.open(runs)
         with StopWish() as wish:
             while waiting or running:
                 while waiting and len(running) < executor.workers:
                     run = waiting.pop(0)
-                    notify("begins", run, None)
+                    notify(run, next_action(run))
                     executor.start(run, evaluation)
                     running.add(run.label)
                 if wish.signal is not None:
@@ -109,29 +92,27 @@ def execute(
                     running -= {run.label for run in executor.stop()}
                 for run, status in executor.wait():
                     running.remove(run.label)
-                    ended.append(how_ended(run, status))
-                    notify("ends", run, ended[-1])
+                    notify(run, how_ended(run, status))
             if wish.signal is not None:
                 raise StudyInterrupted(wish.signal)
     finally:
         executor.close()
-    return ended
 
 
-def how_ended(run: Run, status: int) -> Ended:
+def how_ended(run: Run, status: int) -> str:
     """Return how the process of a run ended, by its status and by what it left."""
     files = RunFiles(run.folder)
     if status == 0:
-        return Ended(run, 0)
+        return "done"
+    number = -status if status < 0 else status - 128
+    if number in (signal.SIGTERM, signal.SIGINT):
+        return "stopped"
     if status < 0:
-        status = 128 - status
-        if status in (128 + signal.SIGTERM, 128 + signal.SIGINT):
-            return Ended(run, status)
-        return Ended(run, status, f"ended by {signal.Signals(status - 128).name}")
+        return f"failed: ended by {signal.Signals(number).name}"
     failure = read_json(files.failure)
     if failure is not None and status in (1, DIVERGED):
-        return Ended(run, status, str(failure.get("reason")))
-    return Ended(run, status, _last_line(files) if status < 128 else "")
+        return f"failed: {failure.get('reason')}"
+    return f"failed: {_last_line(files) if status < 128 else ''}"
 
 
 def _last_line(files: RunFiles) -> str:

@@ -30,7 +30,7 @@ def _without_none(value: Any) -> Any:
 
 
 class Budget(Section):
-    """What every run may take: steps, or seconds of processor time that go into its steps."""
+    """Budget of every run: steps, or seconds of processor time that go into its steps."""
 
     steps: Positive | None = None
     processor_seconds: Annotated[float, Field(gt=0)] | None = None
@@ -74,7 +74,7 @@ class Evaluation(Section):
 
 
 class Timing(Section):
-    """How the latency of all variants is measured, in turn: side of the square input, runs, threads."""
+    """Measurement of the latency of all variants, in turn: side of the square input, runs, threads."""
 
     size: Annotated[int, Field(ge=16, le=4096)] = 256
     rounds: Annotated[int, Field(ge=LEAST_RUNS)] = 15

@@ -1,1 +1,1 @@
-"""What a model costs: time, memory and multiply-adds by form, size of input and effort."""
+"""Benchmarks of a model: time, memory and multiply-adds by form, size of input and effort."""

@@ -35,7 +35,7 @@ class PowerFit(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measurement:
+class CaseResult:
     """One case measured: milliseconds (quartiles), input megapixels a second, ratio to the first form.
 
     multiply_adds: those of the folded network with the experts that this input was sent to; ready_s:
@@ -69,7 +69,7 @@ class Benchmark:
 
     model: str
     machine: Machine
-    rows: tuple[Measurement, ...]
+    rows: tuple[CaseResult, ...]
     growth: tuple[GrowthFit, ...]
     overhead_us: float
     skipped: tuple[str, ...]
@@ -77,7 +77,7 @@ class Benchmark:
     clock: str = "wall"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         rows = [_plain(row) for row in self.rows]
         growth = [
             {
@@ -93,7 +93,7 @@ class Benchmark:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to measure and how long."""
+    """Settings of a benchmark: what to measure and how long."""
 
     model: str
     sizes: tuple[int, ...]
@@ -118,9 +118,9 @@ def bench(
     times: dict[Case, dict[str, Any]] = {}
     overhead = 0.0
     for form_cases in _batches(cases):
-        found = run_job(_job(plan, form_cases), on_step=on_step)
-        overhead = found["overhead"]
-        columns = zip(form_cases, found["seconds"], found["ready"], found["expert_costs"], strict=True)
+        answer = run_job(_job(plan, form_cases), on_step=on_step)
+        overhead = answer["overhead"]
+        columns = zip(form_cases, answer["seconds"], answer["ready"], answer["expert_costs"], strict=True)
         times |= {
             case: {"rounds": Rounds(tuple(seconds)), "ready": ready, "costs": costs}
             for case, seconds, ready, costs in columns
@@ -137,7 +137,7 @@ def bench(
 
 
 def choose_cases(plan: Plan, config: HFMoEConfig, *, free: int) -> tuple[list[Case], list[str]]:
-    """The cases that can be measured here, and why others cannot. RuntimeError when none can."""
+    """Return the cases that can be measured here, and why others cannot. RuntimeError when none can."""
     cases, skipped = [], []
     for form in plan.forms:
         missing = (FORMS[form] if form in FORMS else exported_form(form)).missing()
@@ -162,12 +162,12 @@ def worst_of(cases: Sequence[Case]) -> list[Case]:
     return [case for case in cases if case.effort == highest]
 
 
-def growths(rows: Iterable[Measurement]) -> tuple[GrowthFit, ...]:
-    """Power laws of each form and effort that was measured at two sizes or more."""
-    groups: dict[tuple[str, float], list[Measurement]] = {}
+def growths(rows: Iterable[CaseResult]) -> tuple[GrowthFit, ...]:
+    """Return power laws of each form and effort that was measured at two sizes or more."""
+    groups: dict[tuple[str, float], list[CaseResult]] = {}
     for row in rows:
         groups.setdefault((row.case.form, row.case.effort), []).append(row)
-    found = []
+    fits = []
     for (form, effort), group in groups.items():
         if len(group) < 2:
             continue
@@ -175,8 +175,8 @@ def growths(rows: Iterable[Measurement]) -> tuple[GrowthFit, ...]:
         time = fit_power(pixels, [row.milliseconds.median for row in group])
         peaks = [row.peak_mib for row in group if row.peak_mib]
         memory = fit_power(pixels, peaks) if len(peaks) == len(group) else None
-        found.append(GrowthFit(form, effort, time, memory))
-    return tuple(found)
+        fits.append(GrowthFit(form, effort, time, memory))
+    return tuple(fits)
 
 
 def fit_power(pixels: Sequence[int], costs: Sequence[float]) -> PowerFit:
@@ -208,24 +208,24 @@ def _job(plan: Plan, cases: tuple[Case, ...], *, memory: bool = False) -> Timing
     )
 
 
-def _row(case: Case, times: dict[Case, Any], peaks: dict[Case, float], config: HFMoEConfig) -> Measurement:
-    found = times[case]
-    seconds = found["rounds"].runs()
+def _row(case: Case, times: dict[Case, Any], peaks: dict[Case, float], config: HFMoEConfig) -> CaseResult:
+    timed = times[case]
+    seconds = timed["rounds"].runs()
     milliseconds = Spread(*(1e3 * value for value in spread(seconds)))
     first = case._replace(form=next(iter(FORMS)))
-    return Measurement(
+    return CaseResult(
         case,
         milliseconds,
         runs=len(seconds),
         megapixels_per_second=case.pixels / 1e3 / milliseconds.median,
-        ratio=ratio(found["rounds"], times[first]["rounds"]) if first in times and first != case else None,
-        ready_s=found["ready"],
-        multiply_adds=count_work(config, case.height, case.width).at(found["costs"]),
+        ratio=ratio(timed["rounds"], times[first]["rounds"]) if first in times and first != case else None,
+        ready_s=timed["ready"],
+        multiply_adds=count_work(config, case.height, case.width).at(timed["costs"]),
         peak_mib=peaks.get(case),
     )
 
 
-def _plain(row: Measurement) -> dict[str, Any]:
+def _plain(row: CaseResult) -> dict[str, Any]:
     return {
         **row.case._asdict(),
         "milliseconds": row.milliseconds._asdict(),

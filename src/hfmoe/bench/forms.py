@@ -32,7 +32,7 @@ class Case(NamedTuple):
         return self.height * self.width
 
     def label(self) -> str:
-        """The case in a few words."""
+        """Return the case in a few words."""
         return f"{self.form}, {self.height} x {self.width}, effort {self.effort:g}"
 
 
@@ -48,12 +48,12 @@ class ModelForm:
 
 
 def make_eager(loaded: Loaded, case: Case) -> Infer:
-    """The folded network as `hfmoe restore` runs it."""
+    """Return the folded network as `hfmoe restore` runs it."""
     return _at_effort(_channels_last(loaded), case.effort)
 
 
 def make_compiled(loaded: Loaded, case: Case) -> Infer:
-    """The folded network through torch.compile, for this size alone."""
+    """Return the folded network through torch.compile, for this size alone."""
     torch._dynamo.config.recompile_limit = 256
     return torch.compile(_at_effort(_channels_last(loaded), case.effort), dynamic=False)
 
@@ -68,7 +68,7 @@ def _at_effort(network: nn.Module, effort: float) -> Infer:
 
 
 def form_named(name: str) -> ModelForm:
-    """A form by its name or, of an exported file, its path. Raises ValueError when there is none."""
+    """Return a form by its name or, of an exported file, its path. Raises ValueError when there is none."""
     return FORMS[name] if name in FORMS else exported_form(name)
 
 
@@ -82,7 +82,7 @@ def exported_form(path: str) -> ModelForm:
 
 
 def make_exported(path: str, loaded: Loaded, case: Case) -> Infer:
-    """An exported file of the same network, ready for this size as after many calls of it.
+    """Return an exported file of the same network, ready for this size as after many calls of it.
 
     Raises ValueError when it is the export of another network.
     """

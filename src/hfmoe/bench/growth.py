@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from hfmoe.bench.benchmark import Benchmark, GrowthFit, Measurement, PowerFit
+from hfmoe.bench.benchmark import Benchmark, CaseResult, GrowthFit, PowerFit
 from hfmoe.report.loglog import Measured, write_loglog
 
 
@@ -29,15 +29,15 @@ def draw_growth(benchmark: Benchmark, path: Path) -> None:
     write_loglog(panels, path, title=title, x="input pixels", width=9.6 if len(panels) > 1 else 5.2)
 
 
-def by_form(rows: Sequence[Measurement]) -> dict[tuple[str, float], list[Measurement]]:
+def by_form(rows: Sequence[CaseResult]) -> dict[tuple[str, float], list[CaseResult]]:
     """Return measurements by form and effort, small inputs first."""
-    groups: dict[tuple[str, float], list[Measurement]] = {}
+    groups: dict[tuple[str, float], list[CaseResult]] = {}
     for row in sorted(rows, key=lambda row: row.case.pixels):
         groups.setdefault((row.case.form, row.case.effort), []).append(row)
     return groups
 
 
-def _times(rows: Sequence[Measurement], growth: GrowthFit | None) -> Measured:
+def _times(rows: Sequence[CaseResult], growth: GrowthFit | None) -> Measured:
     pixels = [row.case.pixels for row in rows]
     middles = [row.milliseconds.median for row in rows]
     below = [row.milliseconds.median - row.milliseconds.low for row in rows]
@@ -47,7 +47,7 @@ def _times(rows: Sequence[Measurement], growth: GrowthFit | None) -> Measured:
     return Measured(label, pixels, middles, (below, above), _ends(growth and growth.time, pixels))
 
 
-def _peaks(rows: Sequence[Measurement], growth: GrowthFit | None) -> Measured:
+def _peaks(rows: Sequence[CaseResult], growth: GrowthFit | None) -> Measured:
     taken = [(row.case.pixels, row.peak_mib) for row in rows if row.peak_mib is not None]
     pixels, peaks = [each[0] for each in taken], [each[1] for each in taken]
     fit = growth and growth.memory

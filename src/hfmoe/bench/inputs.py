@@ -24,7 +24,7 @@ def pink_image(height: int, width: int, *, channels: int, seed: int = 0) -> Floa
 
 
 def photo_of_size(path: Path, height: int, width: int, *, channels: int) -> Float[Tensor, "1 c h w"]:
-    """A photo's middle of this size; a smaller photo is repeated, mirrored, beyond its borders."""
+    """Return a photo's middle of this size; a smaller photo is repeated, mirrored, beyond its borders."""
     image = flatten(read_picture(path)).colour
     if channels == 1:
         image = image.mean(0, keepdim=True)

@@ -22,7 +22,7 @@ class Rounds(NamedTuple):
     seconds: tuple[float, ...]
 
     def runs(self) -> list[float]:
-        """The seconds of the rounds in which it ran."""
+        """Return the seconds of the rounds in which it ran."""
         return [value for value in self.seconds if not math.isnan(value)]
 
 
@@ -46,7 +46,7 @@ def interleave(
     for key, run in runs.items():
         last = [seconds_of(run) for _ in range(warm_up)][-1]
         share[key] = min(rounds, max(LEAST_RUNS, int(budget / max(last, 1e-9))))
-    found: dict[Key, list[float]] = {key: [] for key in runs}
+    by_case: dict[Key, list[float]] = {key: [] for key in runs}
     order, random = list(runs), Random(seed)
     collecting = gc.isenabled()
     gc.disable()
@@ -57,16 +57,16 @@ def interleave(
             random.shuffle(order)
             for key in order:
                 due = (number + 1) * share[key] // rounds > number * share[key] // rounds
-                found[key].append(seconds_of(runs[key], clock=clock) if due else math.nan)
+                by_case[key].append(seconds_of(runs[key], clock=clock) if due else math.nan)
     finally:
         gc.unfreeze()
         if collecting:
             gc.enable()
-    return {key: Rounds(tuple(seconds)) for key, seconds in found.items()}
+    return {key: Rounds(tuple(seconds)) for key, seconds in by_case.items()}
 
 
 def seconds_of(run: Callable[[], object], *, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds of one call."""
+    """Return seconds of one call."""
     begin = clock()
     run()
     return clock() - begin
@@ -81,7 +81,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Median and quartiles of at least one value."""
+    """Return median and quartiles of at least one value."""
     if len(values) == 1:
         return Spread(values[0], values[0], values[0])
     return Spread(*statistics.quantiles(values, n=4, method="inclusive"))

@@ -23,7 +23,7 @@ IDLE_RUNS = 1000
 
 @dataclass(frozen=True)
 class TimingJob:
-    """What a worker measures: the seconds of cases in turn, or (`memory`) the peak of one case."""
+    """A measurement: the seconds of cases in turn, or (`memory`) the peak of one case."""
 
     model: str
     cases: tuple[Case, ...]

@@ -12,8 +12,7 @@ from hfmoe.ablate.cost_cache import MeasuredCost, measured_where
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
-from hfmoe.ablate.run_state import next_action
-from hfmoe.ablate.runner import Ended, Executor, StudyInterrupted, costs_of, do_study
+from hfmoe.ablate.runner import Executor, StudyInterrupted, costs_of, do_study
 from hfmoe.ablate.study import Study, StudyError, load_study, peer_variants
 from hfmoe.ablate.table import COSTS, cells, columns, cost_cells
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
@@ -47,7 +46,7 @@ def run_study(order: Order) -> int:
         if order.measure:
             _show_costs(study, costs_of(study, renew=True))
             return 0
-        results = do_study(study, executor=order.executor, anew=order.anew, notify=Lines(study))
+        results = do_study(study, executor=order.executor, anew=order.anew, notify=tell)
     except StudyError as error:
         raise UsageError(str(error)) from error
     except StudyInterrupted as error:
@@ -55,21 +54,9 @@ def run_study(order: Order) -> int:
     return _show(results)
 
 
-class Lines:
-    """Says of each run when it begins and how it ends."""
-
-    def __init__(self, study: Study) -> None:
-        self._total = len(study.variants) * len(study.seeds)
-
-    def __call__(self, what: str, run: Run, ended: Ended | None) -> None:
-        """Say one line on stderr."""
-        if ended is None:
-            word = next_action(run)
-        elif ended.status == 0:
-            word = "done"
-        else:
-            word = "stopped" if ended.stopped else f"failed: {ended.reason}"
-        sys.stderr.write(f"{run.label} ({run.folder}): {word}\n")
+def tell(run: Run, what: str) -> None:
+    """Say on stderr when a run begins and how it ends."""
+    sys.stderr.write(f"{run.label} ({run.folder}): {what}\n")
 
 
 def _show(results: Results) -> int:

@@ -75,7 +75,7 @@ class Comparison:
         return {label: tuple(map(_typical, ratio.chunk(len(BANDS)))) for label, ratio in self.energy.items()}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; what is not finite as text."""
+        """Return plain values for JSON; what is not finite as text."""
         height, width = self.views.first.image.shape[-2:]
         places = [{"why": place.why, **place.square._asdict()} for place in self.places]
         bands = {
@@ -133,7 +133,7 @@ def _difference(views: Views, border: int) -> Difference:
 
 
 def _scores(view: View, reference: View, options: Options, notes: list[str]) -> dict[str, float]:
-    """The scores that an image of this size can have; what it is too small for is said."""
+    """Return the scores that an image of this size can have; what it is too small for is said."""
     image, truth = view.image[None], reference.image[None]
     both = comparable(image, truth, border=options.border)
     if min(both.result.shape[-2:]) < WINDOW:

@@ -1,4 +1,4 @@
-"""Which images of two folders belong together, and where their pictures go."""
+"""Matching of the images of two folders by name."""
 
 import re
 from collections import Counter
@@ -35,32 +35,32 @@ def match(first: Path, second: Path, truth: Path | None, *, but: Path) -> Matche
     Raises ImageError when no image stands in all folders, or two of one folder differ in suffix alone.
     """
     folders = {"A": first, "B": second} | ({} if truth is None else {"truth": truth})
-    found = {label: _by_name(folder, but) for label, folder in folders.items()}
-    everywhere = _in_all(found)
+    by_folder = {label: _by_name(folder, but) for label, folder in folders.items()}
+    everywhere = _in_all(by_folder)
     wholes = {
         (Path(name).parent / path.name).as_posix(): name
-        for names in found.values()
+        for names in by_folder.values()
         for name, path in names.items()
     }
-    found = {label: _without_marks(names, everywhere, wholes) for label, names in found.items()}
-    shared = _in_all(found)
+    by_folder = {label: _without_marks(names, everywhere, wholes) for label, names in by_folder.items()}
+    shared = _in_all(by_folder)
     if not shared:
         raise ImageError(f"no image has the same name in {' and '.join(map(str, folders.values()))}")
     trios = tuple(
-        Trio(name, found["A"][name], found["B"][name], found["truth"][name] if truth else None)
+        Trio(name, by_folder["A"][name], by_folder["B"][name], by_folder["truth"][name] if truth else None)
         for name in sorted(shared)
     )
-    return Matched(trios, tuple(_alone(found, folders, shared)))
+    return Matched(trios, tuple(_alone(by_folder, folders, shared)))
 
 
-def _in_all(found: Mapping[str, Mapping[str, Path]]) -> set[str]:
-    return set.intersection(*(set(names) for names in found.values()))
+def _in_all(by_folder: Mapping[str, Mapping[str, Path]]) -> set[str]:
+    return set.intersection(*(set(names) for names in by_folder.values()))
 
 
 def _without_marks(
     names: Mapping[str, Path], everywhere: set[str], wholes: Mapping[str, str]
 ) -> dict[str, Path]:
-    """The images by name, without marks where that is one image's name alone.
+    """Return the images by name, without marks where that is one image's name alone.
 
     wholes: names by names with a suffix, which results have before their mark where stems alone are alike.
     """
@@ -87,10 +87,10 @@ def _by_name(folder: Path, but: Path) -> dict[str, Path]:
 
 
 def _alone(
-    found: Mapping[str, Mapping[str, Path]], folders: Mapping[str, Path], shared: set[str]
+    by_folder: Mapping[str, Mapping[str, Path]], folders: Mapping[str, Path], shared: set[str]
 ) -> list[str]:
     sentences = []
-    for label, names in found.items():
+    for label, names in by_folder.items():
         left = sorted(names.keys() - shared)
         if left:
             more = f" and {len(left) - 3} more" if len(left) > 3 else ""

@@ -1,4 +1,4 @@
-"""Where two images differ, and where each is far from the truth: the squares worth a look."""
+"""Squares worth a look: where two images differ, and where each is far from the truth."""
 
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ def find_spots(views: Views, *, side: int, border: int = 0) -> tuple[Spot, ...]:
 
 
 def _apart(difference: Float[Tensor, "h w"], *, side: int, border: int) -> tuple[Spot, ...]:
-    """The largest differences; a square that was taken counts no more."""
+    """Return the largest differences; a square that was taken counts no more."""
     spots, left = [], difference.clone()
     for order in ("A and B differ most", "second largest difference", "third largest difference"):
         square = largest_mean(left, side=side, border=border)
@@ -69,7 +69,7 @@ def _add(spots: list[Spot], spot: Spot) -> None:
 
 
 def _shared(one: Square, other: Square) -> float:
-    """The share of a square that another of its size covers."""
+    """Return the share of a square that another of its size covers."""
     down = min(one.top, other.top) + one.height - max(one.top, other.top)
     across = min(one.left, other.left) + one.width - max(one.left, other.left)
     return max(0, down) * max(0, across) / (one.height * one.width)

@@ -8,11 +8,11 @@ from hfmoe.compare.measures import BANDS, Comparison
 from hfmoe.evaluate.scores import COLUMNS, LOWER_IS_BETTER
 
 
-def difference_line(found: Comparison) -> str:
+def difference_line(comparison: Comparison) -> str:
     """Return how A and B differ, in one line."""
-    if found.views.same:
+    if comparison.views.same:
         return "A and B are the same image: every sample is equal"
-    d = found.difference
+    d = comparison.difference
     if d.largest == 0:
         return "A and B are equal in 8 bits"
     return (
@@ -21,28 +21,28 @@ def difference_line(found: Comparison) -> str:
     )
 
 
-def score_line(found: Comparison) -> list[str]:
+def score_line(comparison: Comparison) -> list[str]:
     """Return the scores of each image against its reference, a line each."""
     return [
-        f"{label} against {found.reference}: "
+        f"{label} against {comparison.reference}: "
         + ", ".join(f"{COLUMNS[name][0]} {cell(name, value)}" for name, value in scores.items())
-        for label, scores in found.scores.items()
+        for label, scores in comparison.scores.items()
     ]
 
 
-def score_rows(found: Comparison) -> tuple[list[str], list[list[str]]]:
+def score_rows(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows of the scores and of the energy over that of the reference."""
-    names = list(dict.fromkeys(name for scores in found.scores.values() for name in scores))
+    names = list(dict.fromkeys(name for scores in comparison.scores.values() for name in scores))
     bands = [f"energy, {band}" for band in BANDS]
     head = ["", *(COLUMNS[name][0] for name in names), *bands]
-    energy = found.bands()
+    energy = comparison.bands()
     rows = [
         [
-            f"{label} against {found.reference}",
+            f"{label} against {comparison.reference}",
             *(cell(name, scores[name]) if name in scores else "" for name in names),
             *(share(value) for value in energy[label]),
         ]
-        for label, scores in found.scores.items()
+        for label, scores in comparison.scores.items()
     ]
     return head, rows
 
@@ -63,16 +63,16 @@ def mean(values: Sequence[float]) -> float:
 
 
 class ScoreRow(NamedTuple):
-    """The numbers of one image that means are taken of."""
+    """Scores of one image, by label and score."""
 
     name: str
     reference: str
     scores: dict[str, dict[str, float]]
 
     @staticmethod
-    def of(name: str, found: Comparison) -> "ScoreRow":
+    def of(name: str, comparison: Comparison) -> "ScoreRow":
         """Return the row of a comparison."""
-        return ScoreRow(name, found.reference, found.scores)
+        return ScoreRow(name, comparison.reference, comparison.scores)
 
 
 def mean_rows(rows: Sequence[ScoreRow]) -> tuple[list[str], list[list[str]]]:
@@ -101,7 +101,7 @@ def wins(rows: Sequence[ScoreRow]) -> list[str]:
 
 
 def _names(rows: Sequence[ScoreRow]) -> list[str]:
-    """The scores that every image has."""
+    """Return the scores that every image has."""
     shared = [set(scores) for row in rows for scores in row.scores.values()]
     return [name for name in COLUMNS if all(name in names for names in shared)]
 

@@ -82,7 +82,7 @@ def _read(path: Path) -> Picture:
 
 
 def _names(given: Mapping[str, Path]) -> dict[str, str]:
-    """The files' names, with as many of their folders as tell them apart."""
+    """Return the files' names, with as many of their folders as tell them apart."""
     most = max(len(path.parts) for path in given.values())
     for count in range(1, most + 1):
         names = {label: "/".join(path.parts[-count:]) for label, path in given.items()}
@@ -96,14 +96,14 @@ def _view(label: str, name: str, picture: Picture) -> View:
 
 
 def _largest(views: Mapping[str, View]) -> View:
-    """The view whose size the others are brought to: the truth, else the larger of A and B."""
+    """Return the view whose size the others are brought to: the truth, else the larger of A and B."""
     if "truth" in views:
         return views["truth"]
     return max(views.values(), key=lambda view: view.image.shape[-2] * view.image.shape[-1])
 
 
 def _fit(view: View, due: View) -> View:
-    """The view at the size of another, enlarged by a whole factor where it is smaller."""
+    """Return the view at the size of another, enlarged by a whole factor where it is smaller."""
     (height, width), (tall, wide) = view.image.shape[-2:], due.image.shape[-2:]
     factor = tall // height
     if factor < 1 or (tall, wide) != (height * factor, width * factor):
@@ -117,7 +117,7 @@ def _fit(view: View, due: View) -> View:
 
 
 def _alike(first: View, second: View, *, colour: bool) -> tuple[View, View]:
-    """Both views in colour where anything is; the profile of a gray one is not for that."""
+    """Return both views in colour where anything is; the profile of a gray one is not for that."""
     pair = [
         view._replace(image=as_colour(view.image), icc=None) if colour and len(view.image) == 1 else view
         for view in (first, second)
@@ -131,7 +131,7 @@ def as_colour(image: Float[Tensor, "c h w"]) -> Float[Tensor, "3 h w"]:
 
 
 def _notes(pictures: Mapping[str, Picture], views: Views) -> tuple[str, ...]:
-    """What one should know of the images before one believes the numbers; that A is B says `same`."""
+    """Return what one should know of the images before one believes the numbers; that A is B says `same`."""
     notes = [f"{view.title}." for view in views.all() if view.enlarged > 1]
     for (one, left), (other, right) in combinations(pictures.items(), 2):
         if _equal(left, right) and (one, other) != ("A", "B"):

@@ -1,4 +1,4 @@
-"""What a comparison writes: a picture an image, one page, one JSON file."""
+"""Comparison of files or folders: a picture an image, one page, one JSON file."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ NAME = "comparison"
 
 @dataclass
 class Written:
-    """What was compared and written; failed: a sentence an image; alone: about images without a partner."""
+    """Results of a comparison; failed: a sentence an image; alone: about images without a partner."""
 
     rows: list[ScoreRow] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
@@ -30,7 +30,7 @@ class Written:
 
 
 def default_folder(second: Path) -> Path:
-    """Where a comparison is written when nothing else is said: beside B."""
+    """Return where a comparison is written when nothing else is said: beside B."""
     whole = second.absolute()
     return whole.with_name(f"{whole.stem if whole.is_file() else whole.name}-comparison")
 
@@ -84,7 +84,7 @@ def _write(
     for trio in matched.trios:
         name = printable(trio.second.name if alone else trio.name)
         try:
-            found = compare_images(read_views(*trio[1:]), options)
+            comparison = compare_images(read_views(*trio[1:]), options)
         except ValueError as error:
             if alone:
                 raise
@@ -92,14 +92,14 @@ def _write(
             continue
         target = place / f"{trio.name}.png"
         target.parent.mkdir(parents=True, exist_ok=True)
-        draw_comparison(found, target)
-        entries.append(entry(found, name, whole=size < MOST_BYTES))
+        draw_comparison(comparison, target)
+        entries.append(entry(comparison, name, whole=size < MOST_BYTES))
         size += len(entries[-1])
-        facts.append({"name": name, **found.to_dict()})
-        done.rows.append(ScoreRow.of(name, found))
+        facts.append({"name": name, **comparison.to_dict()})
+        done.rows.append(ScoreRow.of(name, comparison))
         done.written.append(target)
         if on_image:
-            on_image(name, found)
+            on_image(name, comparison)
     if not done.rows:
         raise ImageError(f"none of {len(matched.trios)} images could be compared: {done.failed[0]}")
     return _finish(done, place, entries, facts)

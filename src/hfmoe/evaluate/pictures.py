@@ -42,7 +42,7 @@ class WorstCrop(NamedTuple):
 
 
 class Square(NamedTuple):
-    """A part of an image in pixels, and the mean of what was looked for in it."""
+    """A rectangle of an image in pixels, and the mean of a map over it."""
 
     top: int
     left: int
@@ -51,19 +51,19 @@ class Square(NamedTuple):
     mean: float
 
     def place(self) -> tuple[Any, ...]:
-        """What cuts it out of an image's last two axes."""
+        """Return what cuts it out of an image's last two axes."""
         down, across = slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
         return (..., down, across)
 
 
 def error_map(restored: Float[Tensor, "c h w"], target: Float[Tensor, "d h w"]) -> Float[Tensor, "h w"]:
-    """Root mean square of the channels' differences at each pixel, both in 8-bit levels, in levels."""
+    """Return root mean square of the channels' differences at each pixel, both in 8-bit levels, in levels."""
     difference = round_to_8bit(restored) - round_to_8bit(target)
     return 255 * reduce(difference.square(), "c h w -> h w", "mean").sqrt()
 
 
 def worst_crop(pair: ImagePair, restored: Float[Tensor, "1 c H W"], *, side: int, border: int) -> WorstCrop:
-    """The square of `side` pixels (of the whole side where that is less) with the largest error."""
+    """Return the square of `side` pixels (of the whole side where that is less) with the largest error."""
     whole, target = restored[0], pair.target[0]
     square = largest_mean(error_map(whole, target).square() / 255**2, side=side, border=border)
     baseline = unrestored(pair)[0]
@@ -94,19 +94,19 @@ def largest_mean(values: Float[Tensor, "h w"], *, side: int, border: int = 0) ->
 
 
 def unrestored(pair: ImagePair) -> Float[Tensor, "1 c H W"]:
-    """The degraded image at the target's size: bicubic where it is smaller."""
+    """Return the degraded image at the target's size: bicubic where it is smaller."""
     size = (pair.target.shape[-2], pair.target.shape[-1])
     same = pair.degraded.shape[-2:] == size
     return pair.degraded if same else resize(pair.degraded, size=size)
 
 
 def baseline_name(pair: ImagePair) -> str:
-    """What the unrestored image is called: "bicubic" where it had to be enlarged, else "input"."""
+    """Return what the unrestored image is called: "bicubic" where it had to be enlarged, else "input"."""
     return "input" if pair.degraded.shape[-2:] == pair.target.shape[-2:] else "bicubic"
 
 
 def decibels(mean_square: float) -> float:
-    """PSNR of a mean square of differences in [0, 1]."""
+    """Return PSNR of a mean square of differences in [0, 1]."""
     return float(-10 * torch.log10(torch.tensor(mean_square, dtype=torch.float64)))
 
 

@@ -25,7 +25,7 @@ class ImagePair(NamedTuple):
 
 
 class EvaluationProtocol(ABC):
-    """What `evaluate` needs of a protocol; `score_image` scores by its border.
+    """Base of the protocols that `evaluate` runs; `score_image` scores by its border.
 
     headline: the score that the papers of this protocol report, the name of a field of Scores.
     """

@@ -43,7 +43,7 @@ class Report:
     images: tuple[ImageScore, ...]
 
     def mean(self) -> Scores:
-        """The plain mean over images of each score."""
+        """Return the plain mean over images of each score."""
         return mean_scores([image.scores for image in self.images])
 
     def values(self, metric: str) -> list[float]:
@@ -51,16 +51,16 @@ class Report:
         return [getattr(image.scores, metric) for image in self.images]
 
     def interval(self, metric: str) -> Interval | None:
-        """The 95 % bootstrap interval of a score's mean over images; None where one is infinite."""
+        """Return the 95 % bootstrap interval of a score's mean over images; None where one is infinite."""
         values = self.values(metric)
         return bootstrap_mean(values) if all(map(math.isfinite, values)) else None
 
     def seconds(self) -> float:
-        """Seconds spent restoring, all images together."""
+        """Return seconds spent restoring, all images together."""
         return math.fsum(image.seconds for image in self.images)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; infinite PSNR, which JSON has no number for, is the string "inf"."""
+        """Return plain values for JSON; infinite PSNR, which JSON has no number for, is the string "inf"."""
         mean = self.mean().present()
         return {
             "protocol": self.protocol,
@@ -75,12 +75,12 @@ class Report:
         }
 
     def to_json(self) -> str:
-        """The report as indented JSON."""
+        """Return the report as indented JSON."""
         return json.dumps(self.to_dict(), indent=2, allow_nan=False) + "\n"
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Report":
-        """The report that `to_dict` described; raises KeyError for a missing entry."""
+        """Return the report that `to_dict` described; raises KeyError for a missing entry."""
         images = tuple(
             ImageScore(name=row["name"], seconds=float(row["seconds"]), scores=_scores(row))
             for row in values["images"]
@@ -144,7 +144,7 @@ class PairedTest:
     worse: int
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         values = asdict(self)
         difference = values["difference"]
         return values | {"difference": difference if math.isfinite(difference) else str(difference)}

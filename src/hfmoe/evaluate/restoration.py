@@ -101,7 +101,7 @@ class Deblocking(EvaluationProtocol):
 
 
 class Degradation(NamedTuple):
-    """What happens to one image: blur in pixels of the target (BLUR times the scale), noise, JPEG quality."""
+    """Degradation of one image: blur in pixels of the target (BLUR times the scale), noise, JPEG quality."""
 
     blur: float
     noise: float

@@ -69,7 +69,7 @@ def bootstrap_crossed(
 
 
 def wilcoxon(differences: Sequence[float]) -> float:
-    """Two-sided p-value of Wilcoxon's signed-rank test that the differences lie evenly around 0.
+    """Return two-sided p-value of Wilcoxon's signed-rank test that the differences lie evenly around 0.
 
     Zeros are left out and ties share their mean rank; exact for any number, given the ranks. 1 where no
     difference is left. Source: Wilcoxon, "Individual comparisons by ranking methods", 1945.
@@ -128,7 +128,7 @@ def _resampled_means(data: np.ndarray, *, resamples: int, seed: int) -> np.ndarr
 
 
 def _acceleration(data: np.ndarray) -> float:
-    """A sixth of the skewness of the jackknife's means: those of all values but one."""
+    """Return a sixth of the skewness of the jackknife's means: those of all values but one."""
     spread = data - data.mean()
     return float(np.sum(spread**3) / (6 * math.pow(np.sum(spread**2), 1.5)))
 

@@ -1,1 +1,1 @@
-"""What a network does with an image: bands, experts, gates, filters, receptive field, spectrum."""
+"""Inspection of a network on an image: bands, experts, gates, filters, receptive field, spectrum."""

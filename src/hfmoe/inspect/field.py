@@ -1,12 +1,10 @@
 """Effective receptive field: which input pixels an output pixel depends on (arXiv 1701.04128)."""
 
-from collections.abc import Callable
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-Restore = Callable[[Float[Tensor, "1 c h w"]], Float[Tensor, "1 d H W"]]
+from hfmoe.evaluate.protocol import Restore
 
 
 def receptive_field(
@@ -32,7 +30,7 @@ def receptive_field(
 def mean_field(
     restore: Restore, image: Float[Tensor, "1 c h w"], *, grid: int, side: int, most: int = 9
 ) -> Float[Tensor, "s s"]:
-    """Mean receptive field over up to `most` squares of `side` pixels spread over an image.
+    """Return mean receptive field over up to `most` squares of `side` pixels spread over an image.
 
     The squares begin on multiples of `grid`, so that their windows are those of the image, and the pixel
     looked at is the middle of the central window. `side` is an odd multiple of `grid`; smaller images are
@@ -53,7 +51,7 @@ def mean_field(
 
 
 def radius(field: Float[Tensor, "h w"], *, at: tuple[int, int], share: float) -> int:
-    """Least r such that the square of 2 r + 1 pixels around `at` holds this share of a field's sum."""
+    """Return least r such that the square of 2 r + 1 pixels around `at` holds this share of a field's sum."""
     rows = (torch.arange(field.shape[0]) - at[0]).abs()
     columns = (torch.arange(field.shape[1]) - at[1]).abs()
     distance = torch.maximum(rows[:, None], columns[None, :])

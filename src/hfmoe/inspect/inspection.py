@@ -28,8 +28,8 @@ WIDTH = 18.0
 
 
 @dataclass(frozen=True)
-class Inspection:
-    """What was found of one image: panels by file name, and their figures as plain values."""
+class NetworkInspection:
+    """Results on one image: panels by file name, and their figures as plain values."""
 
     panels: dict[str, Row]
     restored: Float[Tensor, "c h w"]
@@ -43,7 +43,7 @@ def inspect_image(
     name: str,
     effort: float = 0.5,
     truth: Float[Tensor, "1 d H W"] | None = None,
-) -> Inspection:
+) -> NetworkInspection:
     """Run a network on one image in [0, 1] of its channels, and prepare every panel.
 
     Raises ValueError when the truth is not of the result's size.
@@ -70,7 +70,7 @@ def inspect_image(
         ratios = sharpness(seen.restored, image, truth, scale=scale)
         panels["spectrum"] = spectrum_row(ratios, reference="truth", scale=scale, height=5.5)
         facts["energy_over_truth"] = {each: _finite(ratio.tolist()) for each, ratio in ratios.items()}
-    return Inspection(panels, seen.restored[0].clamp(0, 1), facts)
+    return NetworkInspection(panels, seen.restored[0].clamp(0, 1), facts)
 
 
 def sharpness(
@@ -80,13 +80,13 @@ def sharpness(
     *,
     scale: int,
 ) -> dict[str, Float[Tensor, " n"]]:
-    """Energy over the truth's by frequency, of the result and of the image enlarged by bicubic."""
+    """Return energy over the truth's by frequency, of the result and of the image enlarged by bicubic."""
     plain = resize(image, scale=scale) if scale > 1 else image
     named = {"restored": restored, "bicubic" if scale > 1 else "input": plain}
     return {name: energy_ratio(round_to_8bit(each)[0], truth[0]) for name, each in named.items()}
 
 
-def write_inspection(inspection: Inspection, folder: Path) -> list[Path]:
+def write_inspection(inspection: NetworkInspection, folder: Path) -> list[Path]:
     """Write every picture, the overview, the restored image and `inspection.json`; return their paths.
 
     Raises ImageError (OSError for the JSON) naming a file that cannot be written.

@@ -2,11 +2,12 @@
 
 from typing import NamedTuple
 
-from jaxtyping import Float
+import torch
+from einops import reduce
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from hfmoe.inspect.field import radius
-from hfmoe.inspect.maps import filter_energy, mean_kernels, span, spread, varied_kernels
 from hfmoe.inspect.trace import ImageBands, NetworkTrace
 from hfmoe.nn.routing import LayerRouting
 from hfmoe.report.sheet import (
@@ -25,6 +26,13 @@ FIELD_DECADES = 4.0
 """Powers of ten below its maximum that a receptive field is drawn over."""
 MOST_GROUPS = 2
 """Groups of a dynamic filter that are drawn."""
+
+
+class ColourRange(NamedTuple):
+    """Values that are drawn darkest and brightest."""
+
+    low: float
+    high: float
 
 
 class Subject(NamedTuple):
@@ -155,3 +163,36 @@ def _centred(middle: int | float, side: int, colour: str, label: str) -> Frame:
 def _square(field: Tensor, middle: int, reach: int) -> Tensor:
     part = slice(middle - reach, middle + reach + 1)
     return field[part, part].sum()
+
+
+def spread(values: Shaped[Tensor, "y x"], *, height: int, width: int, multiple: int) -> Shaped[Tensor, "h w"]:
+    """A coarse map of an image padded to a multiple, each value repeated over its pixels, cropped to it."""
+    padded = height + -height % multiple
+    each = padded // values.shape[0]
+    large = values.repeat_interleave(each, 0).repeat_interleave(each, 1)
+    return large[:height, :width]
+
+
+def span(values: Float[Tensor, "..."], *, share: float = 0.99) -> ColourRange:
+    """Return from 0 to a value that this share of the map stays below; never an empty range."""
+    flat = values.flatten().float()
+    place = min(len(flat) - 1, int(share * len(flat)))
+    return ColourRange(0.0, max(float(flat.sort().values[place]), 1e-12))
+
+
+def filter_energy(kernels: Float[Tensor, "g t h w"]) -> Float[Tensor, "h w"]:
+    """Return root of the mean over groups of a pixel's sum of squared kernel values."""
+    return reduce(kernels.square().sum(1), "g h w -> h w", "mean").sqrt()
+
+
+def mean_kernels(kernels: Float[Tensor, "g t h w"]) -> Float[Tensor, "g k k"]:
+    """Return each group's mean kernel over the image."""
+    size = round(kernels.shape[1] ** 0.5)
+    return reduce(kernels, "g (i j) h w -> g i j", "mean", i=size)
+
+
+def varied_kernels(kernels: Float[Tensor, "g t h w"]) -> Float[Tensor, "g k k"]:
+    """Standard deviation over the image of each kernel value: 0 for a filter that is not dynamic."""
+    size = round(kernels.shape[1] ** 0.5)
+    deviation = kernels.flatten(2).std(2, correction=0)
+    return torch.unflatten(deviation, 1, (size, size))

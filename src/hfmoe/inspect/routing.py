@@ -1,4 +1,4 @@
-"""How a network's mixtures use their experts over many images."""
+"""Use of the experts of a network's mixtures over many images."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ class RoutingReport:
     layers: tuple[LayerReport, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Return plain values for JSON."""
         layers = [{**asdict(layer), "collapsed": layer.collapsed} for layer in self.layers]
         return {"images": self.images, "effort": self.effort, "layers": layers}
 
@@ -94,7 +94,7 @@ def layer_report(name: str, costs: Float[Tensor, " e"], routings: Sequence[Layer
 
 
 def entropy(share: Float[Tensor, " e"]) -> float:
-    """Entropy of shares over that of even ones, in [0, 1]; 0 for a single expert."""
+    """Return entropy of shares over that of even ones, in [0, 1]; 0 for a single expert."""
     if len(share) < 2:
         return 0.0
     return float(torch.special.entr(share.double()).sum()) / math.log(len(share))

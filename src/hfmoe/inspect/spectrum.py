@@ -19,7 +19,7 @@ class Spectrum(NamedTuple):
 
 
 def radial_spectrum(image: Float[Tensor, "c h w"], *, bins: int = BINS) -> Spectrum:
-    """Energy of an image's luma without its mean, under a Hann window, by ring of equal width.
+    """Return energy of an image's luma without its mean, under a Hann window, by ring of equal width.
 
     Rings beyond 0.5 cycles a pixel (the corners) are left out. Rings that hold no frequency of this image
     have NaN.
@@ -40,7 +40,7 @@ def radial_spectrum(image: Float[Tensor, "c h w"], *, bins: int = BINS) -> Spect
 def energy_ratio(
     image: Float[Tensor, "c h w"], truth: Float[Tensor, "d H W"], *, bins: int = BINS
 ) -> Float[Tensor, " n"]:
-    """Energy of an image over its truth's by frequency: 1 is as sharp, above 1 sharper than the truth.
+    """Return energy of an image over its truth's by frequency: 1 is as sharp, above 1 sharper than the truth.
 
     Raises ValueError when the sizes differ.
     """

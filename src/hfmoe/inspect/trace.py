@@ -1,4 +1,4 @@
-"""One forward pass overheard: the bands, the routing, the gates and the filters of a network."""
+"""Trace of one forward pass: the bands, the routing, the gates and the filters of a network."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -18,7 +18,7 @@ from hfmoe.nn.frequency import Bands, FrequencySplit, NoSplit, upsample, window_
 
 
 class NetworkTrace(NamedTuple):
-    """What one image left behind in a network; maps are of the padded image, each at its own resolution.
+    """Features, routing and gates of one pass; maps are of the padded image, each at its own resolution.
 
     low, high: root mean square of the bands' channels; energy: the router's measure of each finest window;
     routing: by mixture, named; gate_low, gate_high: mean over channels of the fusion's gates (None without
@@ -63,7 +63,7 @@ def trace(network: HFMoE, image: Float[Tensor, "1 c h w"], *, effort: float = 0.
 
 @contextmanager
 def listening(part: nn.Module, tell: Callable[[Tensor, Any], object]) -> Iterator[None]:
-    """Tell of a part's first argument and of its result at each call, as long as the context lasts."""
+    """Call `tell` with a part's first argument and its result at each call, as long as the context lasts."""
     handle = part.register_forward_hook(lambda _, given, result: _ignore(tell(given[0], result)))
     try:
         yield
@@ -72,7 +72,7 @@ def listening(part: nn.Module, tell: Callable[[Tensor, Any], object]) -> Iterato
 
 
 def mixture_names(network: HFMoE) -> list[str]:
-    """The mixtures in the order in which they run: down the scales, then up."""
+    """Return the mixtures in the order in which they run: down the scales, then up."""
     down = [(f"down, scale {level}", blocks) for level, blocks in enumerate(network.low.encoders)]
     up = [(f"up, scale {level}", blocks) for level, blocks in enumerate(network.low.decoders)]
     return [
@@ -84,14 +84,14 @@ def mixture_names(network: HFMoE) -> list[str]:
 
 
 def mixtures(network: HFMoE) -> list[MoEFFN]:
-    """The mixtures themselves, in the same order."""
+    """Return the mixtures themselves, in the same order."""
     places = [*network.low.encoders, *reversed(list(network.low.decoders))]
     ffns = [block.ffn for blocks in places for block in blocks.children()]
     return [ffn for ffn in ffns if isinstance(ffn, MoEFFN)]
 
 
 def filter_kernels(part: nn.Module, detail: Float[Tensor, "1 c h w"]) -> Float[Tensor, "g t h w"] | None:
-    """The kernels that a dynamic filter predicts for its input; None for its ablation."""
+    """Return the kernels that a dynamic filter predicts for its input; None for its ablation."""
     if not isinstance(part, DynamicFilter):
         return None
     return part.kernels(linear_maps(part.value, detail))[0]
@@ -106,7 +106,7 @@ class ImageBands(NamedTuple):
 
 @torch.no_grad()
 def image_bands(network: HFMoE, image: Float[Tensor, "1 c h w"]) -> ImageBands:
-    """The image split by the mean of the kernels that the network splits its features with.
+    """Return the image split by the mean of the kernels that the network splits its features with.
 
     Without a split, its 2x2 means and what these leave: what the low path and the router see.
     """

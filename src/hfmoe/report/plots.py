@@ -41,7 +41,7 @@ class Mark(NamedTuple):
     value: float
 
 
-class Interval(NamedTuple):
+class IntervalRow(NamedTuple):
     """A named difference: its mean, the ends of its interval where there is one, single values, a colour."""
 
     name: str
@@ -153,7 +153,7 @@ def panels_svg(name: str, panels: Mapping[str, Mapping[str, Series]], *, first: 
         return as_svg(figure, name)
 
 
-def intervals_svg(name: str, rows: Sequence[Interval], *, label: str) -> str:
+def intervals_svg(name: str, rows: Sequence[IntervalRow], *, label: str) -> str:
     """Draw differences from 0 with their intervals, the first at the top, single values as ticks."""
     with drawing(name, width=7.2, height=0.75 + ROW * len(rows)) as figure:
         axes = figure.subplots()

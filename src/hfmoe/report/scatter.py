@@ -14,7 +14,7 @@ GAP, AWAY, MARKER = 5.0, 14.0, 3.0
 """Points of space between a label and its point, the same where it moved away, and a marker's radius."""
 
 
-class Point(NamedTuple):
+class NamedPoint(NamedTuple):
     """A named point, half the length of its error bar, and its colour."""
 
     name: str
@@ -24,7 +24,7 @@ class Point(NamedTuple):
     colour: str
 
 
-def scatter_svg(name: str, points: Sequence[Point], *, x: str, y: str) -> str:
+def scatter_svg(name: str, points: Sequence[NamedPoint], *, x: str, y: str) -> str:
     """Draw points with error bars and their names; x and y label the axes."""
     with drawing(name, width=WIDTH, height=HEIGHT) as figure:
         axes = figure.subplots()

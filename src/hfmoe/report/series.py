@@ -100,5 +100,5 @@ def moving_mean(values: Float[np.ndarray, " n"], *, reach: int) -> Float[np.ndar
 
 
 def positive(series: Series) -> bool:
-    """Whether a logarithmic axis can show the curve."""
+    """Return whether a logarithmic axis can show the curve."""
     return all(value > 0 and math.isfinite(value) for value in series.values)

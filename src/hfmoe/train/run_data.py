@@ -1,4 +1,4 @@
-"""What a run's folder says, and the few numbers that sum it up: scores, pace, time left, expert loads.
+"""Records of a run's folder, and the few numbers that sum them up: scores, pace, time left, expert loads.
 
 Reads without failing where a file is missing, half written or damaged.
 """
