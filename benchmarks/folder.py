@@ -24,9 +24,9 @@ import torch
 from einops import rearrange
 
 import hfmoe
-from hfmoe.batch.jobs import make_naming, run_jobs
+from hfmoe.batch.dispatch import make_naming, run_here
 from hfmoe.batch.planning import plan_jobs
-from hfmoe.batch.work import Settings
+from hfmoe.batch.settings import Settings
 from hfmoe.image.files import Picture, read_picture, write_picture
 from hfmoe.infer.restorer import Restorer
 from hfmoe.runtime.machine import machine
@@ -109,9 +109,9 @@ def job(restorer: Restorer, folder: Path, *, workers: int, suffix: str, run: int
     """What the whole job takes, from planning to the last file."""
 
     def work() -> None:
-        naming = make_naming(restorer, suffix=suffix)
+        naming = make_naming(restorer, Settings(), format=suffix)
         jobs = plan_jobs([folder], f"{folder}-out{run}", naming=naming)
-        summary = run_jobs(jobs, restorer, Settings(), workers=workers)
+        summary = run_here(jobs, restorer, Settings(), workers=workers)
         assert not summary.failed, summary.failed
 
     return spent(work)

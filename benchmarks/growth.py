@@ -15,7 +15,7 @@ import torch
 from hfmoe.bench.benchmark import Plan, bench
 from hfmoe.bench.growth import draw_growth
 from hfmoe.bench.timing import CLOCKS
-from hfmoe.cli.benching import check_plot, show
+from hfmoe.cli.bench import check_plot, show
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
 

@@ -19,11 +19,10 @@ from torch import Tensor
 
 import hfmoe
 from hfmoe.evaluate.scores import score_image
-from hfmoe.image.crop import crop_to_multiple
-from hfmoe.image.depth import quantise, round_to_8bit
 from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import Picture, write_picture
-from hfmoe.image.resize import resize
+from hfmoe.image.picture import quantise, round_to_8bit
+from hfmoe.image.resize import crop_to_multiple, resize
 
 OUTPUT = Path("demo-output")
 

@@ -8,13 +8,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hfmoe.batch.jobs import restore_files
+    from hfmoe.batch.dispatch import restore_files
     from hfmoe.infer.api import load, restore
 
 __all__ = ["__version__", "load", "restore", "restore_files"]
 __version__ = "0.1.0"
 
-_HOMES = {"load": "hfmoe.infer.api", "restore": "hfmoe.infer.api", "restore_files": "hfmoe.batch.jobs"}
+_HOMES = {"load": "hfmoe.infer.api", "restore": "hfmoe.infer.api", "restore_files": "hfmoe.batch.dispatch"}
 
 
 def __getattr__(name: str) -> Any:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import hfmoe
-from hfmoe.batch.jobs import model_digest
+from hfmoe.batch.dispatch import model_digest
 from hfmoe.batch.manifest import MANIFEST
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, read_picture, write_picture
@@ -221,14 +221,19 @@ def test_python_gives_what_became_of_each_file(folder: Path, tiny_weights: Path,
     (folder / "bad.png").write_bytes(b"no image")
     ended = []
     summary = hfmoe.restore_files(folder, tmp_path / "out", model=tiny_weights, on_end=ended.append)
-    assert {done.job.target.name for done in summary.done} == {"a-x2.png", "b-x2.png", "c-x2.png", "d-x2.png"}
-    assert [failed.job.source.name for failed in summary.failed] == ["bad.png"]
+    assert {Path(done.job.target).name for done in summary.done} == {
+        "a-x2.png",
+        "b-x2.png",
+        "c-x2.png",
+        "d-x2.png",
+    }
+    assert [Path(failed.job.source).name for failed in summary.failed] == ["bad.png"]
     assert len(ended) == 5
     restorer = hfmoe.load(tiny_weights)
     assert len(hfmoe.restore_files([folder], tmp_path / "out", model=tiny_weights).skipped) == 4
     assert len(hfmoe.restore_files([folder], tmp_path / "out2", model=restorer).done) == 4
     assert len(hfmoe.restore_files([folder], tmp_path / "out2", model=restorer).skipped) == 4
-    with pytest.raises(ValueError, match="format '.bmp' must be one of"):
+    with pytest.raises(ValueError, match="format 'bmp' must be one of"):
         hfmoe.restore_files([folder], model=restorer, format="bmp")
 
 

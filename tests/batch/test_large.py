@@ -15,8 +15,8 @@ from hfmoe.batch import large
 from hfmoe.batch.large import goes_by_parts, restore_large
 from hfmoe.batch.settings import Settings
 from hfmoe.cli.app import run
-from hfmoe.image.canvas import Canvas
 from hfmoe.image.files import ImageError, Metadata, Picture, read_picture, write_picture
+from hfmoe.image.streaming import Canvas
 from hfmoe.infer.restorer import Restorer
 
 TILE = 112
@@ -188,7 +188,7 @@ def test_a_damaged_file_leaves_nothing(restorer: Restorer, tmp_path: Path):
 def test_a_disk_without_room_is_said_before_the_work(restorer: Restorer, tmp_path: Path, monkeypatch):
     write_picture(tmp_path / "in.png", Picture(colours()))
     usage = type("Usage", (), {"free": 10})
-    monkeypatch.setattr("hfmoe.image.canvas.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("hfmoe.image.streaming.shutil.disk_usage", lambda _: usage)
     with pytest.raises(ImageError, match=r"out\.png: .* are more than the 0\.0 MiB on the disk"):
         restore_large(tmp_path / "in.png", tmp_path / "out.png", restorer, Settings(tile=TILE))
     assert [path.name for path in tmp_path.iterdir()] == ["in.png"]

@@ -5,11 +5,12 @@ from typing import ClassVar
 
 import pytest
 
-from hfmoe.batch.naming import Naming, PlanError, Selection
+from hfmoe.batch.settings import Naming, PlanError, Selection
 
 fsspec = pytest.importorskip("fsspec")
 
-from hfmoe.batch.places import Errand, deliver, fetch, open_place, plan_errands  # noqa: E402
+from hfmoe.batch.planning import Job, plan_jobs  # noqa: E402
+from hfmoe.batch.stores import deliver, fetch, open_place  # noqa: E402
 
 NAMING = Naming("-x2")
 
@@ -23,12 +24,12 @@ def store():
     files.store.clear()
 
 
-def plan(inputs: list[str], output: str | None = None, selection: Selection | None = None) -> list[Errand]:
-    return plan_errands(inputs, output, naming=NAMING, selection=selection or Selection())
+def plan(inputs: list[str], output: str | None = None, selection: Selection | None = None) -> list[Job]:
+    return plan_jobs(inputs, output, naming=NAMING, selection=selection or Selection())
 
 
-def pairs(errands: list[Errand]) -> list[tuple[str, str]]:
-    return [(errand.source, errand.target) for errand in errands]
+def pairs(jobs: list[Job]) -> list[tuple[str, str]]:
+    return [(str(job.source), str(job.target)) for job in jobs]
 
 
 def test_a_folder_of_a_store_keeps_its_tree(store):
@@ -39,9 +40,9 @@ def test_a_folder_of_a_store_keeps_its_tree(store):
         ("memory://photos/sub/b.png", "memory://photos-x2/sub/b-x2.png"),
     ]
     only = plan(["memory://photos"], "memory://out", Selection(["*.jpg"]))
-    assert [errand.target for errand in only] == ["memory://out/a-x2.png"]
+    assert [job.target for job in only] == ["memory://out/a-x2.png"]
     flat = plan(["memory://photos"], "memory://out", Selection(recursive=False))
-    assert [errand.target for errand in flat] == ["memory://out/a-x2.png"]
+    assert [job.target for job in flat] == ["memory://out/a-x2.png"]
 
 
 class Hosted(fsspec.get_filesystem_class("memory")):
@@ -76,7 +77,7 @@ def test_addresses_keep_their_host(given: str):
     assert pairs(alone) == [
         ("hosted://me@here:21/photos/sub/b.png", "hosted://me@here:21/photos/sub/b-x2.png")
     ]
-    assert open_place(alone[0].source)[0].host == "me@here:21"
+    assert open_place(str(alone[0].source))[0].host == "me@here:21"
 
 
 def test_patterns_at_the_root_of_a_store_stay_addresses(store):
@@ -102,17 +103,17 @@ def test_no_spelling_of_an_address_lets_a_result_replace_its_source(store, outpu
     store.pipe_file("/photos/a.png", b"x")
     same = Naming("-x2", pattern="{stem}{suffix}")
     with pytest.raises(PlanError, match="is an input"):
-        plan_errands(["memory://photos"], output, naming=same, selection=Selection())
+        plan_jobs(["memory://photos"], output, naming=same, selection=Selection())
 
 
 def test_patterns_and_files_of_a_store(store):
     for name in ("a.jpg", "a.png", "b.jpg"):
         store.pipe_file(f"/photos/{name}", b"x")
     globbed = plan(["memory://photos/*.jpg"], "memory://out")
-    assert [errand.target for errand in globbed] == ["memory://out/a-x2.png", "memory://out/b-x2.png"]
+    assert [job.target for job in globbed] == ["memory://out/a-x2.png", "memory://out/b-x2.png"]
     assert plan(["memory://photos/b.jpg"], "memory://out/c.webp")[0].target == "memory://out/c.webp"
     both = plan(["memory://photos/a.jpg", "memory://photos/a.png"], "memory://out")
-    assert [errand.target for errand in both] == ["memory://out/a.jpg-x2.png", "memory://out/a.png-x2.png"]
+    assert [job.target for job in both] == ["memory://out/a.jpg-x2.png", "memory://out/a.png-x2.png"]
 
 
 def test_local_files_go_to_a_store_and_back(store, tmp_path: Path):
@@ -120,14 +121,14 @@ def test_local_files_go_to_a_store_and_back(store, tmp_path: Path):
     assert pairs(plan([str(tmp_path)], "memory://out")) == [(f"{tmp_path}/a.jpg", "memory://out/a-x2.png")]
     store.pipe_file("/photos/b.jpg", b"x")
     back = plan(["memory://photos"], str(tmp_path / "back"))
-    assert back[0].target == f"{tmp_path}/back/b-x2.png"
+    assert back[0].target == tmp_path / "back/b-x2.png"
 
 
 def test_a_file_address_is_a_path_with_a_manifest(tmp_path: Path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jpg").write_bytes(b"x")
-    (errand,) = plan([f"file://{tmp_path}/in"])
-    assert errand == Errand(f"{tmp_path}/in/a.jpg", f"{tmp_path}/in-x2/a-x2.png", tmp_path / "in-x2")
+    (job,) = plan([f"file://{tmp_path}/in"])
+    assert job == Job(tmp_path / "in/a.jpg", tmp_path / "in-x2/a-x2.png", tmp_path / "in-x2")
 
 
 def test_what_cannot_be_is_refused_before_any_work(store):

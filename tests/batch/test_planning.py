@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from hfmoe.batch.manifest import MANIFEST, Manifest, identify
-from hfmoe.batch.naming import Naming, PlanError, Selection
 from hfmoe.batch.planning import Job, plan_jobs
+from hfmoe.batch.settings import Naming, PlanError, Selection
 
 
 def files(folder: Path, *names: str) -> list[Path]:
@@ -55,19 +55,20 @@ def test_a_folder_goes_to_a_folder_of_its_own(tmp_path: Path):
 def test_running_a_folder_again_takes_up_no_results(tmp_path: Path):
     files(tmp_path / "in", "a.jpg")
     first = plan_jobs([tmp_path / "in"], None, naming=Naming("-x2"))
-    files(first[0].target.parent, first[0].target.name)
+    target = Path(first[0].target)
+    files(target.parent, target.name)
     assert plan_jobs([tmp_path / "in"], None, naming=Naming("-x2")) == first
 
 
 def test_sources_of_one_stem_do_not_overwrite_each_other(tmp_path: Path):
     files(tmp_path / "in", "a.jpg", "a.png")
-    targets = [job.target.name for job in plan_jobs([tmp_path / "in"], None, naming=Naming("-x2"))]
+    targets = [Path(job.target).name for job in plan_jobs([tmp_path / "in"], None, naming=Naming("-x2"))]
     assert targets == ["a.jpg-x2.png", "a.png-x2.png"]
 
 
 def test_stems_that_differ_in_capital_letters_alone_share_no_result_on_any_disk(tmp_path: Path):
     files(tmp_path / "in", "IMG_1.jpg", "img_1.png")
-    targets = [job.target.name for job in plan_jobs([tmp_path / "in"], None, naming=Naming("-x2"))]
+    targets = [Path(job.target).name for job in plan_jobs([tmp_path / "in"], None, naming=Naming("-x2"))]
     assert len({target.casefold() for target in targets}) == 2
 
 
@@ -75,7 +76,7 @@ def test_folders_are_searched_for_all_that_is_read(tmp_path: Path):
     names = ["a.jpg", "b.JFIF", "c.jpe", "d.heic", "e.HEIF"]
     files(tmp_path / "in", *names, "f.txt")
     jobs = plan_jobs([tmp_path / "in"], None, naming=Naming("-x2"))
-    assert [job.source.name for job in jobs] == names
+    assert [Path(job.source).name for job in jobs] == names
     with pytest.raises(PlanError, match="suffix must be one of"):
         plan_jobs([tmp_path / "in" / "a.jpg"], str(tmp_path / "a.heic"), naming=Naming("-x2"))
 
@@ -107,7 +108,7 @@ def test_outputs_that_cannot_be_are_refused(tmp_path: Path):
 
 
 def targets(jobs: list[Job], root: Path) -> list[str]:
-    return [job.target.relative_to(root).as_posix() for job in jobs]
+    return [Path(job.target).relative_to(root).as_posix() for job in jobs]
 
 
 def test_the_tree_of_a_folder_is_kept_and_can_be_left_alone(tmp_path: Path):
@@ -183,7 +184,7 @@ def test_nothing_that_is_wanted_is_said(tmp_path: Path):
 def test_a_pattern_names_the_results(tmp_path: Path):
     [source] = files(tmp_path, "a.b.jpg")
     naming = Naming("-x2", ".webp", "{model}_{stem}_x{scale}_{name}{suffix}", 2, "nano")
-    assert plan_jobs([source], None, naming=naming)[0].target.name == "nano_a.b_x2_a.b.jpg.webp"
+    assert Path(plan_jobs([source], None, naming=naming)[0].target).name == "nano_a.b_x2_a.b.jpg.webp"
 
 
 def test_two_sources_of_one_result_are_refused_before_any_work(tmp_path: Path):

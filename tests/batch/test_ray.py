@@ -11,11 +11,9 @@ import pytest
 import torch
 
 import hfmoe
-from hfmoe.batch.actor import RETRIES, Actor, pack
-from hfmoe.batch.cluster import Cluster, check_address, connected
+from hfmoe.batch.cluster import RETRIES, Actor, Cluster, check_address, connected, pack
 from hfmoe.batch.manifest import MANIFEST
-from hfmoe.batch.naming import Naming, Selection
-from hfmoe.batch.settings import Settings
+from hfmoe.batch.settings import Naming, Selection, Settings
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, printable, read_picture, write_picture
 
@@ -157,10 +155,10 @@ def test_without_ray_the_extra_is_named(tmp_path: Path, tiny_weights: Path, caps
 
 
 def test_without_fsspec_addresses_name_the_extra(monkeypatch):
-    from hfmoe.batch.places import plan_errands
+    from hfmoe.batch.planning import plan_jobs
 
     monkeypatch.setitem(sys.modules, "fsspec", None)
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(ImportError) as caught:
-        plan_errands(["memory://a"], None, naming=Naming("-x2"), selection=Selection())
+        plan_jobs(["memory://a"], None, naming=Naming("-x2"), selection=Selection())
     assert (caught.value.name or "").startswith("fsspec")

@@ -194,7 +194,7 @@ def test_models_lists_what_ships(tiny_weights: Path, tmp_path: Path, monkeypatch
     damaged = tmp_path / "damaged.safetensors"
     damaged.write_bytes(b"")
     shipped = {"tiny": tiny_weights, "damaged": damaged}
-    monkeypatch.setattr("hfmoe.cli.describing.shipped", lambda: shipped)
+    monkeypatch.setattr("hfmoe.cli.models.shipped", lambda: shipped)
     assert run(["models"]) == 0
     listed = capsys.readouterr().out
     sha256 = file_sha256(tiny_weights)[:12]

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from hfmoe.cli import doctoring
+from hfmoe.cli import doctor
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.train.probe import MemoryFit, Probe, Trial
@@ -86,7 +86,7 @@ def test_a_proposal_from_one_trial_says_that_it_compares_with_nothing(
 ):
     trials = tuple(Trial(batch, 32, seconds=0.1, peak=batch * 2**20) for batch in (1, 4)[:count])
     found = Probe("cpu", 2**30, trials, trials[0], MemoryFit.of(trials), 64, "no time was left")
-    monkeypatch.setattr(doctoring, "probe", lambda *given, **named: found)
+    monkeypatch.setattr(doctor, "probe", lambda *given, **named: found)
     assert run(["doctor", "--recipe", str(recipe)]) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "batch 64 at patch 32" in said
@@ -102,7 +102,7 @@ def test_a_run_that_passes_the_memory_is_an_error(recipe: Path):
 
 
 def test_without_probe_none_runs(recipe: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctoring, "probe", lambda *_, **__: pytest.fail("probed"))
+    monkeypatch.setattr(doctor, "probe", lambda *_, **__: pytest.fail("probed"))
     assert run(["doctor", "--recipe", str(recipe), "--no-probe"]) == 0
 
 
@@ -148,11 +148,11 @@ def test_pairs_of_a_scale_are_inspected(folder: Path):
 def test_an_interrupted_inspection_says_how_far_it_came(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    real = doctoring.inspect
+    real = doctor.inspect
 
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(doctoring, "inspect", lambda sources, **_: real(sources, on_file=stop, threads=1))
+    monkeypatch.setattr(doctor, "inspect", lambda sources, **_: real(sources, on_file=stop, threads=1))
     assert run(["doctor", str(folder)]) == 130
     assert "1 of 3 files" in capsys.readouterr().err

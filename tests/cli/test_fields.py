@@ -3,7 +3,7 @@
 import pytest
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.cli.training import parse_fields
+from hfmoe.cli.train import parse_fields
 
 
 def test_fields_are_read_with_a_space_or_an_equals_sign():

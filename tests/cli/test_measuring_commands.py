@@ -8,8 +8,8 @@ import skimage.data
 import torch
 
 from hfmoe.cli.app import run
-from hfmoe.cli.benching import parse_plan
-from hfmoe.cli.reports import check_report
+from hfmoe.cli.bench import parse_plan
+from hfmoe.cli.output import check_report
 from hfmoe.image.files import Picture, read_picture, write_picture
 
 

@@ -1,5 +1,6 @@
 """Full disks, places that cannot be written or read: one line, nothing half done, nothing else harmed."""
 
+import json
 import os
 import subprocess
 import sys
@@ -12,12 +13,27 @@ from hfmoe.batch.manifest import MANIFEST
 from hfmoe.cli.app import run
 from hfmoe.image.files import IMAGE_SUFFIXES, ImageError, Picture, read_picture, write_picture
 
+SUFFIXES = (".png", ".jpg", ".webp", ".tif", ".avif")
 LIMITED = """
-import resource, sys
+import json, resource, sys
 from hfmoe.cli.app import run
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), resource.RLIM_INFINITY))
-sys.exit(run(sys.argv[2:]))
+for command in json.loads(sys.argv[2]):
+    sys.stderr.write(f"status {run(command)}\\n")
 """
+
+
+def on_a_full_disk(*commands: list[str]) -> list[list[str]]:
+    """Run commands, each with at most 2000 bytes a file, in one process; what each said, its status last."""
+    child = subprocess.run(
+        [sys.executable, "-c", LIMITED, "2000", json.dumps(commands)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = child.stderr.splitlines()
+    ends = [number for number, line in enumerate(lines) if line.startswith("status ")]
+    return [lines[begin : end + 1] for begin, end in zip([0, *(end + 1 for end in ends)], ends, strict=False)]
 
 
 def noise(side: int = 48) -> Picture:
@@ -37,34 +53,31 @@ def one_line(capsys: pytest.CaptureFixture[str]) -> str:
     return line
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".tif", ".avif"])
-def test_a_disk_that_is_full_half_way_leaves_no_file_and_stops_no_other(
-    folder: Path, tiny_weights: Path, suffix: str
-):
-    out = folder.parent / "out"
-    command = [sys.executable, "-c", LIMITED, "2000", "restore", str(folder), "--output", str(out)]
-    command += ["--model", str(tiny_weights), "--format", suffix[1:], "--quality", "100"]
-    child = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert child.returncode == 1
-    assert [path.name for path in out.iterdir() if path.name != MANIFEST] == [f"small-x2{suffix}"]
-    assert read_picture(out / f"small-x2{suffix}").colour.shape == (3, 16, 16)
-    failure, summary = child.stderr.splitlines()
-    assert f"large-x2{suffix}: cannot be written" in failure
-    assert summary == "hfmoe: 1 of 2 images failed"
-
-
-def test_a_full_disk_keeps_the_result_of_an_earlier_run(folder: Path, tiny_weights: Path):
-    target = folder.parent / "out.png"
-    assert (
-        run(["restore", str(folder / "large.png"), "--output", str(target), "--model", str(tiny_weights)])
-        == 0
+def test_a_disk_that_is_full_half_way_leaves_no_file_and_stops_no_other(folder: Path, tiny_weights: Path):
+    earlier = folder.parent / "earlier.png"
+    model = ["--model", str(tiny_weights)]
+    assert run(["restore", str(folder / "large.png"), "--output", str(earlier), *model]) == 0
+    before = earlier.read_bytes()
+    outs = {suffix: folder.parent / f"out{suffix[1:]}" for suffix in SUFFIXES}
+    said = on_a_full_disk(
+        *(
+            ["restore", str(folder), "--output", str(out), *model, "--format", suffix[1:], "--quality", "100"]
+            for suffix, out in outs.items()
+        ),
+        ["restore", str(folder / "large.png"), "--output", str(earlier), *model, "--effort", "0"],
     )
-    before = target.read_bytes()
-    command = [sys.executable, "-c", LIMITED, "2000", "restore", str(folder / "large.png")]
-    command += ["--output", str(target), "--model", str(tiny_weights), "--effort", "0"]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 1
-    assert target.read_bytes() == before
-    assert sorted(path.name for path in folder.parent.iterdir()) == ["in", "out.png"]
+    for (suffix, out), (failure, summary, status) in zip(outs.items(), said[:-1], strict=True):
+        assert [path.name for path in out.iterdir() if path.name != MANIFEST] == [f"small-x2{suffix}"]
+        assert read_picture(out / f"small-x2{suffix}").colour.shape == (3, 16, 16)
+        assert f"large-x2{suffix}: cannot be written" in failure
+        assert (summary, status) == ("hfmoe: 1 of 2 images failed", "status 1")
+    assert said[-1][-1] == "status 1"
+    assert earlier.read_bytes() == before
+    assert {path.name for path in folder.parent.iterdir()} == {
+        "in",
+        "earlier.png",
+        *(p.name for p in outs.values()),
+    }
 
 
 def test_a_file_in_place_of_the_output_folder_is_named(folder: Path, tiny_weights: Path, capsys):

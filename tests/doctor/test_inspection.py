@@ -10,7 +10,7 @@ from skimage import data as pictures
 
 from hfmoe.data import PairedFolders
 from hfmoe.doctor import Inspection, Sources, images, inspect, to_json
-from hfmoe.image.facts import read_facts, read_luma_table
+from hfmoe.image.files import read_facts, read_luma_table
 
 
 def photo(size: int = 160, *, seed: int = 0) -> Image.Image:

@@ -11,8 +11,8 @@ from hfmoe.evaluate.report import Report, evaluate
 from hfmoe.evaluate.scores import score_image
 from hfmoe.evaluate.super_resolution import ClassicalSR, LumaSR, bicubic
 from hfmoe.image.colour import luma
-from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import ImageError, Picture, write_picture
+from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import resize
 from hfmoe.metrics.psnr import psnr
 

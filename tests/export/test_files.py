@@ -13,7 +13,7 @@ import skimage.data
 import torch
 
 import hfmoe
-from hfmoe.batch.jobs import model_digest
+from hfmoe.batch.dispatch import model_digest
 from hfmoe.bench.forms import Case, form_named
 from hfmoe.cli.app import run
 from hfmoe.export.files import PRECISIONS, PT2_METADATA, SUFFIX, Order, write_graph

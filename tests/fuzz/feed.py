@@ -19,7 +19,7 @@ def feed(folder: str, output: str, weights: str, log: str, seconds: str) -> int:
 
         def timed(self: Work, job: Job) -> Opened:
             faulthandler.dump_traceback_later(float(seconds), exit=True)
-            begun.write(f"{job.source.name!r}\n")
+            begun.write(f"{Path(job.source).name!r}\n")
             begun.flush()
             return read(self, job)
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from hfmoe.image.lowpass import binomial, low_pass
+from hfmoe.image.alpha import _doubled, fill_hidden, halved, is_flat
+from hfmoe.image.filters import binomial, low_pass
 from hfmoe.image.resize import resize
-from hfmoe.image.transparency import _doubled, fill_hidden, halved, is_flat
 
 SIZES = ((1, 1), (1, 6), (7, 1), (2, 3), (33, 300))
 

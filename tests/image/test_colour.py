@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from hfmoe.image.colour import luma, rgb_from_ycbcr, ycbcr_from_rgb
-from hfmoe.image.crop import crop_border, crop_to_multiple
-from hfmoe.image.depth import quantise, round_to_8bit
+from hfmoe.image.picture import quantise, round_to_8bit
+from hfmoe.image.resize import crop_border, crop_to_multiple
 
 
 @pytest.mark.parametrize(

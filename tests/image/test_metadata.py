@@ -10,7 +10,6 @@ import tifffile
 import torch
 from PIL import Image
 
-from hfmoe.image.exif import exif_into_tiff, exif_of_tiff
 from hfmoe.image.files import (
     IMAGE_SUFFIXES,
     ImageError,
@@ -20,7 +19,7 @@ from hfmoe.image.files import (
     strip,
     write_picture,
 )
-from hfmoe.image.metadata import upright_xmp
+from hfmoe.image.metadata import exif_into_tiff, exif_of_tiff, upright_xmp
 
 MAKE, MODEL, ORIENTATION, EXIF, GPS, WIDTH, HEIGHT, TAKEN, EXPOSURE = (
     *(0x10F, 0x110, 0x112, 0x8769, 0x8825),

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 import hfmoe
+from hfmoe.image.alpha import fill_hidden, is_flat
 from hfmoe.image.files import Picture
-from hfmoe.image.transparency import fill_hidden, is_flat
 from hfmoe.infer.restorer import Restorer
 
 SIDE = 72

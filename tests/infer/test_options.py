@@ -12,7 +12,7 @@ import hfmoe
 from hfmoe.evaluate.scores import score_image
 from hfmoe.evaluate.super_resolution import ClassicalSR
 from hfmoe.image.files import Picture
-from hfmoe.image.lowpass import binomial, low_pass
+from hfmoe.image.filters import binomial, low_pass
 from hfmoe.image.resize import resize
 from hfmoe.infer.eager import Eager
 from hfmoe.infer.ensemble import POSITIONS, ensemble, turn, undo

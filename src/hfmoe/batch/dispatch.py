@@ -1,123 +1,220 @@
-"""A job over the workers of a Ray cluster: paths in, pictures read and written by the workers themselves."""
+"""Jobs: what is planned and not done goes to an executor, threads here or Ray; what is done, to manifests."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import TracebackType
 from typing import Any, NamedTuple
 
-from hfmoe.batch.actor import Packed, pack
-from hfmoe.batch.cluster import Cluster, answers, connected
-from hfmoe.batch.jobs import make_naming, model_digest, searched_suffixes, written_suffixes
-from hfmoe.batch.manifest import MANIFEST, Identity, Manifest
-from hfmoe.batch.naming import Selection
-from hfmoe.batch.places import Errand, open_place, plan_errands
-from hfmoe.batch.settings import Settings
+from hfmoe.batch.cluster import Cluster, pack, run_on_cluster
+from hfmoe.batch.manifest import MANIFEST, Manifest
+from hfmoe.batch.pipeline import Pipeline, Steps
+from hfmoe.batch.planning import Job, plan_jobs
+from hfmoe.batch.settings import Naming, Selection, Settings
+from hfmoe.batch.work import OnBegin, Result, Work
+from hfmoe.image.files import printable
 from hfmoe.infer.api import DEFAULT_MODEL, load
+from hfmoe.infer.backends.opening import exported_digest, is_exported
+from hfmoe.infer.memory import CPU, free_bytes
+from hfmoe.infer.restorer import Restorer
+from hfmoe.models.header import file_sha256, find_weights
 from hfmoe.runtime.files import remove_unfinished
 
+WORKERS = 2
+"""Threads that read, and as many that write: together they keep up with a small network."""
+AHEAD = 0.25
+"""Share of free memory that pictures on their way may take."""
 
-class Delivered(NamedTuple):
+
+class Done(NamedTuple):
     """A picture that was restored and written, and its new size in pixels."""
 
-    errand: Errand
+    job: Job
     width: int
     height: int
 
 
-class Lost(NamedTuple):
+class Failed(NamedTuple):
     """A picture without a result, and why, in one line that names the file."""
 
-    errand: Errand
+    job: Job
     reason: str
 
 
 @dataclass
-class ClusterSummary:
+class Summary:
     """What became of a job's pictures."""
 
-    done: list[Delivered] = field(default_factory=list)
-    skipped: list[Errand] = field(default_factory=list)
-    failed: list[Lost] = field(default_factory=list)
+    done: list[Done] = field(default_factory=list)
+    skipped: list[Job] = field(default_factory=list)
+    failed: list[Failed] = field(default_factory=list)
+
+
+OnEnd = Callable[[Done | Failed], None]
+
+
+class Manifests:
+    """The manifests of all folders that jobs write to; a job without such a folder is always to be done."""
+
+    def __init__(self, jobs: Sequence[Job], about: dict[str, Any]) -> None:
+        roots = dict.fromkeys(job.root for job in jobs if job.root is not None)
+        with ExitStack() as stack:
+            self._of = {root: stack.enter_context(Manifest(root / MANIFEST, about)) for root in roots}
+            self._open = stack.pop_all()
+
+    def __enter__(self) -> "Manifests":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def has(self, job: Job) -> bool:
+        """Whether an earlier run did a job with the same settings."""
+        return job.root is not None and self._of[job.root].has(Path(job.source), Path(job.target))
+
+    def add(self, job: Job, result: Result) -> Done:
+        """Write down a result; from any thread. Raises OSError."""
+        if job.root is not None:
+            source, target = Path(job.source), Path(job.target)
+            self._of[job.root].add(source, target, read=result.read, seconds=result.seconds)
+        return Done(job, result.width, result.height)
+
+    def fail(self, job: Job, error: Exception) -> Failed:
+        """Write down a failure, where the disk takes it."""
+        failed = Failed(job, _sentence(error, job))
+        if job.root is not None:
+            with suppress(OSError):
+                self._of[job.root].add_failure(Path(job.source), Path(job.target), failed.reason)
+        return failed
+
+
+Execute = Callable[[Sequence[Job], Manifests, Callable[[Job, Done | Exception], None]], None]
+"""Does jobs, adds each result to the manifests, and tells in the caller's thread how each ended."""
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    execute: Execute,
+    *,
+    about: dict[str, Any],
+    redo: bool = False,
+    on_end: OnEnd | None = None,
+) -> Summary:
+    """Do all jobs but those that their folder's manifest has; about: what results depend on.
+
+    on_end is called in this thread with each result or failure. An interrupt ends it when what is being
+    written is whole; the manifests say what is done.
+    """
+    summary = Summary()
+    with Manifests(jobs, about) as manifests:
+
+        def end(job: Job, outcome: Done | Exception) -> None:
+            if isinstance(outcome, Exception):
+                summary.failed.append(ended := manifests.fail(job, outcome))
+            else:
+                summary.done.append(ended := outcome)
+            if on_end:
+                on_end(ended)
+
+        todo = []
+        for job in jobs:
+            (summary.skipped if not redo and manifests.has(job) else todo).append(job)
+        targets = [Path(job.target) for job in todo if job.root is not None]
+        remove_unfinished(targets)  # of an earlier run that was killed
+        if todo:
+            execute(todo, manifests, end)
+        remove_unfinished(targets)  # of workers that were killed
+    return summary
+
+
+def run_here(
+    jobs: Sequence[Job],
+    restorer: Restorer,
+    settings: Settings,
+    *,
+    model: str = "",
+    workers: int = WORKERS,
+    redo: bool = False,
+    on_begin: OnBegin | None = None,
+    on_end: OnEnd | None = None,
+) -> Summary:
+    """Do jobs in this process: threads read and write, the caller's runs the network.
+
+    model: what tells it from others; on_begin is called before the network sees a picture.
+    """
+    work = Work(restorer, settings, model, on_begin)
+
+    def execute(todo: Sequence[Job], manifests: Manifests, end: Callable[[Job, Any], None]) -> None:
+        write = lambda job, restored: manifests.add(job, work.write(job, restored))  # noqa: E731
+        steps = Steps(work.cost, work.read, work.restore, write)
+        room = int(free_bytes(CPU) * AHEAD)
+        Pipeline(steps, workers=workers, room=room, on_end=end).run(todo)
+
+    about = {"model": model, "scale": restorer.scale, **settings.of_results()}
+    return run_jobs(jobs, execute, about=about, redo=redo, on_end=on_end)
 
 
 def run_on_ray(
-    errands: Sequence[Errand],
-    packed: Packed,
+    jobs: Sequence[Job],
+    model: str,
     settings: Settings,
     *,
     scale: int,
     cluster: Cluster,
     redo: bool = False,
-    on_end: Callable[[Delivered | Lost], None] | None = None,
-) -> ClusterSummary:
-    """Restore every picture once, whatever workers die: a result is written whole and counted once.
+    on_end: OnEnd | None = None,
+) -> Summary:
+    """Do jobs over the workers of a Ray cluster: each once, whatever workers die.
 
-    Results in folders of this machine are written down in a manifest, and skipped the next time. A bad
-    picture stops no other. Raises ImportError without Ray, RuntimeError when no worker can be had.
+    Raises ImportError without Ray, RuntimeError when no worker can be had.
     """
-    summary = ClusterSummary()
-    with ExitStack() as stack:
-        about = {"model": packed.digest, "scale": scale, **settings.of_results()}
-        roots = dict.fromkeys(errand.root for errand in errands if errand.root is not None)
-        manifests = {root: stack.enter_context(Manifest(root / MANIFEST, about)) for root in roots}
-        todo = []
-        for errand in errands:
-            (summary.skipped if not redo and _is_done(errand, manifests) else todo).append(errand)
-        if todo:
-            stack.enter_context(connected(cluster))
-            said = answers(todo, packed, settings, cluster)
-            for outcome in _outcomes(todo, said, manifests):
-                if isinstance(outcome, Delivered):
-                    summary.done.append(outcome)
-                else:
-                    summary.failed.append(outcome)
-                if on_end:
-                    on_end(outcome)
-            remove_unfinished(Path(errand.target) for errand in todo if errand.root is not None)
-    return summary
+    packed = pack(model, digest=model_digest(model))
+
+    def execute(todo: Sequence[Job], manifests: Manifests, end: Callable[[Job, Any], None]) -> None:
+        for job, outcome in run_on_cluster(todo, packed, settings, cluster):
+            try:
+                end(job, outcome if isinstance(outcome, Exception) else manifests.add(job, outcome))
+            except OSError as error:
+                end(job, OSError(f"{job.target}: {error}"))
+
+    about = {"model": packed.digest, "scale": scale, **settings.of_results()}
+    return run_jobs(jobs, execute, about=about, redo=redo, on_end=on_end)
 
 
-def _is_done(errand: Errand, manifests: dict[Path, Manifest]) -> bool:
-    return errand.root is not None and manifests[errand.root].has(Path(errand.source), Path(errand.target))
+def restore_files(
+    inputs: Sequence[Path | str] | Path | str,
+    output: Path | str | None = None,
+    *,
+    model: str | Path | Restorer = DEFAULT_MODEL,
+    format: str = "png",
+    name: str | None = None,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    recursive: bool = True,
+    workers: int = WORKERS,
+    redo: bool = False,
+    device: str = "auto",
+    on_end: OnEnd | None = None,
+    **settings: Any,
+) -> Summary:
+    """Restore files, folders (with their trees) and patterns, as `hfmoe restore` does.
 
-
-def _outcomes(
-    todo: Sequence[Errand], said: Iterator[dict[str, Any]], manifests: dict[Path, Manifest]
-) -> Iterator[Delivered | Lost]:
-    """The outcome of each errand, written down where there is a manifest; those without an answer last."""
-    missing = dict(enumerate(todo))
-    for answer in said:
-        errand = missing.pop(int(answer["place"]), None)
-        if errand is None:
-            continue
-        try:
-            yield _settle(errand, answer, manifests)
-        except OSError as error:
-            yield _fail(errand, f"{errand.target}: {error}", manifests)
-    for errand in missing.values():
-        yield _fail(errand, f"{errand.source}: Ray lost it", manifests)
-
-
-def _settle(errand: Errand, answer: dict[str, Any], manifests: dict[Path, Manifest]) -> Delivered | Lost:
-    if answer["error"]:
-        return _fail(errand, str(answer["error"]), manifests)
-    if answer["data"]:
-        files, path = open_place(errand.target)
-        files.makedirs(path.rpartition("/")[0], exist_ok=True)
-        files.pipe_file(path, answer["data"])
-    if errand.root is not None:
-        read = Identity(int(answer["read_size"]), int(answer["read_ns"]))
-        source, target = Path(errand.source), Path(errand.target)
-        manifests[errand.root].add(source, target, read=read, seconds=float(answer["seconds"]))
-    return Delivered(errand, int(answer["width"]), int(answer["height"]))
-
-
-def _fail(errand: Errand, reason: str, manifests: dict[Path, Manifest]) -> Lost:
-    if errand.root is not None:
-        with suppress(OSError):
-            manifests[errand.root].add_failure(Path(errand.source), Path(errand.target), reason)
-    return Lost(errand, reason)
+    output: a file for one file, a folder otherwise; None writes beside a file and into `<folder>-x4/`. name:
+    such as "{stem}_x{scale}{suffix}", see Naming; include, exclude: see Selection; settings: see Settings.
+    What an earlier or interrupted call did of the same sources with the same settings is skipped, or redone.
+    A bad file stops no other and is in the summary. Raises PlanError for inputs and outputs that contradict
+    each other, WeightsError for a model that cannot be used.
+    """
+    restorer = model if isinstance(model, Restorer) else load(model, device=device)
+    chosen = Settings(**settings)
+    selection = Selection(include, exclude, recursive, chosen.read_suffixes)
+    jobs = _plan(inputs, output, make_naming(restorer, chosen, format=format, pattern=name), selection)
+    digest = model_digest(model)
+    return run_here(jobs, restorer, chosen, model=digest, workers=workers, redo=redo, on_end=on_end)
 
 
 def restore_on_ray(
@@ -130,27 +227,52 @@ def restore_on_ray(
     selection: Selection | None = None,
     cluster: Cluster | None = None,
     redo: bool = False,
-    on_end: Callable[[Delivered | Lost], None] | None = None,
+    on_end: OnEnd | None = None,
     **settings: Any,
-) -> ClusterSummary:
+) -> Summary:
     """Restore files, folders, patterns and addresses as `hfmoe restore --engine ray` does.
 
-    Arguments as those of `restore_files`, errors as those of `run_on_ray` and `plan_errands`.
+    Arguments as those of `restore_files`, errors as those of `run_on_ray` and `plan_jobs`.
     """
     restorer = load(model, device="cpu")
     chosen = Settings(**settings)
-    known = written_suffixes(chosen)
-    naming = make_naming(restorer, suffix=f".{format.lower().lstrip('.')}", pattern=name, known=known)
+    selection = replace(selection or Selection(), suffixes=chosen.read_suffixes)
+    jobs = _plan(inputs, output, make_naming(restorer, chosen, format=format, pattern=name), selection)
+    where, scale = cluster or Cluster(), restorer.scale
+    return run_on_ray(jobs, str(model), chosen, scale=scale, cluster=where, redo=redo, on_end=on_end)
+
+
+def _plan(
+    inputs: Sequence[Path | str] | Path | str, output: Path | str | None, naming: Naming, selection: Selection
+) -> list[Job]:
     places = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    where = None if output is None else str(output)
-    wanted = replace(selection or Selection(), suffixes=searched_suffixes(chosen))
-    errands = plan_errands(places, where, naming=naming, selection=wanted)
-    return run_on_ray(
-        errands,
-        pack(str(model), digest=model_digest(model)),
-        chosen,
-        scale=restorer.scale,
-        cluster=cluster or Cluster(),
-        redo=redo,
-        on_end=on_end,
-    )
+    return plan_jobs(places, None if output is None else str(output), naming=naming, selection=selection)
+
+
+def make_naming(
+    restorer: Restorer, settings: Settings, *, format: str = "png", pattern: str | None = None
+) -> Naming:
+    """How a model's results are called. Raises ValueError for a format that is not written."""
+    suffix, known = f".{format.lower().lstrip('.')}", settings.written_suffixes
+    if suffix not in known:
+        names = ", ".join(each.lstrip(".") for each in known)
+        raise ValueError(f"format {format!r} must be one of {names}")
+    mark = f"-x{restorer.scale}" if restorer.scale > 1 else "-restored"
+    return Naming(mark, suffix, pattern, restorer.scale, restorer.facts.name, known)
+
+
+def model_digest(model: str | Path | Restorer) -> str:
+    """What tells a model from another: of a file its sha256, of an open one its name and what runs it."""
+    if isinstance(model, Restorer):
+        return f"{model.facts.name} {model.config} {model.engine.identity}"
+    if is_exported(model):
+        return exported_digest(model)
+    return file_sha256(find_weights(model))
+
+
+def _sentence(error: Exception, job: Job) -> str:
+    message = str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        message = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    names = [*map(str, (job.source, job.target)), *map(printable, (job.source, job.target))]
+    return message if any(name in message for name in names) else f"{job.source}: {message}"

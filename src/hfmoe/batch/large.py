@@ -8,11 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hfmoe.batch.settings import Settings
-from hfmoe.image.canvas import Canvas, encoder_bytes
-from hfmoe.image.facts import read_facts
-from hfmoe.image.files import MAX_PIXELS, ImageError, check_writable, strip
-from hfmoe.image.strips import LARGEST, Strips
-from hfmoe.image.survey import Survey, needs_survey, survey
+from hfmoe.image.files import MAX_PIXELS, ImageError, check_writable, read_facts, strip
+from hfmoe.image.streaming import LARGEST, Canvas, Strips, Survey, encoder_bytes, needs_survey, survey
 from hfmoe.infer.memory import CPU, SHARE
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.streaming import Streaming, plan_side, plan_tiling

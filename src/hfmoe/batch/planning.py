@@ -1,103 +1,165 @@
-"""Which files a job reads and writes."""
+"""Which files a job reads and writes: paths of this machine and addresses of stores, by the same rules."""
 
 import glob
 import os
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
 from hfmoe.batch.manifest import results_of
-from hfmoe.batch.naming import WITH_PAGES, Naming, PlanError, Selection
+from hfmoe.batch.settings import Naming, PlanError, Selection
+from hfmoe.batch.stores import LOCAL, inside, is_address, joined, list_store, open_place
+from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES
+
+Place = Path | str
+"""A path of this machine, or as text an address for fsspec."""
 
 
 class Job(NamedTuple):
-    """One picture to restore; `root` is the folder of results it belongs to, None for a file by itself."""
+    """One picture to restore; `root` is the folder of results it belongs to, None for a file by itself.
 
-    source: Path
-    target: Path
+    The root holds the job's manifest, so source and root are then paths, never addresses.
+    """
+
+    source: Place
+    target: Place
     root: Path | None = None
 
 
 class _Found(NamedTuple):
-    """A source, the folder that its result goes to, and the root of that."""
+    """A source, the folder that its result goes to, and the root of that; alone: it was given by itself."""
 
-    source: Path
-    folder: Path
-    root: Path | None
+    source: Place
+    folder: Place
+    root: Path | None = None
+    alone: bool = False
 
 
 def plan_jobs(
     inputs: Sequence[Path | str], output: str | None, *, naming: Naming, selection: Selection | None = None
 ) -> list[Job]:
-    """Where the result of each input goes. Inputs are files, folders, and patterns with *, ? or [ in them.
+    """Where the result of each input goes. Inputs are files, folders, patterns with *, ? or [ and addresses.
 
     Without output, a file's result is beside it and a folder's are in `<folder><mark>/`, in the tree that the
     sources have. An output is a file for one input file (when it has an image suffix), a folder otherwise.
     Hidden files, links to folders, and what earlier jobs wrote into folders below are passed over. Without a
     naming pattern, sources whose results would have one name keep their own suffixes: `<name><mark>.png`.
     Raises PlanError when an output cannot be either, is one of the sources, or is that of two of them, and
-    when nothing is found.
+    when nothing is found; ImportError where fsspec, or what it needs for an address, is missing.
     """
     selection = selection or Selection()
-    places = [Path(place) for place in inputs]
-    single = len(places) == 1 and not places[0].is_dir() and not _is_pattern(places[0])
-    if output is not None and single and _is_file_name(output, naming.known):
-        jobs = [Job(places[0], Path(output))]
+    places = [_place(place) for place in inputs]
+    target = None if output is None else _place(output)
+    if target is not None and output is not None and _is_file_name(places, target, output, naming.known):
+        jobs = _into_file(places, target, naming.mark, selection)
     else:
-        jobs = _named(_expand(places, output, naming.mark, selection), naming)
+        _check_folder(target)
+        jobs = _named(_expand(places, target, naming.mark, selection), naming)
     _check(jobs)
     return jobs
 
 
-def _is_file_name(output: str, known: Sequence[str]) -> bool:
-    path = Path(output)
-    if output.endswith("/") or path.is_dir() or (not path.suffix and not path.exists()):
+def _place(place: Path | str) -> Place:
+    if is_address(place):
+        return str(place)
+    return Path(str(place).removeprefix(LOCAL))
+
+
+def _is_file_name(places: Sequence[Place], target: Place, output: str, known: Sequence[str]) -> bool:
+    """Whether an output is a file and no folder. Raises PlanError for a file of an unknown suffix."""
+    if isinstance(target, str):
+        return PurePosixPath(target).suffix.lower() in known
+    if len(places) != 1 or not (isinstance(places[0], str) or _is_file(places[0])):
         return False
-    if path.suffix.lower() not in known:
+    if output.endswith("/") or target.is_dir() or (not target.suffix and not target.exists()):
+        return False
+    if target.suffix.lower() not in known:
         raise PlanError(f"--output {output}: suffix must be one of {', '.join(known)}")
     return True
 
 
-def _expand(inputs: list[Path], output: str | None, mark: str, selection: Selection) -> list[_Found]:
-    """Every source once, with the folder that its result goes to."""
-    if output is not None and Path(output).is_file():
+def _is_file(place: Path) -> bool:
+    return not place.is_dir() and not _is_pattern(place)
+
+
+def _into_file(places: Sequence[Place], target: Place, mark: str, selection: Selection) -> list[Job]:
+    """The job of one input whose result was given by name."""
+    if len(places) == 1 and isinstance(places[0], Path) and _is_file(places[0]):
+        return [Job(places[0], target)]
+    found = _expand(places, target, mark, selection)
+    if len(found) == 1 and found[0].alone:
+        return [Job(found[0].source, target)]
+    raise PlanError(f"--output {target} is named like a file; several inputs need a folder")
+
+
+def _check_folder(output: Place | None) -> None:
+    """PlanError for a path that is a file, or named like one."""
+    if not isinstance(output, Path):
+        return
+    if output.is_file():
         raise PlanError(f"--output {output} is a file; several inputs need a folder")
-    if output is not None and not Path(output).exists() and Path(output).suffix.lower() in WITH_PAGES:
+    if not output.exists() and output.suffix.lower() in (*IMAGE_SUFFIXES, *PAGED_SUFFIXES):
         raise PlanError(f"--output {output} is named like a file; several inputs need a folder")
-    root = Path(output) if output is not None else None
-    found: dict[tuple[Path, Path], _Found] = {}
-    for place in inputs:
-        below = list(_below(place, root, mark, selection))
-        if not below and (place.is_dir() or _is_pattern(place)):
+
+
+def _expand(places: Sequence[Place], output: Place | None, mark: str, selection: Selection) -> list[_Found]:
+    """Every source once, with the folder that its result goes to."""
+    found: dict[tuple[Place, Place], _Found] = {}
+    for place in places:
+        if isinstance(place, str):
+            below = list(_below_address(place, output, mark, selection))
+        else:
+            below = list(_below(place, output, mark, selection))
+        if not below and (isinstance(place, str) or not _is_file(place)):
             wanted = " that are wanted" if selection.include or selection.exclude else ""
             raise PlanError(f"{place} holds no images{wanted} ({', '.join(selection.suffixes)})")
         for one in below:
-            found.setdefault((Path(os.path.realpath(one.source)), one.folder), one)
+            real = one.source if isinstance(one.source, str) else Path(os.path.realpath(one.source))
+            found.setdefault((real, one.folder), one)
     if not found:
         raise PlanError("none of the inputs is wanted by --include and --exclude")
     return list(found.values())
 
 
-def _below(place: Path, root: Path | None, mark: str, selection: Selection) -> Iterator[_Found]:
+def _below(place: Path, output: Place | None, mark: str, selection: Selection) -> Iterator[_Found]:
+    root = output if isinstance(output, Path) else None
     if place.is_dir():
         beside = place.resolve()
-        results = root or beside.with_name(beside.name + mark)
-        for source in _walk(place, results, selection):
-            yield _Found(source, results / source.relative_to(place).parent, results)
+        results = output or beside.with_name(beside.name + mark)
+        home = results if isinstance(results, Path) else None
+        for source in _walk(place, home, selection):
+            yield _Found(source, _join(results, source.relative_to(place).parent), home)
     elif _is_pattern(place):
         fixed = _fixed_part(place)
         for match in sorted(glob.glob(str(place), recursive=True)):  # noqa: PTH207 (a pattern may begin at the root)
             source = Path(match)
             below = source.relative_to(fixed)
             if _is_image(source, selection) and selection.takes(below):
-                yield _Found(source, root / below.parent if root else source.parent, root)
+                yield _Found(source, _join(output, below.parent) if output else source.parent, root)
     elif selection.takes(Path(place.name)):
-        yield _Found(place, root or place.parent, root)
+        yield _Found(place, output or place.parent, root, alone=True)
 
 
-def _walk(folder: Path, results: Path, selection: Selection) -> Iterator[Path]:
+def _below_address(place: str, output: Place | None, mark: str, selection: Selection) -> Iterator[_Found]:
+    home, below, name, is_folder = list_store(place, selection)
+    if name is not None:
+        yield _Found(joined(home, PurePosixPath(name)), output or home, alone=True)
+        return
+    if is_folder and output is None:
+        output = place.rstrip("/") + mark
+    made = inside(output, home) if isinstance(output, str) else None
+    for path in below:
+        if made is None or made not in path.parents:
+            yield _Found(joined(home, path), _join(output or home, path.parent))
+
+
+def _join(folder: Place, below: PurePath) -> Place:
+    return folder / below if isinstance(folder, Path) else joined(folder, PurePosixPath(below))
+
+
+def _walk(folder: Path, results: Path | None, selection: Selection) -> Iterator[Path]:
     """The wanted images in a folder and below, sorted; not those that a job made.
 
     A folder below that cannot be listed stands for itself: reading it fails, so the job ends by naming it.
@@ -109,7 +171,7 @@ def _walk(folder: Path, results: Path, selection: Selection) -> Iterator[Path]:
             raise PlanError(f"{error.filename}: {error.strerror}")
         closed.append(Path(error.filename))
 
-    apart, made = results.resolve(), results_of(results)
+    apart, made = (None, set()) if results is None else (results.resolve(), results_of(results))
     for place, folders, files in os.walk(folder, onerror=note):
         here = Path(place)
         folders[:] = sorted(
@@ -147,20 +209,24 @@ def _fixed_part(pattern: Path) -> Path:
 
 def _named(found: list[_Found], naming: Naming) -> list[Job]:
     """The job of each source; stems that differ in capital letters alone count as one, as on many disks."""
-    wanted = Counter((one.folder, one.source.stem.casefold()) for one in found)
-    jobs = []
-    for source, folder, root in found:
-        whole = wanted[folder, source.stem.casefold()] > 1
-        jobs.append(Job(source, folder / naming.name(source, whole=whole), root))
-    return jobs
+    names = [
+        Path(one.source) if isinstance(one.source, Path) else Path(PurePosixPath(one.source).name)
+        for one in found
+    ]
+    stems = [(one.folder, name.stem.casefold()) for one, name in zip(found, names, strict=True)]
+    wanted = Counter(stems)
+    return [
+        Job(one.source, _join(one.folder, PurePath(naming.name(name, whole=wanted[stem] > 1))), one.root)
+        for one, name, stem in zip(found, names, stems, strict=True)
+    ]
 
 
 def _check(jobs: list[Job]) -> None:
     """PlanError when a result would take the place of a source or of another result."""
-    sources = {_place(job.source) for job in jobs}
-    taken: dict[str, Path] = {}
+    sources = {_spot(job.source) for job in jobs}
+    taken: dict[object, Place] = {}
     for job in jobs:
-        target = _place(job.target)
+        target = _spot(job.target)
         if target in sources:
             raise PlanError(f"{job.target} is an input; choose another --output")
         if target in taken:
@@ -169,7 +235,9 @@ def _check(jobs: list[Job]) -> None:
         taken[target] = job.source
 
 
-def _place(path: Path) -> str:
-    """Where a path leads; without capital letters on systems whose disks do not tell them apart."""
-    place = os.path.realpath(path)
-    return place.casefold() if sys.platform in ("win32", "darwin") else place
+def _spot(place: Place) -> object:
+    """What a place leads to, however it is spelled; in lower case where disks do not tell cases apart."""
+    if isinstance(place, str):
+        return open_place(place)
+    path = os.path.realpath(place)
+    return path.casefold() if sys.platform in ("win32", "darwin") else path

@@ -1,39 +1,158 @@
-"""How every picture of a job is restored and written."""
+"""How the pictures of a job are restored, named and selected."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePath
+from string import Formatter
 from typing import Any
 
-from hfmoe.image.files import QUALITY
+from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES, QUALITY, READ_SUFFIXES
 
 STREAM = ("auto", "on", "off")
+FIELDS = ("stem", "name", "scale", "model", "suffix")
+"""What a naming pattern may hold: the source's name without and with its suffix, and of the result."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """The options of `Restorer` and of `write_picture`, whether EXIF and the like are dropped, and parts.
+    """How every picture of a job is restored and written: options of `Restorer` and of `write_picture`.
 
-    stream: "auto" takes images that memory does not hold part by part, "on" all, "off" none. pages: files of
-    several pages, and GIF, are restored page by page, not refused.
+    Parameters
+    ----------
+    quality
+        1 to 100 for jpg, webp and avif; the last two are lossless at 100.
+    strip
+        Drop EXIF, XMP and resolution; the colour profile stays.
+    tile
+        auto (by free memory), off (whole image), or the side of the tiles in input pixels.
+    stream
+        auto goes region by region through images that memory does not hold, by way of a raw file beside the
+        result that a further call goes on with; on does so with all, off with none.
+    pages
+        Restore TIFF of several pages, animated WebP and GIF page by page into a tif, webp or gif.
+    effort
+        0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
+    strength
+        1 takes all of the restored detail, 0 only tones and the detail of the enlarged input.
+    ensemble
+        Average over eight flips and turns: a little better, eight times as long.
     """
 
     quality: int = QUALITY
     strip: bool = False
     tile: int | str = "auto"
+    stream: str = "auto"
+    pages: bool = False
     effort: float = 0.5
     strength: float = 1.0
     ensemble: bool = False
-    stream: str = "auto"
-    pages: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("effort", "strength"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"{name} {getattr(self, name)} must be in [0, 1]")
+        if not 1 <= self.quality <= 100:
+            raise ValueError(f"quality {self.quality} must be in [1, 100]")
+        if isinstance(self.tile, str) and self.tile not in ("auto", "off"):
+            raise ValueError(f"tile {self.tile!r} must be auto, off or a number of pixels")
         if self.stream not in STREAM:
             raise ValueError(f"stream {self.stream!r} must be one of {', '.join(STREAM)}")
         if self.stream == "on" and (self.ensemble or self.tile == "off"):
-            wish = "an ensemble" if self.ensemble else "tile off"
-            raise ValueError(f"stream on: {wish} needs the whole image in memory")
+            whole = "an ensemble" if self.ensemble else "tile off"
+            raise ValueError(f"stream on: {whole} needs the whole image in memory")
 
     def of_results(self) -> dict[str, Any]:
         """What results depend on: all but how the image is cut."""
         values = asdict(self)
         del values["tile"], values["stream"]
         return values
+
+    def of_network(self) -> dict[str, Any]:
+        """The options of `Restorer.picture`."""
+        return {name: getattr(self, name) for name in ("tile", "effort", "strength", "ensemble")}
+
+    @property
+    def read_suffixes(self) -> tuple[str, ...]:
+        """Suffixes of the files that folders are searched for."""
+        return tuple(dict.fromkeys((*READ_SUFFIXES, *(PAGED_SUFFIXES if self.pages else ()))))
+
+    @property
+    def written_suffixes(self) -> tuple[str, ...]:
+        """Suffixes that results may have."""
+        return tuple(dict.fromkeys((*IMAGE_SUFFIXES, *(PAGED_SUFFIXES if self.pages else ()))))
+
+
+class PlanError(ValueError):
+    """Inputs and outputs that contradict each other or are not there, found before any work."""
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How results are called.
+
+    mark: what tells a result from its source, such as "-x4"; suffix: of the format, with its dot; pattern: a
+    name of FIELDS in braces, None for "{stem}<mark>{suffix}"; known: suffixes that results may have. Raises
+    PlanError for a pattern of other fields, of folders, or without such a suffix.
+    """
+
+    mark: str
+    suffix: str = ".png"
+    pattern: str | None = None
+    scale: int = 1
+    model: str = ""
+    known: Sequence[str] = IMAGE_SUFFIXES
+
+    def __post_init__(self) -> None:
+        if self.pattern is not None:
+            self._check(self.pattern)
+
+    def name(self, source: Path, *, whole: bool = False) -> str:
+        """The name of a source's result; `whole` keeps the source's own suffix in it."""
+        if self.pattern is None:
+            return f"{source.name if whole else source.stem}{self.mark}{self.suffix}"
+        return self.pattern.format(
+            stem=source.stem, name=source.name, scale=self.scale, model=self.model, suffix=self.suffix
+        )
+
+    def _check(self, pattern: str) -> None:
+        try:
+            parts = list(Formatter().parse(pattern))
+        except ValueError as error:
+            raise PlanError(f"name {pattern!r}: {error}") from error
+        for _, field, form, conversion in parts:
+            if field is not None and (field not in FIELDS or form or conversion):
+                known = ", ".join(f"{{{known}}}" for known in FIELDS)
+                raise PlanError(f"name {pattern!r}: {{{field}}} must be one of {known}")
+        if "/" in pattern or "\\" in pattern or "\0" in pattern:
+            raise PlanError(f"name {pattern!r} must be that of a file, without folders")
+        if PurePath(self.name(Path("a.png"))).suffix.lower() not in self.known:
+            raise PlanError(f"name {pattern!r} must end in {{suffix}} or one of {', '.join(self.known)}")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which files are taken: patterns as of a shell, capital letters or not; in folders below, too.
+
+    A pattern is held against the path below the folder that was given, and against each part of it, so that
+    "*.jpg" means all of that kind and "thumbs" whole folders of that name; here * also stands for slashes.
+    suffixes: of the files that folders and patterns are searched for.
+    """
+
+    include: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    recursive: bool = True
+    suffixes: Sequence[str] = READ_SUFFIXES
+
+    def takes(self, path: PurePath) -> bool:
+        """Whether a path below the folder that was given is wanted."""
+        return not self.leaves_out(path) and (not self.include or _matches(path, self.include))
+
+    def leaves_out(self, path: PurePath) -> bool:
+        """Whether a file, or a folder with all that is in it, is excluded."""
+        return _matches(path, self.exclude)
+
+
+def _matches(path: PurePath, patterns: Sequence[str]) -> bool:
+    places = {path.as_posix().lower(), *(part.lower() for part in path.parts)}
+    return any(fnmatchcase(place, pattern.lower()) for pattern in patterns for place in places)

@@ -1,21 +1,31 @@
-"""What is done with one picture of a job: read, restored, written, written down."""
+"""One picture of a job: read, restored and written; whole, part by part, or page by page."""
 
 import time
 from collections.abc import Callable
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
 from hfmoe.batch.large import Large, goes_by_parts, restore_large
-from hfmoe.batch.manifest import Identity, Manifest, identify
-from hfmoe.batch.paged import goes_by_pages, restore_pages
-from hfmoe.batch.pipeline import Steps
+from hfmoe.batch.manifest import Identity, identify
 from hfmoe.batch.planning import Job
 from hfmoe.batch.settings import Settings
-from hfmoe.image.facts import read_facts
-from hfmoe.image.files import Picture, check_writable, read_arrays, strip, write_picture
+from hfmoe.image.files import (
+    PAGED_SUFFIXES,
+    ImageError,
+    Picture,
+    check_writable,
+    read_arrays,
+    read_facts,
+    strip,
+    write_picture,
+)
+from hfmoe.image.pages import Pages, open_pages
 from hfmoe.image.picture import PagesError
+from hfmoe.image.streaming import Canvas, Roll
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiled import OnTile
 
@@ -23,12 +33,13 @@ OnBegin = Callable[[Job], OnTile | None]
 """Called before the network sees a picture; what it gives is told of every tile."""
 
 
-class Done(NamedTuple):
-    """A picture that was restored and written, and its new size in pixels."""
+class Result(NamedTuple):
+    """The size of a result on the disk, its source as it was when it was read, and the seconds it took."""
 
-    job: Job
     width: int
     height: int
+    read: Identity
+    seconds: float
 
 
 class Opened(NamedTuple):
@@ -45,22 +56,17 @@ class Opened(NamedTuple):
 
 @dataclass(frozen=True)
 class Work:
-    """The steps of a job's pictures."""
+    """The steps of a job's pictures; model: what tells it from others. Sources and targets are paths."""
 
     restorer: Restorer
     settings: Settings
-    manifests: dict[Path, Manifest]
     model: str = ""
     on_begin: OnBegin | None = None
-
-    def steps(self) -> Steps:
-        """The steps as a pipeline takes them."""
-        return Steps(self.cost, self.read, self.restore, self.write)
 
     def cost(self, job: Job) -> int:
         """Bytes of a picture and its result, as floats and as the levels of a file."""
         try:
-            facts = read_facts(job.source)
+            facts = read_facts(Path(job.source))
         except (ValueError, OSError):
             return 0
         samples = facts.height * facts.width * (facts.channels + facts.has_alpha)
@@ -74,17 +80,18 @@ class Work:
             raise PagesError(f"{error}; --pages restores each") from error
 
     def _open(self, job: Job) -> Opened:
+        source, target = Path(job.source), Path(job.target)
         began = time.monotonic()
-        identity = identify(job.source)
-        if goes_by_pages(job.source, job.target, self.settings):
+        identity = identify(source)
+        if goes_by_pages(source, target, self.settings):
             return Opened(restore_pages, identity, began)
-        if goes_by_parts(job.source, self.restorer, self.settings):
+        if goes_by_parts(source, self.restorer, self.settings):
             return Opened(partial(restore_large, key=(self.model, identity)), identity, began)
-        picture = read_arrays(job.source)
+        picture = read_arrays(source)
         if self.settings.strip:
             picture = strip(picture)
         height, width = (side * self.restorer.scale for side in picture.colour.shape[-2:])
-        check_writable(job.target, picture, height=height, width=width, quality=self.settings.quality)
+        check_writable(target, picture, height=height, width=width, quality=self.settings.quality)
         return Opened(picture, identity, began)
 
     def restore(self, job: Job, opened: Opened) -> Opened:
@@ -92,20 +99,86 @@ class Work:
         on_tile = self.on_begin(job) if self.on_begin else None
         if not isinstance(opened.picture, Picture):
             assert callable(opened.picture)
-            large = opened.picture(job.source, job.target, self.restorer, self.settings, on_tile=on_tile)
+            large = opened.picture(
+                Path(job.source), Path(job.target), self.restorer, self.settings, on_tile=on_tile
+            )
             return opened._replace(picture=large)
-        options = {name: getattr(self.settings, name) for name in ("tile", "effort", "strength", "ensemble")}
+        options = self.settings.of_network()
         return opened._replace(picture=self.restorer.picture(opened.picture, on_tile=on_tile, **options))
 
-    def write(self, job: Job, restored: Opened) -> Done:
-        """Encode a result and write it down in the manifest of its folder."""
-        result = restored.picture
+    def write(self, job: Job, restored: Opened) -> Result:
+        """Encode a result."""
+        result, target = restored.picture, Path(job.target)
         if isinstance(result, Picture):
-            job.target.parent.mkdir(parents=True, exist_ok=True)
-            write_picture(job.target, result, quality=self.settings.quality)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            write_picture(target, result, quality=self.settings.quality)
             result = Large(result.colour.shape[2], result.colour.shape[1])
         assert isinstance(result, Large)
-        if job.root is not None:
-            seconds = time.monotonic() - restored.began
-            self.manifests[job.root].add(job.source, job.target, read=restored.identity, seconds=seconds)
-        return Done(job, *result)
+        return Result(*result, read=restored.identity, seconds=time.monotonic() - restored.began)
+
+
+def goes_by_pages(source: Path, target: Path, settings: Settings) -> bool:
+    """Whether a file has several pages that are wanted, or is a GIF, which nothing else reads.
+
+    Raises ImageError when its target's format holds a single picture, and as `read_picture`.
+    """
+    if not settings.pages:
+        return False
+    pages = open_pages(source)
+    if len(pages.numbers) < 2 and pages.kind != "gif":
+        return False
+    if len(pages.numbers) > 1 and target.suffix.lower() not in PAGED_SUFFIXES:
+        known = ", ".join(PAGED_SUFFIXES)
+        raise ImageError(
+            f"{target}: holds one picture, {source} has {len(pages.numbers)} pages; {known} hold them"
+        )
+    return True
+
+
+def restore_pages(
+    source: Path, target: Path, restorer: Restorer, settings: Settings, *, on_tile: OnTile | None = None
+) -> Large:
+    """Restore each page of a file; delays and loop of an animation stay. Gives the size of a page.
+
+    Each page is by itself: an animation may flicker where the network sees noise. Raises ImageError when
+    pages differ in size or kind, and as `read_picture` and `write_picture`.
+    """
+    pages = open_pages(source)
+    pictures = pages.pictures()
+    first = next(pictures)
+    like = strip(first) if settings.strip else first
+    height, width = (side * restorer.scale for side in first.colour.shape[-2:])
+    check_writable(target, like, height=height, width=width, quality=settings.quality)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    raw = target.with_name(f".{target.name[:200]}.part")
+    try:
+        canvas = Canvas(raw, target, like, height=height * len(pages.numbers), width=width)
+        with closing(canvas):
+            for number, picture in enumerate(chain((first,), pictures)):
+                _check_alike(pages, number, picture, first)
+                restored = _restored(picture, restorer, settings, number, len(pages.numbers), on_tile)
+                canvas.put(restored, number * height, 0)
+            canvas.save(quality=settings.quality, roll=Roll(height, pages.delays, pages.loop))
+    finally:
+        with suppress(OSError):
+            raw.unlink(missing_ok=True)
+    return Large(width, height)
+
+
+def _restored(
+    picture: Picture, restorer: Restorer, settings: Settings, number: int, count: int, on_tile: OnTile | None
+) -> Picture:
+    restored = restorer.picture(picture, **settings.of_network())
+    if on_tile:
+        on_tile(number + 1, count)
+    return restored
+
+
+def _check_alike(pages: Pages, number: int, picture: Picture, first: Picture) -> None:
+    kinds = [
+        (*page.colour.shape, f"{page.bits} bits", "no alpha" if page.alpha is None else "alpha")
+        for page in (picture, first)
+    ]
+    if kinds[0] != kinds[1]:
+        both = " and ".join(" x ".join(map(str, kind[:3])) + f", {kind[3]}, {kind[4]}" for kind in kinds)
+        raise ImageError(f"{pages.path}: page {number + 1} and the first must be of one kind ({both})")

@@ -74,15 +74,22 @@ def guarded(command: Callable[[], int | None]) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    if isinstance(error, ImportError) and error.name == "matplotlib":
-        return "pictures need matplotlib: pip install 'hf-moe-ir[figures]'"
-    if isinstance(error, ImportError) and error.name == "ray":
-        return "the engine ray needs ray: pip install 'hf-moe-ir[ray]'"
-    if isinstance(error, ImportError) and error.name in TRAINING_NEEDS:
-        return f"training needs {error.name}: pip install 'hf-moe-ir[train]'"
-    if isinstance(error, ImportError) and (error.name or "").split(".")[0] in EXTRAS:
-        name = str(error.name).split(".")[0]
-        return f"{name} is needed: pip install 'hf-moe-ir[{EXTRAS[name]}]'"
+    if isinstance(error, ImportError):
+        return _missing(error)
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return str(error) or type(error).__name__
+
+
+def _missing(error: ImportError) -> str:
+    """The extra that brings a library; the CLI library raises its own error from that which names it."""
+    while error.name is None and isinstance(error.__cause__, ImportError):
+        error = error.__cause__
+    name = (error.name or "").split(".")[0]
+    if name == "matplotlib":
+        return "pictures need matplotlib: pip install 'hf-moe-ir[figures]'"
+    if name in TRAINING_NEEDS:
+        return f"training needs {name}: pip install 'hf-moe-ir[train]'"
+    if name in EXTRAS:
+        return f"{name} is needed: pip install 'hf-moe-ir[{EXTRAS[name]}]'"
+    return str(error)

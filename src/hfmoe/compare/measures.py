@@ -14,7 +14,7 @@ from hfmoe.compare.views import View, Views, as_colour
 from hfmoe.evaluate.pictures import error_map
 from hfmoe.evaluate.scores import Distance, comparable, distances_of, score_image
 from hfmoe.image.colour import luma
-from hfmoe.image.crop import crop_border
+from hfmoe.image.resize import crop_border
 from hfmoe.inspect.spectrum import energy_ratio
 from hfmoe.metrics.psnr import psnr
 from hfmoe.metrics.ssim import WINDOW

@@ -11,8 +11,8 @@ from einops import repeat
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import READ_SUFFIXES, ImageError, Picture, flatten, printable, read_picture
+from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import resize
 
 

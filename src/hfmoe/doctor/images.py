@@ -19,8 +19,7 @@ from hfmoe.doctor.artefacts import (
     quality_of,
 )
 from hfmoe.doctor.duplicates import small_copy
-from hfmoe.image.facts import FileFacts, read_facts, read_luma_table
-from hfmoe.image.files import read_8bit
+from hfmoe.image.files import FileFacts, read_8bit, read_facts, read_luma_table
 
 WINDOW = 512
 """Side of the middle part that is measured."""

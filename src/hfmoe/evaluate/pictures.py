@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.evaluate.protocol import ImagePair
-from hfmoe.image.depth import round_to_8bit
+from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import resize
 from hfmoe.report.figure import check_matplotlib
 from hfmoe.report.sheet import Cell, ImageCell, MapCell, write_grid

@@ -28,8 +28,8 @@ from hfmoe.evaluate.protocol import (
     originals,
     read_levels,
 )
-from hfmoe.image.depth import quantise
 from hfmoe.image.encoded import through_jpeg
+from hfmoe.image.picture import quantise
 from hfmoe.image.resize import resize
 
 BLUR = (0.2, 1.0)

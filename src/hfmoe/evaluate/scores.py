@@ -10,8 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.image.colour import luma
-from hfmoe.image.crop import crop_border
-from hfmoe.image.depth import round_to_8bit
+from hfmoe.image.picture import round_to_8bit
+from hfmoe.image.resize import crop_border
 from hfmoe.metrics.psnr import psnr
 from hfmoe.metrics.ssim import ssim
 

@@ -13,10 +13,9 @@ from torch import Tensor
 
 from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair, Restore, originals
 from hfmoe.image.colour import luma, rgb_from_ycbcr, ycbcr_from_rgb
-from hfmoe.image.crop import crop_to_multiple
-from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import ImageError, read_8bit
-from hfmoe.image.resize import resize
+from hfmoe.image.picture import round_to_8bit
+from hfmoe.image.resize import crop_to_multiple, resize
 from hfmoe.metrics.ssim import WINDOW
 
 

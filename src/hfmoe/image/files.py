@@ -1,10 +1,23 @@
-"""Image files: reading, writing and listing them. The whole of libvips stays behind this door."""
+"""Image files: reading, writing, listing them and their facts. All of libvips stays behind this door."""
 
+import hashlib
 import os
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Int
 
 from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, strip
-from hfmoe.image.reading import MAX_PIXELS, read_8bit, read_arrays, read_gray8, read_picture, read_rgb8
+from hfmoe.image.reading import (
+    MAX_PIXELS,
+    open_header,
+    read_8bit,
+    read_arrays,
+    read_gray8,
+    read_picture,
+    read_rgb8,
+)
 from hfmoe.image.writing import FORMATS, PAGED, QUALITY, check_writable, write_picture
 
 IMAGE_SUFFIXES = tuple(suffix for suffix in FORMATS if suffix != ".gif")
@@ -16,6 +29,11 @@ READ_SUFFIXES = (*LISTED_SUFFIXES, ".heic", ".heif")
 PAGED_SUFFIXES = tuple(suffix for suffix, form in FORMATS.items() if form.name in PAGED)
 """Suffixes of files that can hold several pages."""
 
+_ZIGZAG = sorted(range(64), key=lambda k: (k // 8 + k % 8, k // 8 if (k // 8 + k % 8) % 2 else k % 8))
+_START_OF_SCAN = 0xDA
+_TABLES = 0xDB
+_WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
+
 __all__ = [
     "IMAGE_SUFFIXES",
     "LISTED_SUFFIXES",
@@ -24,6 +42,7 @@ __all__ = [
     "QUALITY",
     "READ_SUFFIXES",
     "Bits",
+    "FileFacts",
     "ImageError",
     "Metadata",
     "Picture",
@@ -33,7 +52,9 @@ __all__ = [
     "printable",
     "read_8bit",
     "read_arrays",
+    "read_facts",
     "read_gray8",
+    "read_luma_table",
     "read_picture",
     "read_rgb8",
     "strip",
@@ -61,3 +82,60 @@ def printable(name: Path | str) -> str:
 def _is_image(path: Path, folder: Path) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     return not hidden and path.suffix.lower() in LISTED_SUFFIXES and path.is_file()
+
+
+class FileFacts(NamedTuple):
+    """Size in pixels, bits a sample, colour channels, alpha, format, and a short name of the ICC profile."""
+
+    height: int
+    width: int
+    bits: int
+    channels: int
+    has_alpha: bool
+    format: str
+    profile: str
+
+
+def read_facts(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> FileFacts:
+    """Read a file's header. Raises ImageError for what `read_picture` refuses by its header."""
+    image = open_header(Path(path), max_pixels=max_pixels)
+    profile: Any = image.get("icc-profile-data") if image.get_typeof("icc-profile-data") else b""
+    icc = bytes(profile)
+    has_alpha = bool(image.hasalpha())
+    return FileFacts(
+        height=image.height,
+        width=image.width,
+        bits={"ushort": 16, "float": 32}.get(str(image.format), 8),
+        channels=image.bands - has_alpha,
+        has_alpha=has_alpha,
+        format=str(image.get("vips-loader")).split("load")[0],
+        profile=hashlib.sha256(icc).hexdigest()[:8] if icc else "none",
+    )
+
+
+def read_luma_table(path: Path | str) -> Int[np.ndarray, "8 8"] | None:
+    """The first quantisation table of a JPEG file, luma's; None for other files and where there is none."""
+    with Path(path).open("rb") as file:
+        if file.read(2) != b"\xff\xd8":
+            return None
+        while (marker := file.read(2)) and len(marker) == 2 and marker[0] == 0xFF:
+            if marker[1] == _START_OF_SCAN:
+                return None
+            if marker[1] in _WITHOUT_LENGTH:
+                continue
+            body = file.read(max(0, int.from_bytes(file.read(2), "big") - 2))
+            if marker[1] == _TABLES:
+                return _parse_table(body)
+    return None
+
+
+def _parse_table(body: bytes) -> Int[np.ndarray, "8 8"] | None:
+    if not body:
+        return None
+    kind = np.dtype(">u2") if body[0] >> 4 else np.dtype("u1")
+    if len(body) < 1 + 64 * kind.itemsize:
+        return None
+    values = np.frombuffer(body, kind, count=64, offset=1)
+    table = np.empty(64, dtype=np.int64)
+    table[_ZIGZAG] = values
+    return table.reshape(8, 8)

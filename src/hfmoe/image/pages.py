@@ -7,10 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyvips
 
-from hfmoe.image.gif import count_frames
 from hfmoe.image.picture import ImageError, Picture
 from hfmoe.image.reading import MAX_PIXELS, Plain, make_plain, open_header, read_arrays, to_floats
-from hfmoe.image.sniffing import sniff
+from hfmoe.image.sniffing import count_frames, sniff
 from hfmoe.image.tiff import full_pages
 
 MOST_PIXELS = 2**40

@@ -1,12 +1,12 @@
-"""A picture in memory with all that its file says about it, and the error that files raise."""
+"""Pictures in memory with all that their files say, their depth, and the error that files raise."""
 
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
-from hfmoe.image.arrays import Array
+from hfmoe.image.arrays import Array, namespace
 
 Bits = Literal[8, 16, 32]
 """Depth of a file's samples: integers of 8 or 16 bits, or floats of 32."""
@@ -75,3 +75,20 @@ def hwc(picture: Picture) -> Float[Array, "h w bands"]:
     """Colour and, where there is one, alpha as the last band, in the order that files store."""
     bands = [picture.colour] if picture.alpha is None else [picture.colour, picture.alpha]
     return rearrange([band for part in bands for band in part], "bands h w -> h w bands")
+
+
+def quantise(image: Shaped[Array, "*shape"], *, bits: int = 8) -> Float[Array, "*shape"]:
+    """Integer levels 0..2**bits - 1 of an image in [0, 1], still as floats; halves round up.
+
+    Values outside [0, 1] are clamped. Raises ValueError for NaN, which has no nearest level.
+    """
+    xp = namespace(image)
+    if xp.isnan(image).any():
+        raise ValueError("the image holds NaN, which has no nearest level")
+    top = 2**bits - 1
+    return xp.clip(xp.floor(image * top + 0.5), 0, top)
+
+
+def round_to_8bit(image: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
+    """The image as an 8-bit file would hold it: clamped to [0, 1], on the grid of 1/255."""
+    return quantise(image) / 255

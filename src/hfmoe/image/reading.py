@@ -14,8 +14,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
 
 from hfmoe.image.arrays import Tensor, as_tensor
-from hfmoe.image.exif import exif_of_tiff
-from hfmoe.image.metadata import profile_fault, read_metadata, read_profile
+from hfmoe.image.metadata import exif_of_tiff, profile_fault, read_metadata, read_profile
 from hfmoe.image.picture import Bits, ImageError, Metadata, PagesError, Picture, flatten, hwc
 from hfmoe.image.sniffing import READABLE, sniff
 
@@ -73,7 +72,9 @@ def read_arrays(path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | N
     bands = to_floats(samples.values, top=samples.top)
     colour, alpha = (bands[:-1], bands[-1:]) if samples.has_alpha else (bands, None)
     if samples.bits == 32:
-        _check_floats(path, colour, alpha)
+        check_values(path, bands, alpha)
+        outside = float(((colour < 0) | (colour > 1)).mean())
+        check_range(path, float(colour.min()), float(colour.max()), outside=outside)
     return Picture(colour, alpha, samples.bits, samples.icc, samples.metadata)
 
 
@@ -258,14 +259,18 @@ def to_floats(values: np.ndarray, *, top: int) -> Float[np.ndarray, "bands h w"]
     return floats
 
 
-def _check_floats(path: Path, colour: np.ndarray, alpha: np.ndarray | None) -> None:
-    if not np.isfinite(colour).all() or (alpha is not None and not np.isfinite(alpha).all()):
+def check_values(path: Path, values: np.ndarray, alpha: np.ndarray | None) -> None:
+    """ImageError for floats that are not finite, and alpha outside [0, 1]."""
+    if not np.isfinite(values).all():
         raise ImageError(f"{path}: holds values that are not finite (NaN or infinity)")
     if alpha is not None and (alpha.min() < 0 or alpha.max() > 1):
         raise ImageError(f"{path}: alpha from {alpha.min():g} to {alpha.max():g} must be in [0, 1]")
-    outside = ((colour < 0) | (colour > 1)).mean()
+
+
+def check_range(path: Path, low: float, high: float, *, outside: float) -> None:
+    """ImageError for floats from low to high of which more than half lie outside [0, 1]."""
     if outside > 0.5:
-        extent = f"{colour.min():g} to {colour.max():g}"
+        extent = f"{low:g} to {high:g}"
         raise ImageError(f"{path}: floats from {extent}, most of them outside [0, 1]; divide them first")
 
 

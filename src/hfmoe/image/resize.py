@@ -1,4 +1,4 @@
-"""Bicubic resize equal to MATLAB's imresize: a = -0.5, antialiased, symmetric borders.
+"""Bicubic resize equal to MATLAB's imresize: a = -0.5, antialiased, symmetric borders; and crops.
 
 The kernel is Keys, "Cubic convolution interpolation for digital image processing", 1981.
 """
@@ -9,11 +9,11 @@ from fractions import Fraction
 from functools import lru_cache
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from hfmoe.image.arrays import Array, alike, cast, is_tensor, namespace
-from hfmoe.image.banded import BLOCK, Block, Taps, apply_blocks, blocks_of
-from hfmoe.image.depth import quantise
+from hfmoe.image.filters import BLOCK, Block, Taps, apply_blocks, blocks_of
+from hfmoe.image.picture import quantise
 
 Scale = int | float | Fraction
 
@@ -99,3 +99,27 @@ def _taps(inputs: int, outputs: int, scale: float) -> Taps:
 def _blocks(inputs: int, outputs: int, scale: float) -> tuple[Block, ...]:
     step = max(1, math.ceil(BLOCK * min(1.0, scale)))
     return blocks_of(_taps(inputs, outputs, scale), step=step)
+
+
+def crop_to_multiple(image: Shaped[Array, "*b c h w"], *, multiple: int) -> Shaped[Array, "*b c H W"]:
+    """The top-left part whose height and width are the largest multiples of `multiple`.
+
+    Raises ValueError when the image is smaller than one multiple.
+    """
+    height, width = image.shape[-2:]
+    if multiple < 1:
+        raise ValueError(f"multiple {multiple} must be at least 1")
+    if min(height, width) < multiple:
+        raise ValueError(f"{height} x {width} pixels: at least {multiple} x {multiple} are needed")
+    return image[..., : height - height % multiple, : width - width % multiple]
+
+
+def crop_border(image: Shaped[Array, "*b c h w"], *, border: int) -> Shaped[Array, "*b c H W"]:
+    """The image without `border` pixels on each side.
+
+    Raises ValueError when nothing would be left.
+    """
+    height, width = image.shape[-2:]
+    if border < 0 or min(height, width) <= 2 * border:
+        raise ValueError(f"border {border} must be in [0, {(min(height, width) + 1) // 2})")
+    return image[..., border : height - border, border : width - border]

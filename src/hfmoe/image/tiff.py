@@ -6,8 +6,9 @@ reads none from it, so this does. Source: TIFF Revision 6.0, 1992; BigTIFF, 2007
 
 import os
 import struct
+import sys
 from io import BufferedIOBase
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,6 +36,15 @@ _SIZES = {
 }
 _WORDS = {3: 2, 4: 4, 5: 4, 8: 2, 9: 4, 10: 4, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _MOST_FIELDS, _MOST_PAGES, _MOST_BYTES = 4096, 65536, 2**16
+
+
+HEAD = 16
+"""Bytes before the first sample."""
+STRIP = 16
+"""Rows of a strip."""
+
+_SHORT, _LONG8 = 3, 16
+_UNASSOCIATED_ALPHA = 2
 
 
 class Field(NamedTuple):
@@ -214,3 +224,42 @@ def _unpack(layout: Layout, what: str, raw: bytes) -> int:
         return struct.unpack(layout.order + code, raw)[0]
     except struct.error as error:
         raise ValueError("the file is cut off") from error
+
+
+def wrap_samples(
+    file: BufferedIOBase | Any, *, height: int, width: int, bands: int, sample: int, alpha: bool, real: bool
+) -> None:
+    """Make a BigTIFF of a file that holds HEAD bytes and then samples, row by row, in this machine's order.
+
+    sample: bytes of each; alpha: the last band is one; real: samples are floats. Raises OSError.
+    """
+    layout = Layout("<" if sys.byteorder == "little" else ">", True)
+
+    def field(kind: int, values: list[int]) -> Field:
+        code = {_SHORT: "H", _LONG8: "Q"}[kind]
+        return Field(kind, len(values), struct.pack(f"{layout.order}{len(values)}{code}", *values))
+
+    row = width * bands * sample
+    end = HEAD + height * row
+    starts = range(0, height, STRIP)
+    fields = {
+        256: field(_LONG8, [width]),
+        257: field(_LONG8, [height]),
+        BITS_PER_SAMPLE: field(_SHORT, [8 * sample] * bands),
+        259: field(_SHORT, [1]),
+        PHOTOMETRIC: field(_SHORT, [2 if bands > 2 else 1]),
+        273: field(_LONG8, [HEAD + start * row for start in starts]),
+        277: field(_SHORT, [bands]),
+        278: field(_LONG8, [STRIP]),
+        279: field(_LONG8, [min(STRIP, height - start) * row for start in starts]),
+        284: field(_SHORT, [1]),
+        339: field(_SHORT, [3 if real else 1] * bands),
+    }
+    if alpha:
+        fields[338] = field(_SHORT, [_UNASSOCIATED_ALPHA])
+    file.truncate(end)
+    file.seek(end)
+    file.write(pack_directory(fields, layout, at=end))
+    file.seek(0)
+    mark = b"II" if layout.order == "<" else b"MM"
+    file.write(mark + struct.pack(layout.order + "HHHQ", 43, 8, 0, end))

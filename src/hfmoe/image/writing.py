@@ -1,9 +1,7 @@
 """Writing image files through libvips: the suffix decides the format, a file appears whole or not at all."""
 
 import os
-import secrets
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +11,9 @@ import pyvips
 from jaxtyping import Shaped
 
 from hfmoe.image.arrays import as_array
-from hfmoe.image.depth import quantise
-from hfmoe.image.exif import exif_into_tiff
-from hfmoe.image.metadata import attach, profile_fault
-from hfmoe.image.picture import ImageError, Metadata, Picture, hwc
+from hfmoe.image.metadata import attach, exif_into_tiff, profile_fault
+from hfmoe.image.picture import ImageError, Metadata, Picture, hwc, quantise
+from hfmoe.runtime.files import atomic
 
 ROWS = 64
 """Rows of a picture that are rounded at a time."""
@@ -122,20 +119,17 @@ def save_image(path: Path, image: pyvips.Image, like: Picture, *, quality: int) 
     """Write what libvips makes, with the metadata of a picture like it. Raises ImageError."""
     form = FORMATS[path.suffix.lower()]
     keep = "icc" if like.metadata == Metadata() else "all"
-    unfinished = path.with_name(f".{path.stem[:32]}-{secrets.token_hex(4)}{path.suffix}")
     try:
         _check_place(path)
-        form.save(image, os.fsencode(unfinished), quality, keep)
-        if form is _TIFF and like.metadata.exif is not None:
-            exif_into_tiff(unfinished, like.metadata.exif, width=image.width, height=image.height)
-        _flush(unfinished)
-        unfinished.replace(path)
-    except (pyvips.Error, OSError) as error:
-        reason = reason_of(error, place=unfinished)
-        raise ImageError(f"{path}: cannot be written ({reason})") from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+        with atomic(path) as unfinished:
+            try:
+                form.save(image, os.fsencode(unfinished), quality, keep)
+                if form is _TIFF and like.metadata.exif is not None:
+                    exif_into_tiff(unfinished, like.metadata.exif, width=image.width, height=image.height)
+            except pyvips.Error as error:
+                raise OSError(reason_of(error, place=unfinished)) from error
+    except OSError as error:
+        raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from error
 
 
 def check_writable(
@@ -168,12 +162,6 @@ def check_writable(
 
 def _leaves_unit(picture: Picture) -> bool:
     return bool(picture.colour.min() < 0 or picture.colour.max() > 1)
-
-
-def _flush(path: Path) -> None:
-    """Have the system store a finished file, so that a full disk is noticed before it takes its name."""
-    with path.open("r+b") as file:  # Windows stores only what may be written to
-        os.fsync(file.fileno())
 
 
 def _check_place(path: Path) -> None:

@@ -8,7 +8,7 @@ from einops import rearrange
 from jaxtyping import Float, Shaped
 
 from hfmoe.image.arrays import Array, Tensor, alike, namespace
-from hfmoe.image.depth import quantise
+from hfmoe.image.picture import quantise
 
 _BITS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 

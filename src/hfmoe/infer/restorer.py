@@ -11,10 +11,10 @@ from typing import Any, Protocol, runtime_checkable
 from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 
+from hfmoe.image.alpha import fill_hidden, is_flat
 from hfmoe.image.arrays import Array, alike, as_array, cast, is_tensor, namespace
 from hfmoe.image.files import Picture
 from hfmoe.image.resize import resize
-from hfmoe.image.transparency import fill_hidden, is_flat
 from hfmoe.infer.ensemble import ensemble as mean_of_positions
 from hfmoe.infer.footprint import STARTING, bytes_per_pixel, grid, halo, result_bytes
 from hfmoe.infer.memory import CPU, Device, free_bytes, plan_batch, plan_tile

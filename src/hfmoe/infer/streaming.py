@@ -7,13 +7,11 @@ from itertools import groupby
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from hfmoe.image.alpha import STEP, Window, fill_part, is_flat
 from hfmoe.image.arrays import Array, as_array
 from hfmoe.image.picture import Picture
 from hfmoe.image.resize import resize
-from hfmoe.image.strips import Strips
-from hfmoe.image.surroundings import STEP, Window, fill_part
-from hfmoe.image.survey import Survey
-from hfmoe.image.transparency import is_flat
+from hfmoe.image.streaming import Strips, Survey
 from hfmoe.infer.footprint import bytes_per_pixel, grid, halo
 from hfmoe.infer.memory import LARGEST, SHARE, plan_tile
 from hfmoe.infer.restorer import OVERLAP, Restorer, from_channels, repeated, to_channels

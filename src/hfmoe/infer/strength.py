@@ -3,7 +3,7 @@
 from jaxtyping import Float
 
 from hfmoe.image.arrays import Array
-from hfmoe.image.lowpass import low_pass
+from hfmoe.image.filters import low_pass
 from hfmoe.image.resize import resize
 
 

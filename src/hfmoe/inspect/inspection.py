@@ -9,8 +9,8 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import Picture, write_picture
+from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import resize
 from hfmoe.inspect.field import mean_field, radius
 from hfmoe.inspect.panels import Subject, bands_row, experts_row, field_row, filters_row, gates_row

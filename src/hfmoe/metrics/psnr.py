@@ -5,7 +5,7 @@ from einops import reduce
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.image.crop import crop_border
+from hfmoe.image.resize import crop_border
 
 
 def psnr(

@@ -24,9 +24,9 @@ from hfmoe.data.samples import GIVEN, unit_range
 from hfmoe.data.sources import Place, find_sources
 from hfmoe.evaluate.scores import score_image
 from hfmoe.evaluate.super_resolution import ClassicalSR, LumaSR
-from hfmoe.image.crop import crop_to_multiple
-from hfmoe.image.depth import round_to_8bit
 from hfmoe.image.files import ImageError, list_images, read_gray8, read_rgb8
+from hfmoe.image.picture import round_to_8bit
+from hfmoe.image.resize import crop_to_multiple
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.folding import fold

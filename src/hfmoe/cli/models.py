@@ -1,15 +1,15 @@
-"""The work of `hfmoe info` and `hfmoe models`: what networks cost, and which ship."""
+"""`hfmoe info` and `hfmoe models`: what networks cost, and which ship."""
 
-import json
 import re
 from dataclasses import asdict
+from json import dumps
 from pathlib import Path
 
 import torch
 from rich.table import Column, Table
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.cli.reports import check_report, tables, write_report
+from hfmoe.cli.output import check_report, tables, write_report
 from hfmoe.infer.measure import Measurement, describe, measure
 from hfmoe.models.cost import MultiplyAdds, Parameters, count_parameters, multiply_adds
 from hfmoe.models.header import WeightsError, file_sha256, shipped
@@ -18,10 +18,20 @@ from hfmoe.models.weights import read_header
 LARGEST_SIDE = 8192
 
 
-def show_info(model: str, *, size: str, file: Path | None) -> None:
-    """Print parameters, multiply-adds, latency and peak memory; write them to a file when one is given."""
-    if file is not None:
-        check_report(file)
+def info(model: str, /, *, size: str = "256x256", json: Path | None = None) -> None:
+    """Show what a model or preset costs: parameters, multiply-adds, latency, peak memory.
+
+    Parameters
+    ----------
+    model
+        A model that ships, a weights file, or a preset such as tiny-x2.
+    size
+        Height and width of the input, in pixels.
+    json
+        Also write the figures to this file.
+    """
+    if json is not None:
+        check_report(json)
     height, width = _parse_size(size)
     config = describe(model).config
     parameters, work = count_parameters(config), multiply_adds(config, height, width)
@@ -37,12 +47,12 @@ def show_info(model: str, *, size: str, file: Path | None) -> None:
         **asdict(found),
     }
     tables().print(_info_table(model, parameters, work, found, size=f"{height} x {width}"))
-    if file is not None:
-        write_report(file, json.dumps(facts, indent=2))
+    if json is not None:
+        write_report(json, dumps(facts, indent=2))
 
 
-def show_models() -> None:
-    """Print a row for each model that ships."""
+def models() -> None:
+    """List the models that ship with the package."""
     table = Table("model", "scale", "task", "parameters", "scores", Column("sha256", no_wrap=True))
     table.add_column("file", overflow="fold")
     for name, path in shipped().items():

@@ -1,20 +1,22 @@
-"""The work of `hfmoe bench`: what a model costs by form, size and effort, as a table and as JSON."""
+"""`hfmoe bench`: what a model costs by form, size and effort, as a table and as JSON."""
 
-import json
 from collections.abc import Callable
+from json import dumps
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 import torch
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from hfmoe.bench.benchmark import Benchmark, Plan, PowerFit, bench
+from hfmoe.bench.benchmark import Benchmark, Plan, PowerFit
+from hfmoe.bench.benchmark import bench as measure
 from hfmoe.bench.forms import FORMS
 from hfmoe.bench.growth import draw_growth
 from hfmoe.bench.timing import CLOCKS, LEAST_RUNS
 from hfmoe.cli.errors import UsageError
-from hfmoe.cli.reports import check_report, tables, write_report
+from hfmoe.cli.output import check_report, table, tables, write_report
 from hfmoe.infer.backends.opening import is_exported
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
@@ -60,23 +62,68 @@ def parse_plan(
     return Plan(model, sides, dial, named, count, rounds, seconds, memory, image, clock)
 
 
-def run_bench(plan: Plan, *, file: Path | None, plot: Path | None = None) -> None:
-    """Measure, print the tables, write the JSON and the plot."""
-    if file is not None:
-        check_report(file)
+def bench(
+    model: str,
+    /,
+    *,
+    sizes: str = "128,256,512",
+    efforts: str = "0.5",
+    forms: str = "eager",
+    threads: int | None = None,
+    rounds: int = 15,
+    seconds: float = 20.0,
+    memory: Annotated[bool, Parameter(negative="--no-memory")] = True,
+    image: Path | None = None,
+    clock: str = "wall",
+    json: Path | None = None,
+    plot: Path | None = None,
+) -> None:
+    """Measure time, throughput, memory and multiply-adds by input size, effort and form, and how they grow.
+
+    Parameters
+    ----------
+    model
+        A model that ships, a weights file, or a preset, which is then untrained.
+    sizes
+        Sides of square inputs in pixels, with commas between.
+    efforts
+        Efforts in [0, 1], with commas between.
+    forms
+        eager, compiled (all is both), and files that `hfmoe export` wrote of this model, with commas between.
+    threads
+        Threads of a run; torch's own choice by default.
+    rounds
+        Times that each case is run, in turn with the others of its size.
+    seconds
+        A case that takes longer is run fewer times, at least three.
+    memory
+        Measure peak memory too, each case in a fresh process.
+    image
+        A photo to run on, cut or mirrored to each size; drawn noise by default.
+    clock
+        wall, or cpu: processor time, which other programs take no part of.
+    json
+        Also write all figures to this file.
+    plot
+        Also draw time and memory over the input's pixels to this PNG file.
+    """
+    settings = {"rounds": rounds, "seconds": seconds, "memory": memory, "photo": image, "clock": clock}
+    plan = parse_plan(model, sizes=sizes, efforts=efforts, forms=forms, threads=threads, **settings)
+    if json is not None:
+        check_report(json)
     if plot is not None:
         check_plot(plot)
     config = describe(plan.model).config
     with Console(stderr=True).status(f"measuring {plan.model}") as status:
-        found = bench(
+        found = measure(
             plan,
             config,
             free=free_bytes(torch.device("cpu")),
             on_step=lambda step: status.update(f"measuring {plan.model}: {step}"),
         )
     show(found)
-    if file is not None:
-        write_report(file, json.dumps(found.to_dict(), indent=2, allow_nan=False))
+    if json is not None:
+        write_report(json, dumps(found.to_dict(), indent=2, allow_nan=False))
     if plot is not None:
         draw_growth(found, plot)
 
@@ -114,24 +161,13 @@ def _exponent(fit: PowerFit) -> str:
 
 
 def _table(found: Benchmark) -> Table:
-    table = Table(title=f"{found.model}: medians, quartiles in brackets")
-    table.add_column("input")
-    table.add_column("form")
-    for column in (
-        "effort",
-        "ms",
-        "MP/s",
-        f"over {next(iter(FORMS))}",
-        "peak MiB",
-        "G mult-adds",
-        "ready s",
-        "runs",
-    ):
-        table.add_column(column, justify="right")
+    over = f"over {next(iter(FORMS))}"
+    head = ("input", "form", "effort", "ms", "MP/s", over, "peak MiB", "G mult-adds", "ready s", "runs")
+    made = table(f"{found.model}: medians, quartiles in brackets", head, left=2)
     for row in found.rows:
         low, median, high = row.milliseconds
         ratio = "" if row.ratio is None else "{1:.2f} [{0:.2f} {2:.2f}]".format(*row.ratio)
-        table.add_row(
+        made.add_row(
             f"{row.case.height} x {row.case.width}",
             row.case.form,
             f"{row.case.effort:g}",
@@ -143,7 +179,7 @@ def _table(found: Benchmark) -> Table:
             f"{row.ready_s:.1f}",
             str(row.runs),
         )
-    return table
+    return made
 
 
 def _list(

@@ -1,15 +1,15 @@
-"""The work of `hfmoe compare`: two images or folders side by side, as a table, pictures and a page."""
+"""`hfmoe compare`: two images or folders side by side, as a table, pictures and a page."""
 
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
+from cyclopts import Parameter
 from rich.console import Console
-from rich.table import Table
 
 from hfmoe.cli.errors import FAILED, UsageError, complain
-from hfmoe.cli.reports import tables
-from hfmoe.cli.scoring import load_distances
+from hfmoe.cli.evaluate import load_distances
+from hfmoe.cli.output import table, tables
 from hfmoe.compare import Comparison, Options, compare_files
 from hfmoe.compare.tables import difference_line, mean_rows, score_rows, wins
 from hfmoe.image.files import printable
@@ -17,15 +17,41 @@ from hfmoe.report.figure import check_matplotlib
 
 
 def compare(
-    paths: tuple[Path, Path, Path | None],
-    output: Path | None,
+    first: Annotated[Path, Parameter(name="A")],
+    second: Annotated[Path, Parameter(name="B")],
+    truth: Annotated[Path | None, Parameter(name="TRUTH")] = None,
+    /,
     *,
-    side: int,
-    border: int,
-    lpips: Path | None,
-    dists: Path | None,
+    output: Path | None = None,
+    side: int = 96,
+    border: int = 0,
+    lpips: Path | None = None,
+    dists: Path | None = None,
 ) -> int:
-    """Compare, write, print tables and where the files are; 1 when an image of a folder failed."""
+    """Show two images side by side, where they differ and how they score, with a page to slide between them.
+
+    Parameters
+    ----------
+    first
+        An image file, or a folder of images.
+    second
+        Another, of the same size, or smaller by a whole factor: then it is enlarged by bicubic
+        interpolation. Images of folders are matched by their names without suffix and without the -x4 of
+        results.
+    truth
+        What both should be: adds scores, and the squares where each is farthest from it.
+    output
+        Folder for picture, page and scores, <B>-comparison beside B by default.
+    side
+        Side of the enlarged squares, in pixels.
+    border
+        Pixels on each side that do not count, as `hfmoe evaluate` leaves out as many as the scale.
+    lpips
+        Weights of LPIPS (python -m hfmoe.metrics.weights makes the file); adds that score.
+    dists
+        Weights of DISTS; adds that score.
+    """
+    paths = (first, second, truth)
     _check(paths, output)
     check_matplotlib()
     try:
@@ -43,10 +69,10 @@ def compare(
         done = compare_files(*paths, output=output, options=options, on_image=tell)
     console = tables()
     if len(done.rows) > 1:
-        console.print(_table(*mean_rows(done.rows)))
+        console.print(table(None, *mean_rows(done.rows)))
         lines = wins(done.rows)
     else:
-        console.print(_table(*score_rows(last[0])))
+        console.print(table(None, *score_rows(last[0])))
         lines = [difference_line(last[0]), *last[0].notes]
     for line in [*lines, *done.alone]:
         console.print(line, soft_wrap=True, markup=False, highlight=False)
@@ -65,12 +91,3 @@ def _check(paths: tuple[Path, Path, Path | None], output: Path | None) -> None:
             raise UsageError(f"{path}: no such file or folder")
     if output is not None and output.exists() and not output.is_dir():
         raise UsageError(f"--output {output} is a file; a folder is needed")
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(head[0])
-    for column in head[1:]:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    return table

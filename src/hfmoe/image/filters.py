@@ -1,9 +1,11 @@
-"""Linear filters along one axis: each output reads a few inputs near it.
+"""Linear filters along the axes of an image, as banded matrices, and the low-pass among them.
 
 An axis is one banded matrix, applied in blocks of outputs that follow each other, so that memory and work
 grow with the image and not with its square.
 """
 
+from functools import lru_cache
+from math import comb
 from typing import NamedTuple
 
 import numpy as np
@@ -57,3 +59,29 @@ def apply_blocks(
         else:
             parts.append(image[..., block.start : block.stop] @ matrix.T)
     return parts[0] if len(parts) == 1 else namespace(image).concatenate(parts, axis - 2)
+
+
+def binomial(order: int) -> Float[np.ndarray, " taps"]:
+    """The binomial coefficients of an even order as weights of sum 1, cut at four deviations."""
+    reach = min(order // 2, 2 * round(order**0.5))
+    middle = order // 2
+    weights = np.array([comb(order, middle + step) for step in range(-reach, reach + 1)], dtype=np.float64)
+    return weights / weights.sum()
+
+
+def low_pass(image: Float[Array, "b c h w"], *, scale: int) -> Float[Array, "b c h w"]:
+    """The image without what is finer than about two input pixels, each `scale` pixels wide.
+
+    A binomial kernel with a deviation of one input pixel (1 4 6 4 1 at scale 1); borders are repeated.
+    """
+    for axis in (1, 0):
+        image = apply_blocks(_blocks(image.shape[axis - 2], scale), image, axis=axis)
+    return image
+
+
+@lru_cache(maxsize=16)
+def _blocks(length: int, scale: int) -> tuple[Block, ...]:
+    weights = binomial(4 * scale**2)
+    reach = len(weights) // 2
+    positions = np.arange(length)[:, None] + np.arange(-reach, reach + 1)
+    return blocks_of(Taps(positions.clip(0, length - 1), np.tile(weights, (length, 1))))
