@@ -1,6 +1,5 @@
 """Figures as PNG files: matplotlib without global state, written whole or not at all."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.image.files import ImageError
+from hfmoe.runtime.files import atomic
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,15 +32,11 @@ def check_matplotlib() -> None:
 
 def save_figure(figure: "Figure", path: Path) -> None:
     """Write a figure as PNG. Raises ImageError naming path when it cannot be written."""
-    unfinished = path.with_name(f".{path.name}.part")
     try:
-        figure.savefig(unfinished, format="png", facecolor="white")
-        unfinished.replace(path)
+        with atomic(path) as unfinished:
+            figure.savefig(unfinished, format="png", facecolor="white")
     except OSError as error:
         raise ImageError(f"{path}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
 
 
 def pixels(image: Float[Tensor, "c h w"]) -> Float[np.ndarray, "h w 3"]:

@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from einops import rearrange
@@ -11,6 +10,7 @@ from safetensors.torch import save as as_safetensors
 from torch import Tensor
 
 from hfmoe.data import Pair, PhotoSet, draw, draw_samples
+from hfmoe.runtime.files import write_atomically
 from hfmoe.train.checkpoints import return_to_good, save
 from hfmoe.train.diagnosis import Cause, Symptom, diagnose
 from hfmoe.train.discriminator import tell_apart
@@ -153,7 +153,7 @@ def keep_batch(trainer: Trainer, pair: Pair, *, step: int, samples: str) -> str 
     tensors = {name: side.detach().cpu().contiguous() for name, side in pair._asdict().items()}
     try:
         folder.mkdir(exist_ok=True)
-        write_whole(path, as_safetensors(tensors, metadata=facts))
+        write_atomically(path, as_safetensors(tensors, metadata=facts))
         written = sorted(folder.glob("step-*.safetensors"), key=lambda path: path.stat().st_mtime_ns)
         for old in written[: -trainer.recipe.faults.saved_batches]:
             old.unlink()
@@ -161,13 +161,3 @@ def keep_batch(trainer: Trainer, pair: Pair, *, step: int, samples: str) -> str 
         trainer.screen.say(f"the batch of step {step} could not be written: {error}")
         return None
     return path.relative_to(trainer.folder.path).as_posix()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file that appears at once or not at all."""
-    part = path.with_suffix(".part")
-    try:
-        part.write_bytes(content)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -1,15 +1,7 @@
-"""Batch and patch proposed for a recipe from real training steps, measured in a process of their own.
+"""Batch and patch proposed for a recipe from real training steps, measured in a process of their own."""
 
-`python -m hfmoe.train.probe` reads an order as JSON from stdin and writes a JSON line for each trial.
-"""
-
-import json
 import math
-import os
 import statistics
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -22,6 +14,7 @@ from lightning_fabric import Fabric
 from hfmoe.data import Pair
 from hfmoe.infer.devices import choose_device
 from hfmoe.infer.memory import free_bytes
+from hfmoe.runtime.child import ChildError, run_in_child
 from hfmoe.runtime.memory import peak_mib, reuse_memory
 from hfmoe.train.discriminator import opponent_step
 from hfmoe.train.hardware import find_accelerator, numerics
@@ -186,26 +179,15 @@ def _device(recipe: Recipe) -> str:
 
 def _run(order: dict[str, Any], *, seconds: float) -> tuple[list[Trial], str]:
     """Trials of the child process and why it ended early; it is killed when it hangs."""
-    command = [sys.executable, "-m", __name__]
-    environment = {**os.environ, "PYTHONWARNINGS": "ignore"}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment) as child:
-        alarm = threading.Timer(seconds + 30, child.kill)
-        alarm.start()
-        try:
-            out, errors = child.communicate(json.dumps(order))
-        except BaseException:
-            child.kill()
-            raise
-        finally:
-            alarm.cancel()
-    lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
+    try:
+        lines = run_in_child(
+            measure_job, order, timeout=seconds + 30, environment={"PYTHONWARNINGS": "ignore"}
+        )
+        failure = ""
+    except ChildError as error:
+        lines, failure = error.values, str(error)
     trials = [Trial(**line["trial"]) for line in lines if "trial" in line]
-    stopped = next((line["stopped"] for line in lines if "stopped" in line), "")
-    if child.returncode and not stopped:
-        last = (errors.strip().splitlines() or ["no word"])[-1]
-        stopped = f"the process ended with status {child.returncode}: {last}"
-    return trials, stopped
+    return trials, next((line["stopped"] for line in lines if "stopped" in line), failure)
 
 
 def _trials(recipe: Recipe, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -279,14 +261,7 @@ def _alone(recipe: Recipe) -> Recipe:
     return recipe.model_copy(update={"hardware": hardware, "init": None})
 
 
-def _main() -> None:
+def measure_job(order: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Measure in this process, which must be a fresh one: a trial, or why there are no more, at a time."""
     reuse_memory()
-    order = json.load(sys.stdin)
-    recipe = _alone(make_recipe(order["recipe"]))
-    for line in _trials(recipe, order):
-        sys.stdout.write(json.dumps(line) + "\n")
-        sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    _main()
+    yield from _trials(_alone(make_recipe(order["recipe"])), order)

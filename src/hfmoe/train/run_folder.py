@@ -17,7 +17,7 @@ from hfmoe.data import PhotoSet
 from hfmoe.models.header import ModelFacts
 from hfmoe.models.peer import Network, PeerNetwork, save_peer
 from hfmoe.models.weights import save_weights
-from hfmoe.runtime.files import write_atomically
+from hfmoe.runtime.files import atomic, remove_unfinished, write_atomically
 from hfmoe.runtime.machine import code_version
 from hfmoe.train.progress import Standing
 from hfmoe.train.recipe import Recipe
@@ -105,22 +105,9 @@ def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
 
 
 def _write(path: Path, state: Mapping[str, Any]) -> None:
-    unfinished = path.with_suffix(".part")
-    try:
-        with unfinished.open("wb") as file:
-            torch.save(dict(state), file)
-            file.flush()
-            os.fsync(file.fileno())
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    if os.name == "nt":  # where a folder cannot be opened, and renaming needs no more
-        return
-    directory = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(directory)
-    finally:
-        os.close(directory)
+    remove_unfinished([path])  # of a process that was killed as it saved
+    with atomic(path) as unfinished, unfinished.open("wb") as file:
+        torch.save(dict(state), file)
 
 
 def mark_good(path: Path, good: Path) -> None:

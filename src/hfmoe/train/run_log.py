@@ -19,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 import hfmoe
 from hfmoe.data import PhotoSet
+from hfmoe.runtime.files import write_atomically
 from hfmoe.runtime.machine import code_version, commit, physical_memory, processor, processors, system
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.screen import in_words
@@ -256,6 +257,4 @@ def forget_after(metrics: Path, step: int) -> None:
     if not metrics.exists():
         return
     kept = [json.dumps(record) + "\n" for record in read_records(metrics).records if record["step"] <= step]
-    unfinished = metrics.with_suffix(".part")
-    unfinished.write_text("".join(kept), encoding="utf-8")
-    unfinished.replace(metrics)
+    write_atomically(metrics, "".join(kept))

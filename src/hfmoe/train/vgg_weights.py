@@ -2,7 +2,6 @@
 
 import hashlib
 import http.client
-import os
 import pickle
 import urllib.error
 import urllib.request
@@ -18,6 +17,7 @@ from torch import Tensor
 from hfmoe.losses import VGGFeatures
 from hfmoe.models.features import Depth
 from hfmoe.models.header import WeightsError
+from hfmoe.runtime.files import atomic
 
 PIECE = 1 << 20
 TIMEOUT = 60
@@ -62,20 +62,17 @@ def download(source: Source, output: Path, *, watch: Watch = lambda done, total:
     if output.exists():
         raise DownloadError(f"{output} exists already and is not written over")
     output.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = output.with_name(f".{output.name}.{os.getpid()}.part")
     try:
-        with unfinished.open("wb") as file:
-            found = fetch(source.url, file, watch)
-            file.flush()
-            os.fsync(file.fileno())
-        if found != source.sha256:
-            raise DownloadError(f"{source.url} has sha256 {found}, must be {source.sha256}; nothing was kept")
-        unfinished.replace(output)
+        with atomic(output) as unfinished:
+            with unfinished.open("wb") as file:
+                found = fetch(source.url, file, watch)
+            if found != source.sha256:
+                raise DownloadError(
+                    f"{source.url} has sha256 {found}, must be {source.sha256}; nothing was kept"
+                )
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError) as error:
         reason = getattr(error, "reason", None) or error
         raise DownloadError(f"{source.url} cannot be fetched: {reason}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def fetch(url: str, file: BinaryIO, watch: Watch) -> str:
