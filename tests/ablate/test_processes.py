@@ -54,7 +54,7 @@ def patient(data: dict[str, Any]) -> dict[str, Any]:
     """The fields of a study whose runs last long enough to be stopped."""
     recipe = {**data["recipe"], "checkpoint_minutes": 0, "log": {"every": 1}}
     latency = {"size": 32, "rounds": 3}
-    return {"recipe": recipe, "budget": {"steps": 100}, "seeds": [3], "latency": latency}
+    return {"recipe": recipe, "budget": {"steps": 60}, "seeds": [3], "latency": latency}
 
 
 @pytest.mark.slow
@@ -64,13 +64,13 @@ def test_a_study_that_is_killed_and_interrupted_ends_in_the_bits_of_runs_that_we
     study = make(**patient(data), variants={"full": {}})
     (run,) = plan(study)
     path = tmp_path / "study.yaml"
-    for number, step in ((signal.SIGKILL, 20), (signal.SIGINT, 50)):
+    for number, step in ((signal.SIGKILL, 12), (signal.SIGINT, 30)):
         process = start(study, path)
         wait_for(run.folder, step, process)
         process.send_signal(number)
         said = process.communicate(timeout=PATIENCE)[1]
         assert process.returncode == (-9 if number == signal.SIGKILL else 130), said
-        assert 0 < steps_of(run.folder) < 100
+        assert 0 < steps_of(run.folder) < 60
     process = start(study, path)
     out, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, said

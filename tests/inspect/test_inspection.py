@@ -9,13 +9,14 @@ import torch
 from torch import nn
 
 from hfmoe.inspect.field import mean_field, radius, receptive_field
-from hfmoe.inspect.inspection import inspect_image, write_inspection
+from hfmoe.inspect.inspection import NetworkInspection, inspect_image, write_inspection
 from hfmoe.inspect.panels import filter_energy, span, spread
 from hfmoe.inspect.routing import entropy, layer_report, routing_report
 from hfmoe.inspect.spectrum import energy_ratio, radial_spectrum
 from hfmoe.inspect.trace import image_bands, mixtures, trace
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.network import HFMoE, LayerRouting
+from hfmoe.report.sheet import write_row, write_rows
 
 SMALL = HFMoEConfig(
     scale=2,
@@ -196,36 +197,48 @@ def test_a_folders_report_has_every_mixture_and_survives_json():
         routing_report(network(), [])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "config",
-    [
-        SMALL,
-        replace(SMALL, experts=(1.0,), dynamic_filter=False, cross_attention=False, frequency_split=False),
-        replace(SMALL, scale=1, channels=1, unshuffle=True, learned_split=False, top_k=2),
-    ],
-    ids=["whole", "ablated", "gray of scale 1"],
-)
-def test_an_inspection_writes_the_documented_files(config, tmp_path):
+def inspected(config: HFMoEConfig) -> NetworkInspection:
+    """An inspection with a truth of a small image of the network's channels."""
     image = drawn(33, 20, channels=config.channels)
     truth = drawn(33 * config.scale, 20 * config.scale, channels=config.channels)
-    found = inspect_image(network(config), image, name="drawn", truth=truth)
-    paths = write_inspection(found, tmp_path / "new" / "folder")
+    return inspect_image(network(config), image, name="drawn", truth=truth)
+
+
+@pytest.mark.slow
+def test_an_inspection_writes_the_documented_files(tmp_path):
+    paths = write_inspection(inspected(SMALL), tmp_path / "new" / "folder")
     assert {path.name for path in paths} == {*FILES, "spectrum.png", "inspection.json"}
     assert all(path.stat().st_size > 300 for path in paths)
     facts = json.loads(paths[-1].read_text())
-    assert len(facts["layers"]) == (0 if config.experts == (1.0,) else 3)
+    assert len(facts["layers"]) == 3
     assert facts["receptive_field"]["50%"] <= facts["receptive_field"]["100%"]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "config",
+    [
+        replace(SMALL, experts=(1.0,), dynamic_filter=False, cross_attention=False, frequency_split=False),
+        replace(SMALL, scale=1, channels=1, unshuffle=True, learned_split=False, top_k=2),
+    ],
+    ids=["ablated", "gray of scale 1"],
+)
+def test_every_kind_of_network_is_drawn(config, tmp_path):
+    found = inspected(config)
+    write_rows(list(found.panels.values()), tmp_path / "overview.png", width=18.0)
+    assert (tmp_path / "overview.png").stat().st_size > 300
+    assert len(json.loads(json.dumps(found.facts))["layers"]) == (0 if config.experts == (1.0,) else 3)
+
+
 @pytest.mark.parametrize("side", [1, 16])
 def test_a_flat_or_tiny_truth_still_gives_a_picture(side, tmp_path):
     image, truth = torch.full((1, 3, side, side), 0.5), torch.full((1, 3, 2 * side, 2 * side), 0.5)
-    write_inspection(inspect_image(network(), image, name="flat", truth=truth), tmp_path)
+    found = inspect_image(network(), image, name="flat", truth=truth)
+    write_row(found.panels["spectrum"], tmp_path / "spectrum.png", width=18.0)
     assert (tmp_path / "spectrum.png").is_file()
 
 
+@pytest.mark.slow
 def test_without_a_truth_there_is_no_spectrum(tmp_path):
     paths = write_inspection(inspect_image(network(), drawn(1, 1), name="dot"), tmp_path)
     assert {path.name for path in paths} == {*FILES, "inspection.json"}
