@@ -15,7 +15,7 @@ from hfmoe.ablate.costs import Cost
 from hfmoe.ablate.local_runner import job_of
 from hfmoe.ablate.plan import Run, plan
 from hfmoe.ablate.run_state import RunFiles
-from hfmoe.ablate.study import Evaluation, Study, make_study
+from hfmoe.ablate.study import Scoring, Study, make_study
 from hfmoe.ablate.worker import do, guarded
 from hfmoe.bench.timing import Spread
 from hfmoe.image.files import Picture, write_picture
@@ -55,7 +55,7 @@ class Here:
     def open(self, runs: Sequence[Run]) -> None:
         """Nothing is to be made ready."""
 
-    def start(self, run: Run, evaluation: Evaluation) -> None:
+    def start(self, run: Run, evaluation: Scoring) -> None:
         """Do the run at once."""
         self.done.append(run.label)
         job = job_of(run, evaluation)

@@ -11,7 +11,7 @@ from typing import Any
 
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.run_state import RunFiles
-from hfmoe.ablate.study import Evaluation
+from hfmoe.ablate.study import Scoring
 
 PAUSE = 0.1
 
@@ -26,7 +26,7 @@ class LocalExecutor:
     def open(self, runs: Sequence[Run]) -> None:
         """Make ready for runs."""
 
-    def start(self, run: Run, evaluation: Evaluation) -> None:
+    def start(self, run: Run, evaluation: Scoring) -> None:
         """Start the process of a run."""
         self._running[run.label] = (run, start_process(job_of(run, evaluation)))
 
@@ -52,7 +52,7 @@ class LocalExecutor:
         self.stop()
 
 
-def job_of(run: Run, evaluation: Evaluation) -> dict[str, Any]:
+def job_of(run: Run, evaluation: Scoring) -> dict[str, Any]:
     """Return what the process of a run is told, as plain values."""
     settings = run.settings()
     return {

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 
 from hfmoe.ablate.plan import Run, plan
 from hfmoe.ablate.run_state import RunState, forget, state_of
-from hfmoe.ablate.scoring import load_distances, protocol_of
+from hfmoe.ablate.scoring import protocol_of
 from hfmoe.ablate.study import Study, StudyError
 from hfmoe.data.sources import find_sources
+from hfmoe.evaluate.scores import load_distances
 from hfmoe.train import Recipe
 from hfmoe.train.learner import build_network
 from hfmoe.train.validation import read_examples
@@ -74,7 +75,7 @@ def check_photos(study: Study, recipe: Recipe) -> None:
     with _errors_of("validation" if study.validation else "recipe.validation.folder"):
         read_examples(recipe)
     with _errors_of("evaluate.lpips or evaluate.dists"):
-        load_distances(study.evaluate)
+        load_distances(study.evaluate.lpips, study.evaluate.dists)
     for name, folder in study.evaluate.sets.items():
         with _errors_of(f"evaluate.sets.{name}"):
             deque(protocol.pairs(folder), maxlen=0)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from hfmoe.ablate.local_runner import ask_to_stop, job_of, start_process
 from hfmoe.ablate.plan import Run
-from hfmoe.ablate.study import Evaluation
+from hfmoe.ablate.study import Scoring
 from hfmoe.batch.cluster import unhindered
 from hfmoe.runtime.machine import processors
 
@@ -62,7 +62,7 @@ class RayExecutor:
         self.workers = self._asked or max(1, len(runs))
         check_room(runs, self._machines)
 
-    def start(self, run: Run, evaluation: Evaluation) -> None:
+    def start(self, run: Run, evaluation: Scoring) -> None:
         """Hand a run to the cluster."""
         needs = needs_of(run, self._machines)
         task = self._ray.remote(num_cpus=needs.processors, num_gpus=needs.gpus, max_calls=1, max_retries=0)(

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from hfmoe.ablate.plan import Run
-from hfmoe.ablate.study import Evaluation
+from hfmoe.ablate.study import Scoring
 from hfmoe.image.files import list_images
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.runtime.files import read_json
@@ -45,7 +45,7 @@ class RunState:
     changes: tuple[str, ...] = ()
 
 
-def state_of(run: Run, evaluation: Evaluation) -> RunState:
+def state_of(run: Run, evaluation: Scoring) -> RunState:
     """Return the state of a run by its folder.
 
     A run whose own settings changed is "changed"; one that was trained, but scored in another way, is
@@ -70,7 +70,7 @@ def state_of(run: Run, evaluation: Evaluation) -> RunState:
     return RunState("done" if fits and _of_same_images(scores or {}, evaluation) else "unscored")
 
 
-def image_digests(evaluation: Evaluation) -> dict[str, str]:
+def image_digests(evaluation: Scoring) -> dict[str, str]:
     """Return a digest of the images of every set that is there, of their names and sizes."""
     places = {f"set {name}": folder for name, folder in evaluation.sets.items()}
     places |= {} if evaluation.targets is None else {"targets": evaluation.targets}
@@ -82,7 +82,7 @@ def _digest(folder: Path) -> str:
     return sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
 
-def _of_same_images(scores: dict[str, Any], evaluation: Evaluation) -> bool:
+def _of_same_images(scores: dict[str, Any], evaluation: Scoring) -> bool:
     """Return whether sets hold what was scored; earlier versions did not keep what that was."""
     before = scores.get("images", {})
     return all(before.get(name, digest) == digest for name, digest in image_digests(evaluation).items())

@@ -11,7 +11,7 @@ from hfmoe.ablate.preflight import check_photos, check_study, recipes_of, runs_l
 from hfmoe.ablate.ray_runner import RayExecutor
 from hfmoe.ablate.results import Results, gather
 from hfmoe.ablate.run_state import RunFiles, next_action
-from hfmoe.ablate.study import Evaluation, Study
+from hfmoe.ablate.study import Scoring, Study
 from hfmoe.ablate.worker import DIVERGED
 from hfmoe.runtime.files import locked, read_json
 from hfmoe.train.hardware import StopWish
@@ -42,7 +42,7 @@ class Executor(Protocol):
         """Make ready for runs."""
         ...
 
-    def start(self, run: Run, evaluation: Evaluation) -> None:
+    def start(self, run: Run, evaluation: Scoring) -> None:
         """Start a run."""
         ...
 
@@ -75,7 +75,7 @@ def make_executor(
     return RayExecutor(workers, address) if engine == "ray" else LocalExecutor(workers or 1)
 
 
-def execute(runs: Sequence[Run], evaluation: Evaluation, executor: Executor, *, notify: Notify) -> None:
+def execute(runs: Sequence[Run], evaluation: Scoring, executor: Executor, *, notify: Notify) -> None:
     """Do runs, as many at a time as the executor takes. Raises StudyInterrupted once all have saved."""
     waiting, running = list(runs), set[str]()
     try:

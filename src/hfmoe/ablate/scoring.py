@@ -5,14 +5,13 @@ from typing import Any
 import torch
 
 from hfmoe.ablate.run_state import image_digests
-from hfmoe.ablate.study import Evaluation
+from hfmoe.ablate.study import Scoring
 from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.protocol import EvaluationProtocol, Restore
 from hfmoe.evaluate.report import evaluate
-from hfmoe.evaluate.scores import Distance
+from hfmoe.evaluate.scores import load_distances
 from hfmoe.infer.eager import Eager
 from hfmoe.infer.restorer import Restorer
-from hfmoe.metrics.weights import load_dists, load_lpips
 from hfmoe.models.folding import fold
 from hfmoe.models.header import ModelFacts
 from hfmoe.models.peer import Network, PeerNetwork, load_peer
@@ -21,11 +20,11 @@ from hfmoe.train import Recipe
 from hfmoe.train.learner import build_network
 
 
-def score_run(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
+def score_run(recipe: Recipe, evaluation: Scoring) -> dict[str, Any]:
     """Score the weights that a run ended with; errors are those of reading images and weights."""
     protocol = protocol_of(recipe, evaluation)
     restore = restorer(weighted(recipe), recipe)
-    distances = load_distances(evaluation)
+    distances = load_distances(evaluation.lpips, evaluation.dists)
     reports = {
         name: evaluate(restore, folder, protocol=protocol, distances=distances).to_dict()
         for name, folder in evaluation.sets.items()
@@ -38,7 +37,7 @@ def score_run(recipe: Recipe, evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def protocol_of(recipe: Recipe, evaluation: Evaluation) -> EvaluationProtocol:
+def protocol_of(recipe: Recipe, evaluation: Scoring) -> EvaluationProtocol:
     """Choose the protocol of the study, or that of the task. Raises ValueError for one that does not fit."""
     config = recipe.config()
     name = evaluation.protocol or default_protocol(
@@ -72,13 +71,3 @@ def restorer(network: Network, recipe: Recipe) -> Restore:
     ready = Restorer(Eager(folded, device), recipe.config(), facts)
     tile = "off" if isinstance(network, PeerNetwork) else "auto"
     return lambda image: ready(image, tile=tile)
-
-
-def load_distances(evaluation: Evaluation) -> dict[str, Distance]:
-    """Load the distances whose weights are given, by the name of their score."""
-    distances: dict[str, Distance] = {}
-    if evaluation.lpips is not None:
-        distances["lpips"] = load_lpips(evaluation.lpips)
-    if evaluation.dists is not None:
-        distances["dists"] = load_dists(evaluation.dists)
-    return distances

@@ -48,7 +48,7 @@ class Budget(Section):
         return f"{self.processor_seconds:g} s of processor time"
 
 
-class Evaluation(Section):
+class Scoring(Section):
     """On what, and how, every run is scored: sets are folders by name; other fields as `hfmoe evaluate`.
 
     Without a protocol it is that of the task. lpips, dists: weights of these scores.
@@ -65,7 +65,7 @@ class Evaluation(Section):
     dists: Path | None = None
 
     @model_validator(mode="after")
-    def _fits(self) -> "Evaluation":
+    def _fits(self) -> "Scoring":
         if self.protocol is not None and self.protocol not in NAMES:
             raise ValueError(f"protocol {self.protocol!r} must be one of {', '.join(NAMES)}")
         if self.metric in ("lpips", "dists") and getattr(self, self.metric) is None:
@@ -109,7 +109,7 @@ class Study(Section):
     budget: Budget
     train: Annotated[tuple[TrainingPlace, ...], BeforeValidator(_listed)] = ()
     validation: TrainingPlace | None = None
-    evaluate: Evaluation = Evaluation()
+    evaluate: Scoring = Scoring()
     latency: Timing = Timing()
     run: Path | None = None
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from hfmoe.ablate.run_state import RunFiles
 from hfmoe.ablate.scoring import score_run
-from hfmoe.ablate.study import Evaluation
+from hfmoe.ablate.study import Scoring
 from hfmoe.runtime.files import BusyError, locked, read_json, write_json
 from hfmoe.runtime.machine import code_version, machine
 from hfmoe.runtime.memory import reuse_memory
@@ -36,7 +36,7 @@ def do(job: dict[str, Any]) -> None:
         if read_json(files.trained) is None:
             write_json(files.settings, job["settings"])
             write_json(files.trained, trained(recipe))
-        evaluation = Evaluation.model_validate(job["evaluation"])
+        evaluation = Scoring.model_validate(job["evaluation"])
         write_json(files.scores, score_run(recipe, evaluation))
 
 

@@ -8,10 +8,10 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from hfmoe.cli.errors import FAILED, UsageError, complain
-from hfmoe.cli.evaluate import load_distances
 from hfmoe.cli.output import table, tables
 from hfmoe.compare import Comparison, Options, compare_files
 from hfmoe.compare.tables import difference_line, mean_rows, score_rows, wins
+from hfmoe.evaluate.scores import load_distances
 from hfmoe.image.files import printable
 from hfmoe.report.figure import check_matplotlib
 

@@ -20,10 +20,9 @@ from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair, Restore
 from hfmoe.evaluate.report import PairedTest, Report, compare
 from hfmoe.evaluate.report import evaluate as score
 from hfmoe.evaluate.restoration import as_given
-from hfmoe.evaluate.scores import COLUMNS, Distance, Scores
+from hfmoe.evaluate.scores import COLUMNS, Distance, Scores, load_distances
 from hfmoe.evaluate.super_resolution import bicubic
 from hfmoe.infer.ensemble import ensemble
-from hfmoe.metrics.weights import load_dists, load_lpips
 from hfmoe.runtime.machine import machine
 
 
@@ -196,16 +195,6 @@ def _protocol(contender: Contender, options: Evaluation, settings: ProtocolSetti
         return choose_protocol(name, scale=contender.scale, settings=settings)
     except ValueError as error:
         raise UsageError(str(error)) from error
-
-
-def load_distances(lpips: Path | None, dists: Path | None) -> dict[str, Distance]:
-    """The distances whose weights are given, by the name of their score."""
-    distances: dict[str, Distance] = {}
-    if lpips is not None:
-        distances["lpips"] = load_lpips(lpips)
-    if dists is not None:
-        distances["dists"] = load_dists(dists)
-    return distances
 
 
 def ending_pair(text: str) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import NamedTuple
 
 from einops import reduce, repeat
@@ -14,6 +15,7 @@ from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import crop_border
 from hfmoe.metrics.psnr import psnr
 from hfmoe.metrics.ssim import ssim
+from hfmoe.metrics.weights import load_dists, load_lpips
 
 Distance = Callable[[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]], Float[Tensor, " b"]]
 """A distance of restored images from their truths, RGB in [0, 1], whose weights are a file."""
@@ -89,6 +91,16 @@ def score_image(
         psnr_rgb=psnr(result, truth).item(),
         ssim_rgb=ssim(result, truth).item(),
     )
+
+
+def load_distances(lpips: Path | None, dists: Path | None) -> dict[str, Distance]:
+    """Load the distances whose weights are given, by the name of their score."""
+    distances: dict[str, Distance] = {}
+    if lpips is not None:
+        distances["lpips"] = load_lpips(lpips)
+    if dists is not None:
+        distances["dists"] = load_dists(dists)
+    return distances
 
 
 def distances_of(images: Comparable, distances: Mapping[str, Distance]) -> dict[str, float]:
