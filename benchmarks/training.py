@@ -33,7 +33,7 @@ from hfmoe.models.presets import PRESETS
 from hfmoe.runtime.memory import reuse_memory
 from hfmoe.train import Recipe, loop, train
 from hfmoe.train.fields import Validation
-from hfmoe.train.trainer import judge
+from hfmoe.train.trainer import run_validation
 
 BATCH, PATCH, PHOTOS, SIDE = 16, 32, 24, 384
 VALIDATED, CROP = 16, 256
@@ -125,11 +125,11 @@ def train_ours(preset: str, steps: int, photos: Path, run: Path) -> Speed:
 
     def timed(*given: Any) -> Any:
         moments.append(time.perf_counter())
-        after = judge(*given)
+        after = run_validation(*given)
         moments.append(time.perf_counter())
         return after
 
-    with patch.object(loop, "judge", timed):
+    with patch.object(loop, "run_validation", timed):
         train(recipe)
     _, begin, end, validated = moments
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

@@ -11,11 +11,12 @@ from hfmoe.data import Pair
 from hfmoe.train import Recipe, train
 from hfmoe.train import loop as training_loop
 from hfmoe.train.monitor import LOOKS, RoutingAlarm
+from hfmoe.train.progress import Progress
 from hfmoe.train.trainer import Trainer
 
 
 def told(alarm: RoutingAlarm, *loads: list[float]) -> list[tuple[int, int, int, bool]]:
-    records = [record for step, load in enumerate(loads, 1) for record in alarm.look([load], step=step)]
+    records = [record for step, load in enumerate(loads, 1) for record in alarm.check([load], step=step)]
     return [(record["step"], record["layer"], record["expert"], record["collapsed"]) for record in records]
 
 
@@ -24,11 +25,11 @@ def rigged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every window choose the second expert in the first 7 steps of a run."""
     step_of = training_loop.train_step
 
-    def step_rigged(trainer: Trainer, step: int, pair: Pair, moment: int) -> Any:
+    def step_rigged(trainer: Trainer, progress: Progress, pair: Pair) -> Any:
         for layer in trainer.learner.network.mixtures():
             with torch.no_grad():
-                layer.balance.copy_(torch.tensor([0.0, 1e3 if step < 7 else 0.0]))
-        return step_of(trainer, step, pair, moment)
+                layer.balance.copy_(torch.tensor([0.0, 1e3 if progress.step < 7 else 0.0]))
+        return step_of(trainer, progress, pair)
 
     monkeypatch.setattr(training_loop, "train_step", step_rigged)
 
@@ -62,7 +63,7 @@ def test_an_alarm_goes_on_from_its_state_as_if_nothing_had_happened(stop: int):
     records = []
     alarm = RoutingAlarm([[0.6, 0.3, 0.1]], (0.1, 0.9))
     for step, load in enumerate(loads, 1):
-        records += alarm.look([load], step=step)
+        records += alarm.check([load], step=step)
         if step == stop:
             state = json.loads(json.dumps(alarm.state()))
             alarm = RoutingAlarm([[0.6, 0.3, 0.1]], (0.1, 0.9))

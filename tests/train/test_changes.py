@@ -159,8 +159,8 @@ def test_a_score_of_other_pairs_does_not_count_as_the_best(make: Make, tmp_path:
     news = changes_between(before.as_data(), after, step=5)
     assert [change.field for change in news] == ["validation.folder.degraded"]
     state = {"step": 5, "best": 40.0, "latest": 40.0}
-    assert Past(state, (), news).standing().best is None
-    assert Past(state, (), ()).standing().best == 40.0
+    assert Past(state, (), news).progress(after).best is None
+    assert Past(state, (), ()).progress(after).best == 40.0
 
 
 @pytest.mark.parametrize("kind", ["adam", "muon"])

@@ -90,9 +90,8 @@ def test_facts_of_a_step_are_numbers_that_the_log_can_hold(degrading: Make):
 
 def test_phases_begin_where_tasks_or_their_changes_begin_and_end(degrading: Make):
     tasks = degrading().tasks
-    assert [
-        step for step in range(20) if phase_begins(tasks, step, step - 1 if step else None, steps=20)
-    ] == [0, 5, 8, 10]
+    begins = [phase_begins(tasks, step / 20, (step - 1) / 20 if step else None) for step in range(20)]
+    assert [step for step in range(20) if begins[step]] == [0, 5, 8, 10]
     assert phase_at(tasks, 0.0).tasks == ("denoise", "jpeg")
     assert "denoise.sigma" in phase_at(tasks, 0.3).moving
     assert phase_at(tasks, 0.9) == (("denoise", "photo"), ("photo.weight", "photo.strength"))

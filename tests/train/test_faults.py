@@ -18,13 +18,13 @@ from hfmoe.cli.app import run as command
 from hfmoe.data import DataError, Pair, PhotoSet
 from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, batches, train
 from hfmoe.train import loop as training_loop
-from hfmoe.train.faults import decided
+from hfmoe.train.faults import decide
 from hfmoe.train.fields import Faults
-from hfmoe.train.progress import Standing
+from hfmoe.train.progress import Progress
 from hfmoe.train.trainer import Trainer
 
 Make = Callable[..., Recipe]
-Step = Callable[[Trainer, int, Pair, int], Any]
+Step = Callable[[Trainer, Progress, Pair], Any]
 
 NAN = float("nan")
 EVERY_STEP: dict[str, Any] = {"checkpoint_minutes": 0, "log": {"every": 1}}
@@ -77,12 +77,12 @@ def before_step(number: int, harm: Callable[[Trainer], Callable[[], None] | None
     step_of: Step = training_loop.train_step
     undo: list[Callable[[], None]] = []
 
-    def step(trainer: Trainer, index: int, pair: Pair, moment: int) -> Any:
+    def step(trainer: Trainer, progress: Progress, pair: Pair) -> Any:
         while undo:
             undo.pop()()
-        if index + 1 == number and (repair := harm(trainer)):
+        if progress.step + 1 == number and (repair := harm(trainer)):
             undo.append(repair)
-        return step_of(trainer, index, pair, moment)
+        return step_of(trainer, progress, pair)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training_loop, "train_step", step)
@@ -240,13 +240,13 @@ def test_a_run_ended_by_faults_has_an_exit_status_of_its_own(
     assert "hfmoe: step 3: l1 is not finite" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("moment", [5, 6, 7, 8, 9])
-def test_a_run_with_faults_stopped_and_resumed_ends_in_the_same_bits(make: Make, tmp_path: Path, moment: int):
+@pytest.mark.parametrize("step", [5, 6, 7, 8, 9])
+def test_a_run_with_faults_stopped_and_resumed_ends_in_the_same_bits(make: Make, tmp_path: Path, step: int):
     fields = {"faults": {"keep_every": 4, "skips": 1}, "steps": 14}
     whole, stopped = (make(**fields, run=str(tmp_path / name)) for name in ("whole", "stopped"))
     with bad_batches(6, 8, 9):
         train(whole)
-        with stopped_after(moment):
+        with stopped_after(step):
             train(stopped)
         assert train(stopped, resume=True).finished
     assert equal(learned(whole.run), learned(stopped.run))
@@ -268,12 +268,12 @@ def test_only_the_newest_batches_are_kept(make: Make):
 
 def test_the_window_of_skips_moves_with_the_run():
     budget = Faults(skips=2, window=10)
-    standing = Standing()
+    progress = Progress(100)
     for step in (5, 9, 16, 20, 27):
-        action, standing = decided(Standing(step, skipped=standing.skipped), budget, lasting=False)
+        action, progress = decide(Progress(100, step=step, skipped=progress.skipped), budget, lasting=False)
         assert action == "skipped"
-    action, standing = decided(Standing(28, skipped=standing.skipped), budget, lasting=False)
-    assert (action, standing.skipped, standing.rollbacks) == ("rolled back", (), 1)
+    action, progress = decide(Progress(100, step=28, skipped=progress.skipped), budget, lasting=False)
+    assert (action, progress.skipped, progress.rollbacks) == ("rolled back", (), 1)
 
 
 def test_overflows_of_float16_are_no_faults(make: Make):
@@ -350,8 +350,8 @@ GAN: dict[str, Any] = {"loss": [{"kind": "l1"}, {"kind": "adversarial"}], "discr
 
 def test_a_discriminator_that_breaks_in_its_step_is_named_and_stays_as_it_was(make: Make, tmp_path: Path):
     def spoil(trainer: Trainer) -> Callable[[], None]:
-        assert trainer.learner.adversary
-        layer = trainer.learner.adversary.network.get_submodule("leave")
+        assert trainer.learner.discriminator
+        layer = trainer.learner.discriminator.network.get_submodule("leave")
         weight = next(layer.parameters())
         return layer.register_forward_hook(
             lambda *seen: NAN * seen[-1] if weight.requires_grad else None
@@ -372,8 +372,8 @@ def test_a_discriminator_that_breaks_in_its_step_is_named_and_stays_as_it_was(ma
 
 def test_a_damaged_optimiser_of_the_discriminator_is_named(make: Make):
     def spoil(trainer: Trainer) -> None:
-        assert trainer.learner.adversary
-        next(iter(trainer.learner.adversary.optimizer.state.values()))["exp_avg_sq"].fill_(NAN)
+        assert trainer.learner.discriminator
+        next(iter(trainer.learner.discriminator.optimizer.state.values()))["exp_avg_sq"].fill_(NAN)
 
     recipe = make(**GAN, faults={"keep_every": 4})
     with before_step(6, spoil):

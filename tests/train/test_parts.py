@@ -9,19 +9,21 @@ from torch import nn
 
 from hfmoe.losses import l1, mse
 from hfmoe.models.network import Restored
+from hfmoe.nn.routing import LayerRouting
 from hfmoe.train.fields import Optimizer, Perturb
 from hfmoe.train.learner import WeightAverage, warm_start
 from hfmoe.train.monitor import Meter, NonFiniteError
 from hfmoe.train.objective import Objective, WeightedLoss
+from hfmoe.train.optimizer import clip_together
+from hfmoe.train.progress import Progress
 from hfmoe.train.run_folder import CheckpointError, load_checkpoint, save_checkpoint
 from hfmoe.train.run_log import forget_after
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size, router_temperature
-from hfmoe.train.step import clip_together
 
 
 def test_the_learning_rate_warms_up_to_its_top_and_falls_to_its_end():
     fields = Optimizer(lr=1e-3, final_lr=1e-6, warmup=0.1)
-    rates = [learning_rate(step, steps=1000, optimizer=fields) for step in range(1000)]
+    rates = [learning_rate(Progress(1000, step=step), optimizer=fields) for step in range(1000)]
     assert rates[0] == pytest.approx(1e-5)
     assert max(rates) == rates[99] == rates[100] == pytest.approx(1e-3)
     assert rates[-1] == pytest.approx(1e-6)
@@ -34,12 +36,13 @@ def test_the_learning_rate_warms_up_to_its_top_and_falls_to_its_end():
 def test_the_shortest_runs_have_a_learning_rate(steps: int):
     for warmup in (0.0, 0.5, 1.0):
         fields = Optimizer(warmup=warmup)
-        assert all(0 < learning_rate(step, steps=steps, optimizer=fields) <= 1e-3 for step in range(steps))
+        rates = [learning_rate(Progress(steps, step=step), optimizer=fields) for step in range(steps)]
+        assert all(0 < rate <= 1e-3 for rate in rates)
 
 
 def test_a_rate_that_holds_falls_only_in_the_last_share_of_the_run():
     fields = Optimizer(lr=1e-3, final_lr=1e-6, warmup=0.1, decay=0.25)
-    rates = [learning_rate(step, steps=1000, optimizer=fields) for step in range(1000)]
+    rates = [learning_rate(Progress(1000, step=step), optimizer=fields) for step in range(1000)]
     assert rates[:100] == sorted(rates[:100])
     assert set(rates[100:751]) == {1e-3}
     assert rates[750:] == sorted(rates[750:], reverse=True)
@@ -48,18 +51,19 @@ def test_a_rate_that_holds_falls_only_in_the_last_share_of_the_run():
 
 def test_the_router_temperature_goes_straight_from_start_to_end_and_stays():
     fields = Perturb(temperature_start=3.0, temperature_end=1.0, temperature_until=0.5)
-    values = [router_temperature(step, steps=101, perturb=fields) for step in (0, 25, 50, 100)]
+    values = [router_temperature(Progress(101, step=step), perturb=fields) for step in (0, 25, 50, 100)]
     assert values == pytest.approx([3.0, 2.0, 1.0, 1.0])
 
 
 def test_the_patch_grows_when_its_share_of_the_run_is_reached():
     sizes = [(0.0, 32), (0.5, 48), (0.9, 64)]
-    assert [patch_size(step, steps=10, sizes=sizes) for step in (0, 4, 5, 8, 9)] == [32, 32, 48, 48, 64]
+    patches = [patch_size(Progress(10, step=step), sizes=sizes) for step in (0, 4, 5, 8, 9)]
+    assert patches == [32, 32, 48, 48, 64]
 
 
 def test_the_average_starts_quick_and_never_exceeds_its_decay():
-    assert average_decay(0, decay=0.999) == pytest.approx(0.1)
-    assert average_decay(100_000, decay=0.999) == 0.999
+    assert average_decay(Progress(9), decay=0.999) == pytest.approx(0.1)
+    assert average_decay(Progress(9, step=100_000), decay=0.999) == 0.999
 
 
 def test_the_weight_average_equals_its_closed_form():
@@ -103,7 +107,9 @@ def test_gradients_clipped_together_are_those_that_torch_clips_one_by_one(size: 
 
 
 def test_the_objective_names_each_term_and_adds_them_weighted():
-    restored = Restored(torch.full((1, 3, 4, 4), 0.5), torch.tensor(2.0), torch.tensor(3.0), ())
+    where = torch.zeros(1, 1, 1, 1, dtype=torch.int64), torch.ones(1, 1, 1, 1), torch.ones(1)
+    layer = LayerRouting(*where, balance=torch.tensor(2.0), z=torch.tensor(3.0))
+    restored = Restored(torch.full((1, 3, 4, 4), 0.5), (layer,))
     objective = Objective((WeightedLoss("l1", 2.0, l1), WeightedLoss("mse", 4.0, mse)), 0.1, 0.01)
     losses = objective(restored, torch.zeros(1, 3, 4, 4))
     assert {name: value.item() for name, value in losses.items()} == pytest.approx(

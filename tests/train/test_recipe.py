@@ -10,8 +10,9 @@ import yaml
 
 from hfmoe.train import Recipe, RecipeError, load_recipe, make_recipe
 from hfmoe.train.loading import apply
+from hfmoe.train.objective import fullest_share
+from hfmoe.train.progress import Progress
 from hfmoe.train.schedule import learning_rate
-from hfmoe.train.terms import fullest_share
 
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
 
@@ -118,7 +119,7 @@ def test_the_discriminators_fields_are_checked_like_others(data: dict[str, Any])
 
 def test_the_discriminators_rate_holds_by_default(make: Callable[..., Recipe]):
     optimizer = make(discriminator={"optimizer": {"lr": 3e-5}}).discriminator.optimizer
-    assert {learning_rate(step, steps=9, optimizer=optimizer) for step in range(9)} == {3e-5}
+    assert {learning_rate(Progress(9, step=step), optimizer=optimizer) for step in range(9)} == {3e-5}
 
 
 def test_all_wrong_fields_are_named_at_once(data: dict[str, Any]):

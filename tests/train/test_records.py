@@ -16,7 +16,7 @@ from hfmoe.runtime.machine import commit, processor
 from hfmoe.train import Recipe, train
 from hfmoe.train import screen as screens
 from hfmoe.train.monitor import Meter, evenness
-from hfmoe.train.progress import Extent
+from hfmoe.train.progress import Progress
 from hfmoe.train.run_log import read_records
 from hfmoe.train.sample_grids import (
     KEPT_STEPS,
@@ -244,11 +244,11 @@ def test_the_live_line_moves_between_records(monkeypatch: pytest.MonkeyPatch):
         "Console",
         lambda **_: Console(file=file, force_terminal=True, width=160, legacy_windows=False),
     )
-    with screens.Screen(name="mine", of=Extent(1000, "steps"), start=0) as screen:
-        screen.tick(7)
-        screen.tick(8)
+    with screens.Screen(name="mine", progress=Progress(1000)) as screen:
+        screen.tick(Progress(1000, step=7))
+        screen.tick(Progress(1000, step=8))
         assert "7/1000" in file.getvalue() and "8/1000" not in file.getvalue()
-        screen.tick(10)
+        screen.tick(Progress(1000, step=10))
         record = {"kind": "train", "step": 10, "loss": {"total": 0.5}, "load": [[0.25, 0.75]], "lr": 1e-3}
         screen.show({**record, "images_per_second": 12.0, "waiting": 0.01, "gradient_norm": 0.1})
     for shown in ("10/1000", "loss 0.50000", "experts 0.25/0.75", "12.0 images/s", "left"):

@@ -23,6 +23,7 @@ from hfmoe.image.resize import resize
 from hfmoe.models.weights import load_weights
 from hfmoe.train import NonFiniteError, Recipe, RunError, TrainingInterrupted, batches, train
 from hfmoe.train import loop as training_loop
+from hfmoe.train.progress import Progress
 
 Make = Callable[..., Recipe]
 
@@ -194,9 +195,9 @@ def test_another_scale_starts_from_the_weights_of_a_finished_run(make: Make, tmp
 def terminating_at(last: int, step_of: Callable[..., object]) -> Callable[..., None]:
     """Wrap a step so that the process gets SIGTERM during step `last`."""
 
-    def step_and_signal(trainer: object, step: int, *rest: object) -> None:
-        step_of(trainer, step, *rest)
-        if step == last:
+    def step_and_signal(trainer: object, progress: Progress, *rest: object) -> None:
+        step_of(trainer, progress, *rest)
+        if progress.step == last:
             os.kill(os.getpid(), signal.SIGTERM)
 
     return step_and_signal

@@ -14,7 +14,7 @@ from hfmoe.ablate.run_state import RunFiles, next_action
 from hfmoe.ablate.study import Scoring, Study
 from hfmoe.ablate.worker import DIVERGED
 from hfmoe.runtime.files import locked, read_json
-from hfmoe.train.hardware import StopWish
+from hfmoe.train.hardware import StopSignal
 
 
 class StudyInterrupted(Exception):  # noqa: N818 (like KeyboardInterrupt, it is no error)
@@ -80,7 +80,7 @@ def execute(runs: Sequence[Run], evaluation: Scoring, executor: Executor, *, not
     waiting, running = list(runs), set[str]()
     try:
         executor.open(runs)
-        with StopWish() as wish:
+        with StopSignal() as wish:
             while waiting or running:
                 while waiting and len(running) < executor.workers:
                     run = waiting.pop(0)

@@ -7,6 +7,7 @@ from lightning_fabric import Fabric
 
 from hfmoe.data import DataError, Pair, PhotoSet, batch, draw, prefetch, read_photos
 from hfmoe.train.hardware import from_first, together
+from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import check_given, mixture_at, patch_size
 from hfmoe.train.screen import Screen
@@ -54,24 +55,26 @@ def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet,
     return photos, together(fabric, lambda: read_examples(recipe))
 
 
-def feed(photos: PhotoSet, recipe: Recipe, fabric: Fabric, *, first: int) -> Callable[[int, int], Pair]:
-    """Give what makes this process's share of a batch, of its step and moment: asked in order from `first`.
+def batches(photos: PhotoSet, recipe: Recipe, fabric: Fabric, *, first: int) -> Callable[[Progress], Pair]:
+    """Return what makes this process's share of the next batch: asked in order from step `first`.
 
-    Batches are made one ahead; under a budget of processor time, where nobody knows the moment of the next
-    step before this one is done, they are made when they are asked for.
+    Batches are made one ahead; under a limit of processor time, where nobody knows the schedule's place of
+    the next step before this one is done, they are made when they are asked for.
     """
 
-    def make(step: int, moment: int) -> Pair:
-        patch = patch_size(moment, steps=recipe.steps, sizes=recipe.patch)
-        place = {"seed": recipe.seed, "step": step, "size": recipe.batch, "patch": patch}
-        mixture = mixture_at(recipe.tasks, moment / recipe.steps, softness=recipe.softness)
+    def make(progress: Progress) -> Pair:
+        patch = patch_size(progress, sizes=recipe.patch)
+        place = {"seed": recipe.seed, "step": progress.step, "size": recipe.batch, "patch": patch}
+        mixture = mixture_at(recipe.tasks, progress.share, softness=recipe.softness)
         try:
             return batch(photos, **place, mixture=mixture, part=fabric.global_rank, parts=fabric.world_size)
         except (OSError, ValueError, MemoryError) as error:
             names = ", ".join(sorted({photos.names[crop.photo] for crop in draw(photos, **place)}))
-            raise DataError(f"step {step + 1}: no batch could be made of {names}: {error}") from error
+            raise DataError(
+                f"step {progress.step + 1}: no batch could be made of {names}: {error}"
+            ) from error
 
     if recipe.processor_seconds is not None:
         return make
-    pairs = prefetch(lambda step: make(step, step), range(first, recipe.steps))
-    return lambda step, moment: next(pairs)
+    pairs = prefetch(lambda step: make(Progress(recipe.steps, step=step)), range(first, recipe.steps))
+    return lambda progress: next(pairs)

@@ -14,12 +14,12 @@ from hfmoe.data import Pair
 from hfmoe.train.hardware import of_all
 from hfmoe.train.learner import Learner
 
-OPPONENT = "discriminator."
+DISCRIMINATOR = "discriminator."
 """What the names of the discriminator's modules and weights begin with."""
 
 
-class Symptom(NamedTuple):
-    """What was seen not to be finite in a step: names of losses, or "gradient norm".
+class NonFinite(NamedTuple):
+    """What was not finite in a step: names of losses, or "gradient norm".
 
     Where that was in the step of the discriminator, `restored` is the image that it was given.
     """
@@ -39,12 +39,12 @@ class Cause(NamedTuple):
     lasting: bool = False
 
 
-def symptom_of(fabric: Fabric, losses: Mapping[str, Tensor], *, restored: Tensor | None = None) -> Symptom:
+def non_finite(fabric: Fabric, losses: Mapping[str, Tensor], *, restored: Tensor | None = None) -> NonFinite:
     """Name what is not finite in any process: the gradient norm where no loss is."""
     named = [name for name, value in losses.items() if not value.isfinite()]
     seen = dict.fromkeys(name for names in of_all(fabric, named) for name in names)
     own = [name for name in seen if name != "total" and not name.endswith("gradient_norm")]
-    return Symptom(tuple(own or seen) or ("gradient norm",), restored)
+    return NonFinite(tuple(own or seen) or ("gradient norm",), restored)
 
 
 def diagnose(
@@ -82,8 +82,8 @@ def damaged(learner: Learner, state: Mapping[str, Any]) -> str | None:
     Optimisers come first: they take no gradient that is not finite, and spoil the weights of the next step.
     """
     owners: list[tuple[str, nn.Module, Mapping[str, Any]]] = [("", learner.network, state)]
-    if learner.adversary:
-        owners.append((OPPONENT, learner.adversary.network, state["adversary"]))
+    if learner.discriminator:
+        owners.append((DISCRIMINATOR, learner.discriminator.network, state["adversary"]))
     for prefix, network, own in owners:
         names = [name for name, weight in network.named_parameters() if weight.requires_grad]
         for place, means in own["optimizer"]["state"].items():
@@ -104,8 +104,8 @@ def first_broken(tensors: Mapping[str, Any]) -> str | None:
 def modules_of(learner: Learner) -> dict[str, nn.Module]:
     """Name the modules of the network, and those of the discriminator with its prefix."""
     modules = dict(learner.network.named_modules())
-    if learner.adversary:
-        inner = learner.adversary.network.named_modules(prefix=OPPONENT.rstrip("."))
+    if learner.discriminator:
+        inner = learner.discriminator.network.named_modules(prefix=DISCRIMINATOR.rstrip("."))
         modules |= dict(inner)
     return {name: module for name, module in modules.items() if name}
 

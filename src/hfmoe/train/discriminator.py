@@ -13,23 +13,23 @@ from torch import Tensor, nn
 from hfmoe.losses import UNetDiscriminator, discriminator_loss
 from hfmoe.losses.adversarial import Form
 from hfmoe.train.hardware import averaging
-from hfmoe.train.optimizer import restore_optimizer
+from hfmoe.train.objective import adversarial_form
+from hfmoe.train.optimizer import descend, restore_optimizer
+from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import learning_rate
-from hfmoe.train.step import descend
-from hfmoe.train.terms import opposing_form
 
 
 @dataclass(frozen=True)
-class Adversary:
+class DiscriminatorLearner:
     """A discriminator and its optimiser; every process has the whole of both."""
 
     network: UNetDiscriminator
     optimizer: torch.optim.Optimizer
     fabric: Fabric
 
-    def judge(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
-        """Give logits through which a gradient reaches the image and nothing of the discriminator."""
+    def logits(self, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 1 h w"]:
+        """Compute logits through which a gradient reaches the image and nothing of the discriminator."""
         with frozen(self.network), self.fabric.autocast():
             return self.network(image).float()
 
@@ -43,37 +43,38 @@ class Adversary:
         restore_optimizer(self.optimizer, state["optimizer"])
 
 
-class Opposed(NamedTuple):
+class DiscriminatorStep(NamedTuple):
     """What to log of a discriminator's step, and whether its losses and gradients were finite."""
 
     losses: dict[str, Tensor]
     finite: bool
 
 
-def opponent_step(
-    adversary: Adversary | None, recipe: Recipe, moment: int, restored: Tensor, target: Tensor
-) -> Opposed:
-    """While a loss is adversarial, train the discriminator on what the generator made in this step.
-
-    `moment` is the step of the schedule.
-    """
-    form = opposing_form(recipe.loss, moment / recipe.steps)
-    if adversary is None or form is None:
-        return Opposed({}, finite=True)
+def discriminator_step(
+    discriminator: DiscriminatorLearner | None,
+    recipe: Recipe,
+    progress: Progress,
+    restored: Tensor,
+    target: Tensor,
+) -> DiscriminatorStep:
+    """While a loss is adversarial, train the discriminator on what the generator made in this step."""
+    form = adversarial_form(recipe.loss, progress.share)
+    if discriminator is None or form is None:
+        return DiscriminatorStep({}, finite=True)
     fields = recipe.discriminator.optimizer
-    return oppose(
-        adversary,
+    return train_discriminator(
+        discriminator,
         restored,
         target,
         form=form,
-        lr=learning_rate(moment, steps=recipe.steps, optimizer=fields),
+        lr=learning_rate(progress, optimizer=fields),
         clip=fields.clip,
         parts=recipe.hardware.accumulate,
     )
 
 
-def oppose(
-    adversary: Adversary,
+def train_discriminator(
+    discriminator: DiscriminatorLearner,
     restored: Float[Tensor, "b c h w"],
     target: Float[Tensor, "b c h w"],
     *,
@@ -81,24 +82,24 @@ def oppose(
     lr: float,
     clip: float | None,
     parts: int,
-) -> Opposed:
+) -> DiscriminatorStep:
     """Do one step of the discriminator, as if restored images had come from nowhere.
 
     Where a loss or gradient is not finite, it stays as it was.
     """
-    network, fabric = adversary.network, adversary.fabric
+    network, fabric = discriminator.network, discriminator.fabric
     before = [buffer.clone() for buffer in network.buffers()]
     network.advance()
-    losses = tell_apart(adversary, restored, target, form=form, parts=parts)
-    norm, finite = descend(fabric, network, adversary.optimizer, losses=losses, lr=lr, clip=clip)
+    losses = discriminator_gradients(discriminator, restored, target, form=form, parts=parts)
+    norm, finite = descend(fabric, network, discriminator.optimizer, losses=losses, lr=lr, clip=clip)
     if not finite:
         for buffer, value in zip(network.buffers(), before, strict=True):
             buffer.copy_(value)
-    return Opposed({**losses, "discriminator_gradient_norm": norm}, finite)
+    return DiscriminatorStep({**losses, "discriminator_gradient_norm": norm}, finite)
 
 
-def tell_apart(
-    adversary: Adversary,
+def discriminator_gradients(
+    discriminator: DiscriminatorLearner,
     restored: Float[Tensor, "b c h w"],
     target: Float[Tensor, "b c h w"],
     *,
@@ -110,7 +111,7 @@ def tell_apart(
     Both kinds of images go through it together, in `parts` equal parts one after another. The means of the
     relativistic form run over a part of a process.
     """
-    network, fabric = adversary.network, adversary.fabric
+    network, fabric = discriminator.network, discriminator.fabric
     sums: dict[str, Tensor] = {}
     for ours, theirs in zip(restored.detach().chunk(parts), target.chunk(parts), strict=True):
         with fabric.autocast():

@@ -11,86 +11,78 @@ from torch import Tensor
 
 from hfmoe.data import Pair, PhotoSet, draw, draw_samples
 from hfmoe.runtime.files import write_atomically
-from hfmoe.train.checkpoints import return_to_good, save
-from hfmoe.train.diagnosis import Cause, Symptom, diagnose
-from hfmoe.train.discriminator import tell_apart
+from hfmoe.train.checkpoints import roll_back, save
+from hfmoe.train.diagnosis import Cause, NonFinite, diagnose
+from hfmoe.train.discriminator import discriminator_gradients
 from hfmoe.train.fields import Faults
 from hfmoe.train.hardware import from_first, of_all
 from hfmoe.train.monitor import NonFiniteError
-from hfmoe.train.objective import objective_at
-from hfmoe.train.progress import Standing
+from hfmoe.train.objective import adversarial_form
+from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import mixture_at, patch_size
 from hfmoe.train.screen import not_finite
-from hfmoe.train.step import accumulate, perturbation
-from hfmoe.train.terms import opposing_form
-from hfmoe.train.trainer import Trainer, tell
+from hfmoe.train.step import generator_gradients
+from hfmoe.train.trainer import Trainer, log_event
 
 SKIPPED, RETURNED, STOPPED = "skipped", "rolled back", "stopped"
 
 
-def survive(
-    trainer: Trainer, photos: PhotoSet, standing: Standing, pair: Pair, symptom: Symptom, *, moment: int
-) -> Standing:
+def recover(
+    trainer: Trainer, photos: PhotoSet, progress: Progress, pair: Pair, fault: NonFinite, *, at: Progress
+) -> Progress:
     """Name the cause of a fault in the step just made, which changed nothing, and do what is left to do.
 
-    `moment` is the one of the schedule at which the step was made.
-    The first process writes the batch and a record. Raises NonFiniteError when the recipe's budgets are used
-    up.
+    `at` is the progress at which the step was made. The first process writes the batch and a record. Raises
+    NonFiniteError when the recipe's budgets are used up.
     """
     recipe, learner, fabric = trainer.recipe, trainer.learner, trainer.fabric
-    step = standing.step - 1
     pair = Pair(*(side.to(fabric.device) for side in pair))
+    parts = recipe.hardware.accumulate
 
     def again() -> None:
-        form = opposing_form(recipe.loss, moment / recipe.steps)
-        if symptom.restored is not None and learner.adversary and form:
-            parts = recipe.hardware.accumulate
-            tell_apart(learner.adversary, symptom.restored, pair.target, form=form, parts=parts)
+        form = adversarial_form(recipe.loss, at.share)
+        if fault.restored is not None and learner.discriminator and form:
+            discriminator_gradients(
+                learner.discriminator, fault.restored, pair.target, form=form, parts=parts
+            )
             return
-        accumulate(
-            fabric,
-            learner.model,
-            pair,
-            objective=objective_at(moment, recipe, trainer.losses),
-            perturb=perturbation(step, recipe, moment=moment, fabric=fabric),
-            parts=recipe.hardware.accumulate,
-        )
+        generator_gradients(at, recipe, learner, trainer.losses, pair, fabric=fabric, parts=parts)
 
     cause = diagnose(fabric, learner, pair, again=again, compiled=recipe.hardware.compile)
     whole = Pair(*(whole_batch(trainer, side) for side in pair))
     batch = None
     if fabric.is_global_zero and recipe.faults.saved_batches:
-        samples = json.dumps(samples_of(photos, recipe, step=step, moment=moment))
-        batch = keep_batch(trainer, whole, step=standing.step, samples=samples)
-    return resolve(trainer, standing, cause, symptom.terms, batch=batch)
+        samples = json.dumps(samples_of(photos, recipe, at))
+        batch = save_batch(trainer, whole, step=progress.step, samples=samples)
+    return resolve(trainer, progress, cause, fault.terms, batch=batch)
 
 
-def keep(trainer: Trainer, standing: Standing, *, last: bool = False) -> Standing:
+def save_or_roll_back(trainer: Trainer, progress: Progress, *, last: bool = False) -> Progress:
     """Save the state; where it is damaged, return to the good one and save that."""
-    damage = save(trainer, standing, last=last)
-    return resolve(trainer, standing, Cause(damage, lasting=True), (), last=last) if damage else standing
+    damage = save(trainer, progress, last=last)
+    return resolve(trainer, progress, Cause(damage, lasting=True), (), last=last) if damage else progress
 
 
 def resolve(
     trainer: Trainer,
-    standing: Standing,
+    progress: Progress,
     cause: Cause,
     terms: Sequence[str],
     *,
     batch: str | None = None,
     last: bool = False,
-) -> Standing:
+) -> Progress:
     """Leave out the step, return to the good state, or end, and tell which.
 
     After a return the steps go on counting, so that other batches follow than those that led to the fault.
     """
-    action, after = decided(standing, trainer.recipe.faults, lasting=cause.lasting)
+    action, after = decide(progress, trainer.recipe.faults, lasting=cause.lasting)
     lost = action == RETURNED and not from_first(trainer.fabric, trainer.folder.good.exists)
-    action, standing = (STOPPED, standing) if lost else (action, after)
+    action, progress = (STOPPED, progress) if lost else (action, after)
     record = {
         "kind": "fault",
-        "step": standing.step,
+        "step": progress.step,
         "what": cause.what,
         "module": cause.module,
         "term": ", ".join(terms) or None,
@@ -98,24 +90,24 @@ def resolve(
         "batch": batch,
     }
     if action == RETURNED:
-        record["to"] = return_to_good(trainer)
-    tell(trainer, record)
+        record["to"] = roll_back(trainer)
+    log_event(trainer, record)
     if action == STOPPED:
         raise NonFiniteError(ending(trainer, record)) if trainer.fabric.is_global_zero else SystemExit(1)
     if action == RETURNED:
-        save(trainer, standing, last=last)
-    return standing
+        save(trainer, progress, last=last)
+    return progress
 
 
-def decided(standing: Standing, budget: Faults, *, lasting: bool) -> tuple[str, Standing]:
-    """Say what a fault in the step just made leads to, and how the run then stands."""
-    recent = tuple(step for step in standing.skipped if step > standing.step - budget.window)
-    recent = (*recent, standing.step)
+def decide(progress: Progress, budget: Faults, *, lasting: bool) -> tuple[str, Progress]:
+    """Say what a fault in the step just made leads to, and the progress after it."""
+    recent = tuple(step for step in progress.skipped if step > progress.step - budget.window)
+    recent = (*recent, progress.step)
     if len(recent) <= budget.skips and not lasting:
-        return SKIPPED, replace(standing, skipped=recent)
-    if standing.rollbacks < budget.rollbacks:
-        return RETURNED, replace(standing, skipped=(), rollbacks=standing.rollbacks + 1)
-    return STOPPED, standing
+        return SKIPPED, replace(progress, skipped=recent)
+    if progress.rollbacks < budget.rollbacks:
+        return RETURNED, replace(progress, skipped=(), rollbacks=progress.rollbacks + 1)
+    return STOPPED, progress
 
 
 def ending(trainer: Trainer, record: dict[str, object]) -> str:
@@ -133,11 +125,11 @@ def whole_batch(trainer: Trainer, share: Tensor) -> Tensor:
     return rearrange(of_all(trainer.fabric, share.cpu()), "p b c h w -> (b p) c h w")
 
 
-def samples_of(photos: PhotoSet, recipe: Recipe, *, step: int, moment: int) -> list[dict[str, Any]]:
+def samples_of(photos: PhotoSet, recipe: Recipe, at: Progress) -> list[dict[str, Any]]:
     """List the samples of a step's batch: photo, corner and turn, and what was done to it for a task."""
-    patch = patch_size(moment, steps=recipe.steps, sizes=recipe.patch)
-    place = {"seed": recipe.seed, "step": step, "size": recipe.batch, "patch": patch}
-    mixture = mixture_at(recipe.tasks, moment / recipe.steps, softness=recipe.softness)
+    patch = patch_size(at, sizes=recipe.patch)
+    place = {"seed": recipe.seed, "step": at.step, "size": recipe.batch, "patch": patch}
+    mixture = mixture_at(recipe.tasks, at.share, softness=recipe.softness)
     if mixture is None:
         crops = draw(photos, **place)
         return [{**crop._asdict(), "photo": photos.names[crop.photo]} for crop in crops]
@@ -145,7 +137,7 @@ def samples_of(photos: PhotoSet, recipe: Recipe, *, step: int, moment: int) -> l
     return [sample.as_data(photos.names[sample.crop.photo]) for sample in samples]
 
 
-def keep_batch(trainer: Trainer, pair: Pair, *, step: int, samples: str) -> str | None:
+def save_batch(trainer: Trainer, pair: Pair, *, step: int, samples: str) -> str | None:
     """Write a batch into the run's folder, the newest few of them; None where the disk takes none."""
     folder = trainer.folder.faults
     path = folder / f"step-{step:06d}.safetensors"

@@ -144,13 +144,13 @@ def quiet() -> Iterator[None]:
                 logger.setLevel(level)
 
 
-Found = TypeVar("Found")
+Value = TypeVar("Value")
 
 ASK_EVERY = 8
 """Steps between two agreements of processes on accelerators: each waits for all of them."""
 
 
-class Wishes(NamedTuple):
+class Requests(NamedTuple):
     """What shall follow a step: an end because of a signal, an end because time is up, a checkpoint."""
 
     signal: int | None = None
@@ -173,7 +173,7 @@ def all_finite(fabric: Fabric, values: Iterable[Tensor]) -> bool:
     return bool(finite)
 
 
-def of_all(fabric: Fabric, found: Found) -> list[Found]:
+def of_all(fabric: Fabric, found: Value) -> list[Value]:
     """Give what every process found, in their order."""
     if fabric.world_size == 1:
         return [found]
@@ -182,21 +182,21 @@ def of_all(fabric: Fabric, found: Found) -> list[Found]:
     return everything
 
 
-def agreed(fabric: Fabric, wishes: Wishes, *, step: int) -> Wishes:
-    """Give what any process wishes, so that all of them stop and save after the same step.
+def agreed(fabric: Fabric, requests: Requests, *, step: int) -> Requests:
+    """Return what any process requests, so that all of them stop and save after the same step.
 
     Many processes ask each other after every step on the CPU, every `ASK_EVERY` steps elsewhere.
     """
     if fabric.world_size == 1:
-        return wishes
+        return requests
     if fabric.device.type != "cpu" and step % ASK_EVERY:
-        return Wishes()
-    numbers = torch.tensor([wishes.signal or 0, wishes.out_of_time, wishes.save], device=fabric.device)
+        return Requests()
+    numbers = torch.tensor([requests.signal or 0, requests.out_of_time, requests.save], device=fabric.device)
     signal, out_of_time, save = fabric.all_reduce(numbers, reduce_op="max").tolist()  # type: ignore[union-attr]
-    return Wishes(signal or None, bool(out_of_time), bool(save))
+    return Requests(signal or None, bool(out_of_time), bool(save))
 
 
-def from_first(fabric: Fabric, find: Callable[[], Found]) -> Found:
+def from_first(fabric: Fabric, find: Callable[[], Value]) -> Value:
     """Let the first process alone find something and give it to all; its error is one of all."""
     if fabric.world_size == 1:
         return find()
@@ -204,14 +204,14 @@ def from_first(fabric: Fabric, find: Callable[[], Found]) -> Found:
     return fabric.broadcast(found)  # type: ignore[return-value]
 
 
-def together(fabric: Fabric, find: Callable[[], Found]) -> Found:
+def together(fabric: Fabric, find: Callable[[], Value]) -> Value:
     """Let every process find something for itself, without asking others meanwhile.
 
     An error in any of them is raised in the first one and ends the others, so that it is said once.
     """
     if fabric.world_size == 1:
         return find()
-    found: Found | None = None
+    found: Value | None = None
     problem: Exception | None = None
     try:
         found = find()
@@ -250,14 +250,14 @@ class TrainingInterrupted(Exception):  # noqa: N818 (like KeyboardInterrupt, it 
         self.step = step
 
 
-class StopWish:
+class StopSignal:
     """Remembers the first signal while the block runs; a second one ends the process at once."""
 
     def __init__(self) -> None:
         self.signal: int | None = None
         self._before: dict[int, Any] = {}
 
-    def __enter__(self) -> "StopWish":
+    def __enter__(self) -> "StopSignal":
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._before[number] = signal.signal(number, self._remember)

@@ -16,9 +16,9 @@ from hfmoe.models.network import HFMoE
 from hfmoe.models.peer import Network, PeerNetwork, build_peer
 from hfmoe.models.weights import load_weights
 from hfmoe.nn.routing import cost_prior
-from hfmoe.train.discriminator import Adversary
+from hfmoe.train.discriminator import DiscriminatorLearner
 from hfmoe.train.execution import checkpoint_activations, compiled, gathered, shard, shared_out
-from hfmoe.train.objective import Judge
+from hfmoe.train.objective import Discriminate
 from hfmoe.train.optimizer import make_optimizer, restore_optimizer
 from hfmoe.train.recipe import Recipe
 
@@ -58,12 +58,12 @@ class Learner:
     average: WeightAverage[Network]
     optimizer: torch.optim.Optimizer
     precision: Precision
-    adversary: Adversary | None = None
+    discriminator: DiscriminatorLearner | None = None
 
     @property
-    def judge(self) -> Judge | None:
-        """What the discriminator says of images, with no gradient for itself; None where there is none."""
-        return self.adversary.judge if self.adversary else None
+    def discriminate(self) -> Discriminate | None:
+        """The logits of the discriminator, with no gradient for itself; None where there is none."""
+        return self.discriminator.logits if self.discriminator else None
 
     def state(self) -> dict[str, Any]:
         """Gather the state of all that learns, as whole tensors and plain values; all processes must ask."""
@@ -73,7 +73,7 @@ class Learner:
                 "average": self.average.network.state_dict(),
                 "optimizer": self.optimizer.state_dict(),
                 "precision": self.precision.state_dict(),
-                "adversary": self.adversary.state() if self.adversary else None,
+                "adversary": self.discriminator.state() if self.discriminator else None,
             }
         )
 
@@ -84,8 +84,8 @@ class Learner:
         restore_optimizer(self.optimizer, state["optimizer"])
         if scale := state.get("precision"):
             self.precision.load_state_dict(scale)
-        if self.adversary and state.get("adversary"):
-            self.adversary.restore(state["adversary"])
+        if self.discriminator and state.get("adversary"):
+            self.discriminator.restore(state["adversary"])
 
     def averaged(self) -> Network:
         """Give the network with the averaged weights, whole; all processes must ask."""
@@ -132,11 +132,11 @@ def build_learner(
     model = fabric.setup_module(compiled(network) if hardware.compile else network)
     if hardware.strategy == "fsdp":
         copy = shard(copy, fabric.strategy.device_mesh)  # type: ignore[attr-defined]
-    rule = make_optimizer(network, recipe.optimizer, fused=hardware.precision != "16-mixed")
-    optimizer = fabric.setup_optimizers(rule)
+    plain = make_optimizer(network, recipe.optimizer, fused=hardware.precision != "16-mixed")
+    optimizer = fabric.setup_optimizers(plain)
     average = WeightAverage(network, copy=copy)
-    adversary = build_adversary(recipe, fabric)
-    return Learner(network, model, average, optimizer, fabric.strategy.precision, adversary), start  # type: ignore[arg-type]
+    discriminator = build_discriminator(recipe, fabric)
+    return Learner(network, model, average, optimizer, fabric.strategy.precision, discriminator), start  # type: ignore[arg-type]
 
 
 def build_network(recipe: Recipe) -> Network:
@@ -150,9 +150,9 @@ def build_network(recipe: Recipe) -> Network:
     return PeerNetwork(network, config, multiple=peer.multiple, channels_last=peer.channels_last)
 
 
-def build_adversary(recipe: Recipe, fabric: Fabric) -> Adversary | None:
+def build_discriminator(recipe: Recipe, fabric: Fabric) -> DiscriminatorLearner | None:
     """Build the discriminator with weights from the recipe's seed, if any loss is adversarial."""
-    if not recipe.opposes():
+    if not recipe.is_adversarial():
         return None
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -160,7 +160,7 @@ def build_adversary(recipe: Recipe, fabric: Fabric) -> Adversary | None:
     network = network.to(device=fabric.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     fused = recipe.hardware.precision != "16-mixed"
     optimizer = make_optimizer(network, recipe.discriminator.optimizer, fused=fused)
-    return Adversary(network, fabric.setup_optimizers(optimizer), fabric)  # type: ignore[arg-type]
+    return DiscriminatorLearner(network, fabric.setup_optimizers(optimizer), fabric)  # type: ignore[arg-type]
 
 
 def warm_start(network: nn.Module, source: nn.Module) -> WarmStart:

@@ -127,8 +127,8 @@ class RoutingAlarm:
         self._out: set[tuple[int, int]] = set()
         self._against: dict[tuple[int, int], int] = {}
 
-    def look(self, loads: Sequence[Sequence[float]], *, step: int) -> list[dict[str, Any]]:
-        """Give the records of what begins or ends with a look at the mean loads since the one before."""
+    def check(self, loads: Sequence[Sequence[float]], *, step: int) -> list[dict[str, Any]]:
+        """Return the alarms that begin or end with the mean loads since the check before."""
         records = []
         for layer, (priors, shares) in enumerate(zip(self._priors, loads, strict=False), 1):
             for expert, (prior, share) in enumerate(zip(priors, shares, strict=True), 1):

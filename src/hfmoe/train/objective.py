@@ -1,14 +1,18 @@
-"""The recipe's weighted loss terms, applied to what a network returned."""
+"""The objective: loss terms of a recipe, each a section with its function, and their weighted sum."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from itertools import combinations
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
+from pydantic import Field, model_validator
 from torch import Tensor
 
+from hfmoe.data.fields import NotNegative, Scheduled
 from hfmoe.losses import (
     charbonnier,
     fft_l1,
@@ -20,27 +24,180 @@ from hfmoe.losses import (
     perceptual,
 )
 from hfmoe.losses.adversarial import Form
+from hfmoe.losses.perceptual import LAYERS, layer_names
+from hfmoe.models.features import Depth
 from hfmoe.models.header import WeightsError
 from hfmoe.models.network import Restored
-from hfmoe.train.recipe import Recipe
-from hfmoe.train.terms import (
-    AdversarialTerm,
-    CharbonnierTerm,
-    HighBandTerm,
-    LaplacianTerm,
-    PerceptualTerm,
-    PixelTerm,
-    Term,
-)
 from hfmoe.train.vgg_weights import read_features
 
 Loss = Callable[[Tensor, Tensor], Tensor]
-"""Judges (restored, target)."""
+"""A function of (restored, target)."""
 
-Judge = Callable[[Tensor], Tensor]
-"""Gives the logits of a discriminator, none of whose weights gets a gradient from that."""
+Discriminate = Callable[[Tensor], Tensor]
+"""Returns the logits of a discriminator, none of whose weights gets a gradient from that."""
 
 PIXEL_LOSSES: Mapping[str, Loss] = {"l1": l1, "mse": mse, "fft": fft_l1}
+
+
+class LossTerm(Scheduled):
+    """A weighted loss, active from one share of the run until another.
+
+    At weight 0 it is computed for the log and gives no gradient.
+    """
+
+    weight: NotNegative = 1.0
+
+    def least_side(self) -> int:
+        """Give the smallest side of restored images that the loss can judge, in pixels."""
+        return 1
+
+    def active(self, share: float) -> bool:
+        """Return whether the loss counts at a share of the run."""
+        return self.start <= share < self.until
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Return the term's function; adversarial terms alone ask `discriminate`."""
+        raise NotImplementedError
+
+
+class PixelTerm(LossTerm):
+    """A loss without fields of its own."""
+
+    kind: Literal["l1", "mse", "fft"]
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Return one of the pixel losses."""
+        return PIXEL_LOSSES[self.kind]
+
+
+class CharbonnierTerm(LossTerm):
+    """Smooth L1 with the width of its smooth part."""
+
+    kind: Literal["charbonnier"]
+    epsilon: Annotated[float, Field(gt=0)] = 1e-3
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Return the Charbonnier loss."""
+        return partial(charbonnier, epsilon=self.epsilon)
+
+
+class LaplacianTerm(LossTerm):
+    """L1 on a Laplacian pyramid with so many bands, the coarsest included."""
+
+    kind: Literal["laplacian"]
+    levels: Annotated[int, Field(ge=2, le=12)] = 4
+
+    def least_side(self) -> int:
+        """Every low-pass needs two pixels a side."""
+        return 2 ** (self.levels - 2) + 1
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Return the loss of the pyramid."""
+        return partial(laplacian_l1, levels=self.levels)
+
+
+class HighBandTerm(LossTerm):
+    """L1 with the high band of the error weighted: the specification's HF weight."""
+
+    kind: Literal["high_band"]
+    high_weight: NotNegative = 2.0
+
+    def least_side(self) -> int:
+        """The low-pass needs two pixels a side."""
+        return 2
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Return the weighted L1."""
+        return partial(high_band_l1, high_weight=self.high_weight)
+
+
+class PerceptualTerm(LossTerm):
+    """Distance of VGG features; `weights` is a file of torchvision's, or one with its names in safetensors.
+
+    layers: weight by name, such as {conv3_4: 1.0}; by default the last convolution of every block.
+    """
+
+    kind: Literal["perceptual"]
+    weights: Path
+    network: Depth = "vgg19"
+    layers: dict[str, NotNegative] = {}
+
+    @model_validator(mode="after")
+    def _exist(self) -> "PerceptualTerm":
+        known = layer_names(self.network)
+        if unknown := [name for name in self.layers if name not in known]:
+            raise ValueError(f"layer {unknown[0]!r} must be one of {', '.join(known)}")
+        return self
+
+    def layer_weights(self) -> Mapping[str, float]:
+        """Give the weight of every layer that counts."""
+        return self.layers or LAYERS[self.network]
+
+    def least_side(self) -> int:
+        """Every pooling before the deepest layer halves the image."""
+        return 2 ** (max(int(name[4]) for name in self.layer_weights()) - 1)
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Read the features and return their distance. Raises WeightsError."""
+        weights = self.layer_weights()
+        network = read_features(self.weights, self.network, weights).to(device)
+        return partial(perceptual, network=network, weights=weights)
+
+
+class AdversarialTerm(LossTerm):
+    """The generator's loss against a discriminator, which is trained while such a term is active."""
+
+    kind: Literal["adversarial"]
+    weight: NotNegative = 0.1
+    form: Form = "vanilla"
+
+    def least_side(self) -> int:
+        """The discriminator halves the image three times."""
+        return 8
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Return the generator's loss against the discriminator."""
+        if discriminate is None:
+            raise TypeError("an adversarial term needs a discriminator")
+        return partial(adversarial, discriminate=discriminate, form=self.form)
+
+
+Term = Annotated[
+    PixelTerm | CharbonnierTerm | LaplacianTerm | HighBandTerm | PerceptualTerm | AdversarialTerm,
+    Field(discriminator="kind"),
+]
+
+
+def check_terms(terms: Sequence[Term], *, side: int) -> None:
+    """ValueError where a part of the run has no loss, a kind counts twice at once, or images are too small.
+
+    side: the smallest side of a restored image in training, in pixels.
+    """
+    moments = sorted({0.0, *(term.until for term in terms if term.until < 1)})
+    if any(not any(term.active(moment) for term in terms) for moment in moments):
+        raise ValueError("loss terms leave a part of the run without any loss")
+    for one, other in combinations(terms, 2):
+        if one.kind == other.kind and max(one.start, other.start) < min(one.until, other.until):
+            raise ValueError(
+                f"loss terms of kind {one.kind} overlap in time; give one with the sum of weights"
+            )
+    for term in terms:
+        if side < (least := term.least_side()):
+            raise ValueError(f"loss {term.kind} needs patches of at least {least} target pixels, not {side}")
+
+
+def adversarial_form(terms: Sequence[Term], share: float) -> Form | None:
+    """Give the form in which a discriminator is trained at a share of the run; None while it is not."""
+    for term in terms:
+        if isinstance(term, AdversarialTerm) and term.active(share):
+            return term.form
+    return None
+
+
+def fullest_share(terms: Sequence[Term]) -> float:
+    """Give the first share of the run at which the most terms are active."""
+    starts = sorted({term.start for term in terms})
+    return max(starts, key=lambda share: sum(term.active(share) for term in terms))
 
 
 class WeightedLoss(NamedTuple):
@@ -71,54 +228,46 @@ class Objective:
         return {"total": total, **values}
 
 
-def check_losses(recipe: Recipe) -> None:
+def check_losses(terms: Sequence[Term]) -> None:
     """Raise WeightsError for features whose file is not there: asked before the photos are read."""
-    for term in recipe.loss:
+    for term in terms:
         if isinstance(term, PerceptualTerm) and not term.weights.is_file():
             raise WeightsError(f"{term.weights} is no file; `hfmoe download {term.network}` fetches it")
 
 
-def build_losses(recipe: Recipe, *, device: torch.device, judge: Judge | None) -> tuple[Loss, ...]:
-    """Build the loss of each term of a recipe, in their order. Raises WeightsError for features.
+def build_losses(
+    terms: Sequence[Term], *, device: torch.device, discriminate: Discriminate | None
+) -> tuple[Loss, ...]:
+    """Build the loss of each term, in their order. Raises WeightsError for features.
 
-    `judge` may be None where no term is adversarial.
+    `discriminate` may be None where no term is adversarial.
     """
-    return tuple(build_loss(term, device=device, judge=judge) for term in recipe.loss)
-
-
-def build_loss(term: Term, *, device: torch.device, judge: Judge | None) -> Loss:
-    """Give the function of (restored, target) that a term stands for."""
-    match term:
-        case PixelTerm():
-            return PIXEL_LOSSES[term.kind]
-        case CharbonnierTerm():
-            return partial(charbonnier, epsilon=term.epsilon)
-        case LaplacianTerm():
-            return partial(laplacian_l1, levels=term.levels)
-        case HighBandTerm():
-            return partial(high_band_l1, high_weight=term.high_weight)
-        case PerceptualTerm():
-            weights = term.layer_weights()
-            network = read_features(term.weights, term.network, weights).to(device)
-            return partial(perceptual, network=network, weights=weights)
-        case AdversarialTerm() if judge is not None:
-            return partial(adversarial, judge=judge, form=term.form)
-    raise TypeError(f"loss term {term!r} has no function")
+    return tuple(term.build(device=device, discriminate=discriminate) for term in terms)
 
 
 def adversarial(
-    restored: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], *, judge: Judge, form: Form
+    restored: Float[Tensor, "b c h w"],
+    target: Float[Tensor, "b c h w"],
+    *,
+    discriminate: Discriminate,
+    form: Form,
 ) -> Float[Tensor, ""]:
-    """What the generator wants the discriminator to say; the logits of targets carry no gradient."""
-    fake = judge(restored)
+    """Compute the generator's loss; the logits of targets carry no gradient."""
+    fake = discriminate(restored)
     with torch.no_grad():
-        real = judge(target) if form == "relativistic" else None
+        real = discriminate(target) if form == "relativistic" else None
     return generator_loss(fake, real, form=form)
 
 
-def objective_at(moment: int, recipe: Recipe, losses: Sequence[Loss]) -> Objective:
-    """Choose the terms that are active at a moment of the schedule; `losses` are those of build_losses."""
-    terms = zip(recipe.loss, losses, strict=True)
-    active = [pair for pair in terms if pair[0].active(moment / recipe.steps)]
+def objective_at(
+    share: float,
+    terms: Sequence[Term],
+    losses: Sequence[Loss],
+    *,
+    balance_weight: float = 0.0,
+    z_weight: float = 0.0,
+) -> Objective:
+    """Choose the terms that are active at a share of the run; `losses` are those of build_losses."""
+    active = [pair for pair in zip(terms, losses, strict=True) if pair[0].active(share)]
     weighted = tuple(WeightedLoss(term.kind, term.weight, loss) for term, loss in active)
-    return Objective(weighted, recipe.balance_weight, recipe.z_weight)
+    return Objective(weighted, balance_weight, z_weight)

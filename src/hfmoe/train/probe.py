@@ -16,14 +16,15 @@ from hfmoe.infer.devices import choose_device
 from hfmoe.infer.memory import free_bytes
 from hfmoe.runtime.child import ChildError, run_in_child
 from hfmoe.runtime.memory import peak_mib, reuse_memory
-from hfmoe.train.discriminator import opponent_step
+from hfmoe.train.discriminator import discriminator_step
 from hfmoe.train.hardware import find_accelerator, numerics
 from hfmoe.train.learner import Learner, build_learner
 from hfmoe.train.loading import make_recipe
-from hfmoe.train.objective import Loss, build_losses, objective_at
+from hfmoe.train.objective import Loss, build_losses, fullest_share
+from hfmoe.train.optimizer import descend
+from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.step import accumulate, descend, perturbation
-from hfmoe.train.terms import fullest_share
+from hfmoe.train.step import generator_gradients
 
 SHARE = 0.7
 """Share of free memory that a run may take: data, the system and growth need the rest."""
@@ -195,7 +196,7 @@ def _trials(recipe: Recipe, order: dict[str, Any]) -> Iterator[dict[str, Any]]:
     done: list[Trial] = []
     with numerics(recipe.hardware) as fabric:
         learner, _ = build_learner(recipe, fabric)
-        losses = build_losses(recipe, device=fabric.device, judge=learner.judge)
+        losses = build_losses(recipe.loss, device=fabric.device, discriminate=learner.discriminate)
         for batch, patch in order["candidates"]:
             predicted = _prediction(done, batch, patch)
             if predicted.peak > order["limit"]:
@@ -245,13 +246,12 @@ def _trial(
 
 def _step(recipe: Recipe, fabric: Fabric, learner: Learner, losses: Sequence[Loss], pair: Pair) -> None:
     step = min(math.ceil(fullest_share(recipe.loss) * recipe.steps), recipe.steps - 1)
-    perturb = perturbation(step, recipe, moment=step, fabric=fabric)
-    objective = objective_at(step, recipe, losses)
-    values, restored = accumulate(fabric, learner.model, pair, objective=objective, perturb=perturb, parts=1)
+    progress = Progress(recipe.steps, step=step)
+    values, restored = generator_gradients(progress, recipe, learner, losses, pair, fabric=fabric, parts=1)
     clip = recipe.optimizer.clip
     descend(fabric, learner.model, learner.optimizer, losses=values, lr=0.0, clip=clip)
     learner.average.update(recipe.ema)
-    opponent_step(learner.adversary, recipe, step, restored.image, pair.target)
+    discriminator_step(learner.discriminator, recipe, progress, restored.image, pair.target)
 
 
 def _alone(recipe: Recipe) -> Recipe:

@@ -1,22 +1,31 @@
-"""Progress of a run: steps done, and its place in the schedule."""
+"""Progress of a run: steps done, and the place in its schedule that follows from them."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
-from hfmoe.train.recipe import Recipe
+Clock = Callable[[], float]
+"""Gives the processor time of this process in seconds: all its threads, no other programs."""
+
+processor_clock: Clock = time.process_time
+
+LENGTH = ("steps", "limit")
+"""Fields that the recipe gives; a checkpoint keeps the others."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Steps done, the best and the latest validation PSNR so far, and the faults that still count.
+class Progress:
+    """How far a run is.
 
-    `skipped` are the steps left out in the present window, counted from 1; `rollbacks` counts returns to a
-    state kept before. `spent` is the processor time in seconds that went into steps; what a kill undid does
-    not count.
+    steps: length of the schedule. limit: seconds of processor time after which the run ends; None where it
+    ends after its steps. step: steps done. best, latest: validation PSNR so far. skipped: steps left out in
+    the present window, counted from 1; rollbacks: returns to an earlier state. spent: processor seconds that
+    went into steps; what a kill undid does not count.
     """
 
+    steps: int
+    limit: float | None = None
     step: int = 0
     best: float | None = None
     latest: float | None = None
@@ -24,50 +33,53 @@ class Standing:
     rollbacks: int = 0
     spent: float = 0.0
 
+    @classmethod
+    def of(cls, state: Mapping[str, Any], *, steps: int, limit: float | None) -> "Progress":
+        """Return the progress that a checkpoint keeps; fields that it lacks take their defaults."""
+        names = [name for name in cls.__dataclass_fields__ if name not in LENGTH and name in state]
+        return cls(steps, limit, **{name: state[name] for name in names})
 
-Clock = Callable[[], float]
-"""Gives the processor time of this process in seconds: all its threads, no other programs."""
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {name: value for name, value in asdict(self).items() if name not in LENGTH}
 
-processor_clock: Clock = time.process_time
+    @property
+    def position(self) -> int:
+        """The step of the schedule that comes next, in [0, steps).
 
+        It is the number of steps done, or under a limit of processor time the share of it that is spent: what
+        a run does next depends on its progress alone, so that a resumed one follows the same schedule.
+        """
+        if self.limit is None:
+            return self.step
+        return min(self.steps - 1, int(self.steps * self.spent / self.limit))
 
-def moment_of(standing: Standing, recipe: Recipe) -> int:
-    """Give the step of the schedule that comes next, in [0, recipe.steps).
+    @property
+    def share(self) -> float:
+        """The position as a share of the run."""
+        return self.position / self.steps
 
-    It is the number of steps done, or under a budget of processor time the share of it that is spent: what a
-    run does next depends on its standing alone, so that one that goes on follows the same schedule.
-    """
-    if recipe.processor_seconds is None:
-        return standing.step
-    return min(recipe.steps - 1, int(recipe.steps * standing.spent / recipe.processor_seconds))
+    @property
+    def last_share(self) -> float | None:
+        """The share at which the step before was done, as far as is known; None at the start."""
+        return max(0, self.position - 1) / self.steps if self.step else None
 
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done, or all processor time is spent."""
+        return self.step >= self.steps if self.limit is None else self.spent >= self.limit
 
-def finished(standing: Standing, recipe: Recipe) -> bool:
-    """Tell whether a run has done all its steps, or spent all its processor time."""
-    if recipe.processor_seconds is None:
-        return standing.step >= recipe.steps
-    return standing.spent >= recipe.processor_seconds
+    @property
+    def total(self) -> float:
+        """Length of the run, in its unit."""
+        return float(self.steps) if self.limit is None else self.limit
 
+    @property
+    def done(self) -> float:
+        """How much of the length is done, in its unit."""
+        return float(self.step) if self.limit is None else self.spent
 
-def earlier(standing: Standing, recipe: Recipe) -> int | None:
-    """Give the moment of the schedule before the next one, as far as a standing tells; None at the start."""
-    return max(0, moment_of(standing, recipe) - 1) if standing.step else None
-
-
-class Extent(NamedTuple):
-    """How long a run is: an amount of steps or of seconds of processor time."""
-
-    amount: float
-    unit: str
-
-
-def extent(recipe: Recipe) -> Extent:
-    """Give the length of a run in the unit of its budget."""
-    if recipe.processor_seconds is None:
-        return Extent(float(recipe.steps), "steps")
-    return Extent(recipe.processor_seconds, "s of processor time")
-
-
-def reached(standing: Standing, recipe: Recipe) -> float:
-    """Give how much of the extent is done."""
-    return float(standing.step) if recipe.processor_seconds is None else standing.spent
+    @property
+    def unit(self) -> str:
+        """What the length of the run is counted in."""
+        return "steps" if self.limit is None else "s of processor time"

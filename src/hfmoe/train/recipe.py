@@ -26,8 +26,8 @@ from hfmoe.train.fields import (
     Validation,
     may_hold_pairs,
 )
+from hfmoe.train.objective import AdversarialTerm, PixelTerm, Term, check_terms
 from hfmoe.train.schedule import check_tasks, degrades
-from hfmoe.train.terms import AdversarialTerm, PixelTerm, Term, check_terms
 
 TaskOfKind = Annotated[AnyTask, Field(discriminator="kind")]
 
@@ -167,8 +167,8 @@ class Recipe(Section):
             return self
         return self.model_copy(update={"network": asdict(self.config())})
 
-    def opposes(self) -> bool:
-        """Tell whether a discriminator is trained at any time of the run."""
+    def is_adversarial(self) -> bool:
+        """Return whether a discriminator is trained at any time of the run."""
         return any(isinstance(term, AdversarialTerm) for term in self.loss)
 
     def recomputes(self) -> bool:

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,7 +19,7 @@ from hfmoe.models.peer import Network, PeerNetwork, save_peer
 from hfmoe.models.weights import save_weights
 from hfmoe.runtime.files import atomic, remove_unfinished, write_atomically
 from hfmoe.runtime.machine import code_version
-from hfmoe.train.progress import Standing
+from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.validation import scored_on_luma
 
@@ -144,14 +144,12 @@ class Past:
     changes: tuple[Change, ...] = ()
     news: tuple[Change, ...] = ()
 
-    def standing(self) -> Standing:
-        """How far the run is; scores that the changes make incomparable are left out."""
-        if self.state is None:
-            return Standing()
-        known = {field.name: self.state[field.name] for field in fields(Standing) if field.name in self.state}
+    def progress(self, recipe: Recipe) -> Progress:
+        """Return how far the run is; scores that the changes make incomparable are left out."""
+        state = dict(self.state or {})
         if any(touches(change.field, SCORING) for change in self.news):
-            known |= {"best": None, "latest": None}
-        return Standing(**known)
+            state |= {"best": None, "latest": None}
+        return Progress.of(state, steps=recipe.steps, limit=recipe.processor_seconds)
 
 
 class RunFolder:
@@ -200,8 +198,10 @@ class RunFolder:
         step = state["step"] if state else 0
         before = json.loads(state["recipe"]) if state else read_mapping(self.recipe)
         news = changes_between(before, recipe, step=step)
-        opposed = {"discriminator.width"} if state and state.get("adversary") and recipe.opposes() else set()
-        fixed = [item for item in news if touches(item.field, FIXED | opposed)]
+        trained = (
+            {"discriminator.width"} if state and state.get("adversary") and recipe.is_adversarial() else set()
+        )
+        fixed = [item for item in news if touches(item.field, FIXED | trained)]
         if fixed:
             raise RunError(
                 f"{self.path} holds a network of another shape; it differs in {listed(fixed)}; "
@@ -251,7 +251,7 @@ def with_photos(past: Past, photos: PhotoSet, *, run: Path, change: bool = False
     return replace(past, news=(*past.news, news))
 
 
-def save_outcome(
+def save_run_weights(
     path: Path,
     network: Network,
     recipe: Recipe,

@@ -19,6 +19,7 @@ from hfmoe.data.degradations import SuperResolutionTask
 from hfmoe.data.samples import Made
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.train.batches import training_photos
+from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import mixture_at, patch_size
 from hfmoe.train.validation import Example, centre, side_by_side
@@ -105,8 +106,9 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
     if count < 1:
         raise ValueError(f"count {count} must be at least 1")
     photos = training_photos(recipe)
-    patch = patch_size(step, steps=recipe.steps, sizes=recipe.patch)
-    mixture = mixture_at(recipe.tasks, step / recipe.steps, softness=recipe.softness) or CLASSICAL
+    progress = Progress(recipe.steps, step=step)
+    patch = patch_size(progress, sizes=recipe.patch)
+    mixture = mixture_at(recipe.tasks, progress.share, softness=recipe.softness) or CLASSICAL
     samples = draw_samples(photos, mixture, seed=recipe.seed, step=step, size=count, patch=patch)
     output.mkdir(parents=True, exist_ok=True)
     listing, rows = [], []

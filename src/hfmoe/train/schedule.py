@@ -9,37 +9,39 @@ from hfmoe.data.camera_processing import Softness
 from hfmoe.data.degradations import AnyTask
 from hfmoe.data.samples import Mixture
 from hfmoe.train.fields import Optimizer, Perturb
+from hfmoe.train.progress import Progress
 
 
-def learning_rate(step: int, *, steps: int, optimizer: Optimizer) -> float:
+def learning_rate(progress: Progress, *, optimizer: Optimizer) -> float:
     """Linear warm-up to `lr`, which holds until the last share `decay` of the run, a cosine to `final_lr`.
 
     With `decay` 1 the cosine begins right after the warm-up. A rate that holds leaves a run's length open
     (Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training Durations", 2024).
     """
+    position, steps = progress.position, progress.steps
     warmup = round(optimizer.warmup * steps)
-    if step < warmup:
-        return optimizer.lr * (step + 1) / warmup
+    if position < warmup:
+        return optimizer.lr * (position + 1) / warmup
     begin = max(warmup, round((1 - optimizer.decay) * steps))
-    done = max(0, step - begin) / max(1, steps - 1 - begin)
+    done = max(0, position - begin) / max(1, steps - 1 - begin)
     return optimizer.final_lr + (optimizer.lr - optimizer.final_lr) * (1 + math.cos(math.pi * done)) / 2
 
 
-def router_temperature(step: int, *, steps: int, perturb: Perturb) -> float:
+def router_temperature(progress: Progress, *, perturb: Perturb) -> float:
     """Linear from the start to the end temperature, reached at the given share of the run."""
-    length = perturb.temperature_until * (steps - 1)
-    done = min(1.0, step / length) if length > 0 else 1.0
+    length = perturb.temperature_until * (progress.steps - 1)
+    done = min(1.0, progress.position / length) if length > 0 else 1.0
     return perturb.temperature_start + (perturb.temperature_end - perturb.temperature_start) * done
 
 
-def patch_size(step: int, *, steps: int, sizes: Sequence[tuple[float, int]]) -> int:
-    """Give the last patch whose share of the run has been reached."""
-    return [size for share, size in sorted(sizes) if step >= share * steps][-1]
+def patch_size(progress: Progress, *, sizes: Sequence[tuple[float, int]]) -> int:
+    """Return the last patch whose share of the run has been reached."""
+    return [size for share, size in sorted(sizes) if progress.position >= share * progress.steps][-1]
 
 
-def average_decay(step: int, *, decay: float) -> float:
-    """Give the decay of the weight average: (1 + step) / (10 + step) at first, never above `decay`."""
-    return min(decay, (1 + step) / (10 + step))
+def average_decay(progress: Progress, *, decay: float) -> float:
+    """Return the decay of the weight average: (1 + step) / (10 + step) at first, never above `decay`."""
+    return min(decay, (1 + progress.step) / (10 + progress.step))
 
 
 class Phase(NamedTuple):
@@ -99,9 +101,9 @@ def phase_at(tasks: Sequence[AnyTask], share: float) -> Phase:
     return Phase(tuple(name for name, _ in present), tuple(moving))
 
 
-def phase_begins(tasks: Sequence[AnyTask], moment: int, before: int | None, *, steps: int) -> bool:
-    """Tell whether a moment of the schedule is in another phase than the one before; None: it is first."""
-    return before is None or phase_at(tasks, moment / steps) != phase_at(tasks, before / steps)
+def phase_begins(tasks: Sequence[AnyTask], share: float, before: float | None) -> bool:
+    """Return whether a share of the run is in another phase than the one before; None: it is first."""
+    return before is None or phase_at(tasks, share) != phase_at(tasks, before)
 
 
 def described(facts: dict[str, dict[str, Any]]) -> str:

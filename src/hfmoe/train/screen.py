@@ -7,21 +7,21 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
+from rich.progress import Progress as Bar
 
-from hfmoe.train.progress import Extent
+from hfmoe.train.progress import Progress
 
 
 class Screen:
-    """Shows the records of a run and the time left; `start` is what was done of it before."""
+    """Shows the records of a run and the time left, from the progress at which it begins."""
 
-    def __init__(self, *, name: str, of: Extent, start: int | float, quiet: bool = False) -> None:
+    def __init__(self, *, name: str, progress: Progress, quiet: bool = False) -> None:
         self.console = Console(stderr=True, quiet=quiet)
-        self._of, self._start, self._begin = of, start, time.perf_counter()
-        self._done = start
+        self._progress, self._start, self._begin = progress, progress.done, time.perf_counter()
         self._facts: dict[str, str] = {}
         self._shown = 0.0
-        self._bar: Progress | None = None
+        self._bar: Bar | None = None
         if self.console.is_terminal and not quiet:
             columns = (
                 TextColumn(name),
@@ -29,8 +29,10 @@ class Screen:
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[facts]}"),
             )
-            self._bar = Progress(*columns, console=self.console, auto_refresh=False)
-            self._task = self._bar.add_task(name, total=math.ceil(of.amount), completed=int(start), facts="")
+            self._bar = Bar(*columns, console=self.console, auto_refresh=False)
+            self._task = self._bar.add_task(
+                name, total=math.ceil(progress.total), completed=int(progress.done), facts=""
+            )
 
     def __enter__(self) -> "Screen":
         if self._bar:
@@ -47,11 +49,11 @@ class Screen:
         """Write a line of text."""
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
-    def tick(self, done: int | float) -> None:
+    def tick(self, progress: Progress) -> None:
         """Move the live line to what is done of the run, at most twice a second."""
-        now, self._done = time.perf_counter(), done
+        now, self._progress = time.perf_counter(), progress
         if self._bar and now - self._shown >= 0.5:
-            self._bar.update(self._task, completed=int(done), refresh=True)
+            self._bar.update(self._task, completed=int(progress.done), refresh=True)
             self._shown = now
 
     def show(self, record: Mapping[str, Any]) -> None:
@@ -63,15 +65,18 @@ class Screen:
             news["left"] = self._facts["left"] = f"{duration(self._seconds_left())} left"
         if self._bar:
             facts = "  ".join(self._facts.values())
-            self._bar.update(self._task, completed=int(self._done), facts=facts, refresh=True)
+            self._bar.update(self._task, completed=int(self._progress.done), facts=facts, refresh=True)
         else:
-            amount, unit = self._of
-            place = f"/{amount:g}" if unit == "steps" else f", {self._done:.0f} of {amount:g} {unit}"
+            run = self._progress
+            place = (
+                f"/{run.total:g}" if run.unit == "steps" else f", {run.done:.0f} of {run.total:g} {run.unit}"
+            )
             self.say(f"step {step}{place}  {'  '.join(news.values())}")
 
     def _seconds_left(self) -> float:
-        seconds, done = time.perf_counter() - self._begin, self._done - self._start
-        return seconds * max(0.0, self._of.amount - self._done) / done if done > 0 else 0.0
+        run = self._progress
+        seconds, done = time.perf_counter() - self._begin, run.done - self._start
+        return seconds * max(0.0, run.total - run.done) / done if done > 0 else 0.0
 
 
 def described(record: Mapping[str, Any]) -> dict[str, str]:

@@ -1,6 +1,7 @@
-"""One training step: a pure loss, then the optimiser."""
+"""One training step: losses and gradients of a batch, the optimiser, the discriminator."""
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -12,18 +13,16 @@ from torch import Tensor, nn
 from hfmoe.data import Pair
 from hfmoe.models.network import LayerRouting, Perturbation, Restored
 from hfmoe.models.peer import Network
-from hfmoe.train.execution import gathered
-from hfmoe.train.hardware import all_finite, averaging
-from hfmoe.train.objective import Objective
+from hfmoe.train.diagnosis import NonFinite, non_finite
+from hfmoe.train.discriminator import discriminator_step
+from hfmoe.train.hardware import averaging
+from hfmoe.train.learner import Learner
+from hfmoe.train.objective import Loss, Objective, objective_at
+from hfmoe.train.optimizer import descend
+from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.schedule import router_temperature
-
-
-class Descent(NamedTuple):
-    """The norm of the gradients before clipping, and whether losses and gradients were finite."""
-
-    norm: Float[Tensor, ""]
-    finite: bool
+from hfmoe.train.schedule import average_decay, learning_rate, router_temperature
+from hfmoe.train.trainer import Trainer
 
 
 class Forward(NamedTuple):
@@ -36,7 +35,7 @@ class Forward(NamedTuple):
 def forward(
     network: Callable[..., Restored], pair: Pair, *, objective: Objective, perturb: Perturbation | None
 ) -> Forward:
-    """Restore a batch and judge it; depends on nothing but its arguments."""
+    """Restore a batch and compute its losses; depends on nothing but its arguments."""
     restored = network(pair.degraded, perturb=perturb)
     return Forward(objective(restored, pair.target), restored)
 
@@ -77,77 +76,21 @@ def accumulate(
     return Forward(sums, restored._replace(image=torch.cat(images), routing=routing))
 
 
-def descend(
-    fabric: Fabric,
-    network: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    *,
-    losses: Mapping[str, Tensor],
-    lr: float,
-    clip: float | None,
-) -> Descent:
-    """Follow the gradients by one optimiser step, in no process where a loss or their norm is not finite.
-
-    Such a step changes nothing. To know it costs the wait for one number, where mixtures wait for the device
-    in every layer. Under float16 gradients that overflow by the loss scale are no fault: their step is left
-    out, the scale is halved, and their norm is given as 0; at a scale of 1 or less they are one.
-    """
-    scaler = getattr(fabric.strategy.precision, "scaler", None)
-    if scaler is not None and not all_finite(fabric, losses.values()):
-        optimizer.zero_grad(set_to_none=True)
-        return Descent(torch.zeros((), device=fabric.device), finite=False)
-    norm = clip_gradients(fabric, network, optimizer, most=clip or float("inf"))
-    finite = all_finite(fabric, [*losses.values(), norm])
-    if finite or scaler is not None:
-        for group in optimizer.param_groups:
-            group["lr"] = lr
-        finite = finite or scaler.get_scale() > 1  # type: ignore[union-attr]
-        optimizer.step()
-        norm = torch.where(norm.isfinite(), norm, 0)
-    optimizer.zero_grad(set_to_none=True)
-    return Descent(norm, finite)
-
-
-def clip_gradients(
-    fabric: Fabric, network: nn.Module, optimizer: torch.optim.Optimizer, *, most: float
-) -> Float[Tensor, ""]:
-    """Scale gradients whose norm exceeds `most` down to it, unscaled from float16; gives the norm before."""
-    weights = (weight for group in optimizer.param_groups for weight in group["params"])
-    gradients = [weight.grad for weight in weights if weight.grad is not None]
-    plain = getattr(fabric.strategy.precision, "scaler", None) is None
-    if gradients and plain and all(type(gradient) is Tensor and gradient.is_cpu for gradient in gradients):
-        return clip_together(gradients, most=most)
-    norm = fabric.clip_gradients(network, optimizer, max_norm=most, error_if_nonfinite=False)
-    return torch.zeros((), device=fabric.device) if norm is None else gathered(norm.detach())
-
-
-def clip_together(gradients: list[Tensor], *, most: float) -> Float[Tensor, ""]:
-    """`torch.nn.utils.clip_grad_norm_` to the last bit, in one pass where nothing is to clip; gives the norm.
-
-    For a CPU, where torch's asks and scales tensor by tensor: some 100 of them took 2 % of a step of `nano`.
-    """
-    norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))  # pyright: ignore[reportPrivateImportUsage]
-    scale = most / (norm + 1e-6)
-    if scale < 1:
-        torch._foreach_mul_(gradients, scale)  # pyright: ignore[reportPrivateImportUsage]
-    return norm
-
-
 def balance_experts(network: Network, routing: tuple[LayerRouting, ...], *, rate: float) -> None:
     """Move the balancing bias of every mixture by the loads of the step just done."""
     for layer, seen in zip(network.mixtures(), routing, strict=True):
         layer.rebalance(seen.load, rate=rate)
 
 
-def perturbation(step: int, recipe: Recipe, *, moment: int, fabric: Fabric) -> Perturbation:
-    """Give what disturbs the network at a step that is done at a moment of the schedule.
+def perturbation(progress: Progress, recipe: Recipe, *, fabric: Fabric) -> Perturbation:
+    """Return what disturbs the network in the next step.
 
     Its generator is seeded from (seed, step, process) alone.
     """
-    words = [recipe.seed, step, 1, *([fabric.global_rank] if fabric.global_rank else [])]
+    words = [recipe.seed, progress.step, 1, *([fabric.global_rank] if fabric.global_rank else [])]
     seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return Perturbation(
-        temperature=router_temperature(moment, steps=recipe.steps, perturb=recipe.perturb),
+        temperature=router_temperature(progress, perturb=recipe.perturb),
         router_noise=recipe.perturb.router_noise,
         random_expert=recipe.perturb.random_expert,
         hf_noise=recipe.perturb.hf_noise,
@@ -155,3 +98,58 @@ def perturbation(step: int, recipe: Recipe, *, moment: int, fabric: Fabric) -> P
         generator=torch.Generator(fabric.device).manual_seed(int(seed >> 1)),
         average=averaging(fabric),
     )
+
+
+def generator_gradients(
+    progress: Progress,
+    recipe: Recipe,
+    learner: Learner,
+    losses: Sequence[Loss],
+    pair: Pair,
+    *,
+    fabric: Fabric,
+    parts: int,
+) -> Forward:
+    """Compute the losses of the next step and leave their gradients in place."""
+    weights = {"balance_weight": recipe.balance_weight, "z_weight": recipe.z_weight}
+    return accumulate(
+        fabric,
+        learner.model,
+        pair,
+        objective=objective_at(progress.share, recipe.loss, losses, **weights),
+        perturb=perturbation(progress, recipe, fabric=fabric),
+        parts=parts,
+    )
+
+
+def train_step(trainer: Trainer, progress: Progress, pair: Pair) -> NonFinite | None:
+    """Do the next step and note its losses; where they or gradients are not finite, return what was not.
+
+    A network whose loss or gradient is not finite stays as it was: all that learns, or the discriminator.
+    """
+    recipe, learner, fabric = trainer.recipe, trainer.learner, trainer.fabric
+    begin = time.perf_counter()
+    pair = Pair(*(side.to(fabric.device, non_blocking=True) for side in pair))
+    parts = recipe.hardware.accumulate
+    losses, restored = generator_gradients(
+        progress, recipe, learner, trainer.losses, pair, fabric=fabric, parts=parts
+    )
+    lr = learning_rate(progress, optimizer=recipe.optimizer)
+    clip = recipe.optimizer.clip
+    norm, finite = descend(fabric, learner.model, learner.optimizer, losses=losses, lr=lr, clip=clip)
+    if not finite:
+        return non_finite(fabric, losses)
+    balance_experts(learner.network, restored.routing, rate=recipe.balance_rate)
+    learner.average.update(average_decay(progress, decay=recipe.ema))
+    trained = discriminator_step(learner.discriminator, recipe, progress, restored.image, pair.target)
+    if trained.finite:
+        losses |= trained.losses
+    trainer.meter.note(
+        progress.step,
+        losses,
+        norm=norm,
+        routing=restored.routing,
+        images=recipe.batch,
+        seconds=time.perf_counter() - begin,
+    )
+    return None if trained.finite else non_finite(fabric, trained.losses, restored=restored.image)

@@ -13,9 +13,9 @@ from hfmoe.models.peer import Network
 from hfmoe.train.learner import Learner
 from hfmoe.train.monitor import Meter, RoutingAlarm
 from hfmoe.train.objective import Loss
-from hfmoe.train.progress import Clock, Standing, finished, processor_clock
+from hfmoe.train.progress import Clock, Progress, processor_clock
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.run_folder import Change, RunFolder, save_outcome
+from hfmoe.train.run_folder import Change, RunFolder, save_run_weights
 from hfmoe.train.run_log import Journal
 from hfmoe.train.sample_grids import keep_samples, samples_due
 from hfmoe.train.schedule import (
@@ -51,51 +51,52 @@ class Trainer:
     clock: Clock = processor_clock
 
 
-def look(trainer: Trainer, step: int, moment: int) -> None:
-    """Write and show what happened since the last look; raises NonFiniteError.
+def log_training(trainer: Trainer, progress: Progress, at: Progress) -> None:
+    """Write and show losses, loads and speed since the last record. Raises NonFiniteError.
 
-    `step` are the steps done, the last of them at `moment` of the schedule.
+    `at` is the progress before the last step, whose rate, patch and temperature are written.
     """
     recipe = trainer.recipe
-    seen = trainer.meter.read()
-    if not seen["loss"]:
+    values = trainer.meter.read()
+    if not values["loss"]:
         return
     record = {
         "kind": "train",
-        "step": step,
-        **seen,
-        "lr": learning_rate(moment, steps=recipe.steps, optimizer=recipe.optimizer),
-        "patch": patch_size(moment, steps=recipe.steps, sizes=recipe.patch),
-        "temperature": router_temperature(moment, steps=recipe.steps, perturb=recipe.perturb),
+        "step": progress.step,
+        **values,
+        "lr": learning_rate(at, optimizer=recipe.optimizer),
+        "patch": patch_size(at, sizes=recipe.patch),
+        "temperature": router_temperature(at, perturb=recipe.perturb),
     }
     if trainer.journal is not None:
         trainer.journal.write(record)
         trainer.screen.show(record)
         if degrades(recipe.tasks):
-            facts = task_facts(recipe.tasks, moment / recipe.steps)
-            trainer.journal.write({"kind": "tasks", "step": step, **facts})
-    for news in trainer.alarm.look(seen["load"], step=step):
-        tell(trainer, news)
+            facts = task_facts(recipe.tasks, at.share)
+            trainer.journal.write({"kind": "tasks", "step": progress.step, **facts})
+    for alarm in trainer.alarm.check(values["load"], step=progress.step):
+        log_event(trainer, alarm)
 
 
-def announce_tasks(trainer: Trainer, step: int, moment: int, *, before: int | None, resumed: bool) -> None:
+def log_tasks(trainer: Trainer, progress: Progress, *, before: float | None, resumed: bool) -> None:
     """Say which tasks the next steps draw from where that changes, and write it unless it was written.
 
-    `before` is the moment of the schedule of the step before, None for the first.
+    `before` is the share of the run of the step before, None for the first.
     """
     recipe = trainer.recipe
-    begins = phase_begins(recipe.tasks, moment, before, steps=recipe.steps)
+    begins = phase_begins(recipe.tasks, progress.share, before)
     if trainer.journal is None or not (begins or resumed) or not degrades(recipe.tasks):
         return
-    facts = task_facts(recipe.tasks, moment / recipe.steps)
-    moving = phase_at(recipe.tasks, moment / recipe.steps).moving
+    facts = task_facts(recipe.tasks, progress.share)
+    moving = phase_at(recipe.tasks, progress.share).moving
     changing = f"; changing from here: {', '.join(moving)}" if moving else ""
-    trainer.screen.say(f"from step {step + 1}: {described(facts)}{changing}")
+    step = progress.step + 1
+    trainer.screen.say(f"from step {step}: {described(facts)}{changing}")
     if begins:
-        trainer.journal.write({"kind": "tasks", "step": step + 1, **facts, "changing": list(moving)})
+        trainer.journal.write({"kind": "tasks", "step": step, **facts, "changing": list(moving)})
 
 
-def tell(trainer: Trainer, record: Mapping[str, Any]) -> None:
+def log_event(trainer: Trainer, record: Mapping[str, Any]) -> None:
     """Write a record of kind "fault" or "alarm" and say it, in the first process."""
     if trainer.journal is None:
         return
@@ -103,44 +104,44 @@ def tell(trainer: Trainer, record: Mapping[str, Any]) -> None:
     trainer.screen.say(in_words(record))
 
 
-def judge(trainer: Trainer, standing: Standing) -> Standing:
-    """Score the averaged weights in the first process and keep them if they are the best so far."""
+def run_validation(trainer: Trainer, progress: Progress) -> Progress:
+    """Score the averaged weights in the first process and save them if they are the best so far."""
     trainer.meter.check()
     if not trainer.examples:
-        return standing
+        return progress
     network = trainer.learner.averaged()
-    standing = score(trainer, standing, network) if trainer.journal is not None else standing
-    return trainer.fabric.broadcast(standing)
+    progress = score_average(trainer, progress, network) if trainer.journal is not None else progress
+    return trainer.fabric.broadcast(progress)
 
 
-def score(trainer: Trainer, standing: Standing, network: Network) -> Standing:
+def score_average(trainer: Trainer, progress: Progress, network: Network) -> Progress:
     """Score the averaged weights, write them if they are the best so far, and show a few pictures.
 
     A best that cannot be written does not count as one, so that the next one is tried.
     """
-    recipe, step, journal = trainer.recipe, standing.step, trainer.journal
+    recipe, step, journal = trainer.recipe, progress.step, trainer.journal
     assert journal is not None
     result = validate(network, trainer.examples, keep=recipe.log.samples)
     if not math.isfinite(result.psnr):
         trainer.screen.say(f"step {step}: the averaged weights score {result.psnr}, which is left out")
-        return standing
-    best = result.psnr if standing.best is None else max(standing.best, result.psnr)
-    spent = {"processor_seconds": round(standing.spent, 3)}
+        return progress
+    best = result.psnr if progress.best is None else max(progress.best, result.psnr)
+    spent = {"processor_seconds": round(progress.spent, 3)}
     record = {"kind": "validation", "step": step, **result.facts(), "best": best, **spent}
     journal.write(record)
     trainer.screen.show(record)
-    standing = replace(standing, latest=result.psnr)
-    if standing.best is None or result.psnr > standing.best:
+    progress = replace(progress, latest=result.psnr)
+    if progress.best is None or result.psnr > progress.best:
         facts = {"psnr": result.psnr, "tasks": result.tasks, "changes": trainer.changes}
         try:
-            save_outcome(trainer.folder.best, network, recipe, step=step, **facts)
-            standing = replace(standing, best=result.psnr)
+            save_run_weights(trainer.folder.best, network, recipe, step=step, **facts)
+            progress = replace(progress, best=result.psnr)
         except OSError as error:
             what = f"{trainer.folder.best} could not be written: {error.strerror or error}"
-            tell(trainer, {"kind": "fault", "step": step, "what": what, "action": "went on"})
-    if samples_due(step, recipe, last=finished(standing, recipe)):
+            log_event(trainer, {"kind": "fault", "step": step, "what": what, "action": "went on"})
+    if samples_due(step, recipe, last=progress.finished):
         show_samples(trainer, journal, result.restored, step=step)
-    return standing
+    return progress
 
 
 def show_samples(trainer: Trainer, journal: Journal, restored: Sequence[Tensor], *, step: int) -> None:

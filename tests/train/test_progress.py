@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hfmoe.train import Recipe, RecipeError, train
-from hfmoe.train.progress import Standing, finished, moment_of
+from hfmoe.train.progress import Progress
 from hfmoe.train.run_log import read_records
 
 Make = Callable[..., Recipe]
@@ -83,11 +83,10 @@ def test_what_a_crash_undid_is_not_counted_as_spent(make: Make):
     assert train(recipe, resume=True, clock=ticking()).step == 8
 
 
-def test_the_moment_is_the_spent_share_and_never_the_end(make: Make):
-    recipe = make(steps=40, processor_seconds=10.0)
-    spent = [0.0, 0.2, 0.25, 5.0, 9.99, 11.0]
-    assert [moment_of(Standing(3, spent=each), recipe) for each in spent] == [0, 0, 1, 20, 39, 39]
-    assert [finished(Standing(3, spent=each), recipe) for each in spent] == [False] * 5 + [True]
+def test_the_position_in_the_schedule_is_the_spent_share_and_never_the_end():
+    runs = [Progress(40, 10.0, step=3, spent=spent) for spent in (0.0, 0.2, 0.25, 5.0, 9.99, 11.0)]
+    assert [run.position for run in runs] == [0, 0, 1, 20, 39, 39]
+    assert [run.finished for run in runs] == [False] * 5 + [True]
 
 
 def test_processor_time_of_several_processes_is_refused(make: Make):

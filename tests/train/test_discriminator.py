@@ -17,7 +17,7 @@ from hfmoe.models.header import WeightsError
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import load_weights
 from hfmoe.train import NonFiniteError, Recipe, train
-from hfmoe.train.discriminator import Adversary, oppose
+from hfmoe.train.discriminator import DiscriminatorLearner, train_discriminator
 from hfmoe.train.fields import Optimizer
 from hfmoe.train.objective import build_losses, objective_at
 from hfmoe.train.optimizer import make_optimizer
@@ -33,13 +33,13 @@ def gan(weight: float = 0.1, *, form: Form = "vanilla", **window: float) -> dict
     return {"loss": [{"kind": "l1"}, term], "discriminator": {"width": 4}}
 
 
-def adversary(*, width: int = 4) -> Adversary:
+def learner(*, width: int = 4) -> DiscriminatorLearner:
     fabric = Fabric(accelerator="cpu", devices=1)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = UNetDiscriminator(width=width)
     optimizer = make_optimizer(network, Optimizer())
-    return Adversary(network, fabric.setup_optimizers(optimizer), fabric)  # type: ignore[arg-type]
+    return DiscriminatorLearner(network, fabric.setup_optimizers(optimizer), fabric)  # type: ignore[arg-type]
 
 
 def generator(recipe: Recipe) -> HFMoE:
@@ -77,9 +77,9 @@ def test_the_generator_gets_a_gradient_from_the_adversarial_term_and_the_discrim
     make: Make, form: Form
 ):
     recipe = make(**gan(1.0, form=form), balance_weight=0, z_weight=0)
-    opponent, network = adversary(), generator(recipe)
-    losses = build_losses(recipe, device=torch.device("cpu"), judge=opponent.judge)
-    objective = objective_at(0, recipe, losses)
+    discriminator, network = learner(), generator(recipe)
+    losses = build_losses(recipe.loss, device=torch.device("cpu"), discriminate=discriminator.logits)
+    objective = objective_at(0.0, recipe.loss, losses)
     restored = network(image(1, 3, 32, 32))
     values = objective(restored, image(1, 3, 64, 64, seed=1))
     alone = values["total"] - values["l1"]
@@ -87,29 +87,31 @@ def test_the_generator_gets_a_gradient_from_the_adversarial_term_and_the_discrim
     trained = list(network.parameters())
     gradients = torch.autograd.grad(alone, trained, allow_unused=True)
     assert sum(gradient is not None and bool(gradient.any()) for gradient in gradients) > len(trained) / 2
-    assert all(weight.grad is None and weight.requires_grad for weight in opponent.network.parameters())
+    assert all(weight.grad is None and weight.requires_grad for weight in discriminator.network.parameters())
 
 
 def test_a_term_of_weight_0_is_logged_and_gives_no_gradient(make: Make):
-    opponent = adversary()
+    discriminator = learner()
     recipe = make(**gan(0.0))
-    losses = build_losses(recipe, device=torch.device("cpu"), judge=opponent.judge)
+    losses = build_losses(recipe.loss, device=torch.device("cpu"), discriminate=discriminator.logits)
     restored = generator(recipe)(image(1, 3, 32, 32))
-    values = objective_at(0, recipe, losses)(restored, image(1, 3, 64, 64, seed=1))
+    values = objective_at(0.0, recipe.loss, losses)(restored, image(1, 3, 64, 64, seed=1))
     assert values["adversarial"] > 0 and not values["adversarial"].requires_grad
     assert values["total"].requires_grad
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_discriminators_step_gives_the_restored_images_no_gradient(form: Form):
-    opponent = adversary()
-    before = {name: value.clone() for name, value in opponent.network.state_dict().items()}
+    discriminator = learner()
+    before = {name: value.clone() for name, value in discriminator.network.state_dict().items()}
     restored = image(2, 3, 16, 16).requires_grad_()
     target = image(2, 3, 16, 16, seed=1)
-    found, finite = oppose(opponent, restored, target, form=form, lr=1e-2, clip=None, parts=1)
+    found, finite = train_discriminator(
+        discriminator, restored, target, form=form, lr=1e-2, clip=None, parts=1
+    )
     assert finite
     assert restored.grad is None
-    after = opponent.network.state_dict()
+    after = discriminator.network.state_dict()
     assert all(not torch.equal(after[name], before[name]) for name in before)
     assert set(found) == {"discriminator", "logit_restored", "logit_target", "discriminator_gradient_norm"}
     assert not any(value.requires_grad for value in found.values())
@@ -117,22 +119,22 @@ def test_the_discriminators_step_gives_the_restored_images_no_gradient(form: For
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_discriminator_learns_to_tell_smooth_from_noisy(form: Form):
-    opponent = adversary(width=16)
+    discriminator = learner(width=16)
     found = {}
     for step in range(40):
         noisy = image(2, 3, 16, 16, seed=step)
         smooth = noisy.mean((2, 3), keepdim=True).expand_as(noisy)
-        found, _ = oppose(opponent, smooth, noisy, form=form, lr=3e-4, clip=None, parts=1)
+        found, _ = train_discriminator(discriminator, smooth, noisy, form=form, lr=3e-4, clip=None, parts=1)
     assert found["discriminator"] < 0.3 * math.log(2)
     assert found["logit_target"] > found["logit_restored"] + 1
 
 
 def test_steps_in_parts_equal_steps_on_the_whole():
-    whole, parts = adversary(), adversary()
+    whole, parts = learner(), learner()
     for step in range(3):
         pair = image(4, 3, 16, 16, seed=step), image(4, 3, 16, 16, seed=step + 9)
-        one, _ = oppose(whole, *pair, form="vanilla", lr=1e-3, clip=None, parts=1)
-        other, _ = oppose(parts, *pair, form="vanilla", lr=1e-3, clip=None, parts=4)
+        one, _ = train_discriminator(whole, *pair, form="vanilla", lr=1e-3, clip=None, parts=1)
+        other, _ = train_discriminator(parts, *pair, form="vanilla", lr=1e-3, clip=None, parts=4)
         assert one["discriminator"].item() == pytest.approx(other["discriminator"].item(), abs=1e-5)
     for name, value in whole.network.state_dict().items():
         torch.testing.assert_close(parts.network.state_dict()[name], value, rtol=0, atol=1e-4)
