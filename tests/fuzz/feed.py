@@ -9,21 +9,21 @@ import sys
 from pathlib import Path
 
 from hfmoe.batch.planning import Job
-from hfmoe.batch.work import Opened, Work
+from hfmoe.batch.work import OpenedPicture, PictureWork
 from hfmoe.cli.app import run
 
 
 def feed(folder: str, output: str, weights: str, log: str, seconds: str) -> int:
-    read = Work.read
+    read = PictureWork.read
     with Path(log).open("w") as begun:
 
-        def timed(self: Work, job: Job) -> Opened:
+        def timed(self: PictureWork, job: Job) -> OpenedPicture:
             faulthandler.dump_traceback_later(float(seconds), exit=True)
             begun.write(f"{Path(job.source).name!r}\n")
             begun.flush()
             return read(self, job)
 
-        Work.read = timed
+        PictureWork.read = timed
         status = run(["restore", folder, "--output", output, "--model", weights, "--device", "cpu"])
         begun.write(f"peak {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}\n")
     return status

@@ -17,7 +17,7 @@ from hfmoe.batch.manifest import Identity
 from hfmoe.batch.planning import Job, Place
 from hfmoe.batch.settings import Settings
 from hfmoe.batch.stores import content_of, deliver, fetch, is_address, is_private, open_place
-from hfmoe.batch.work import Result, Work
+from hfmoe.batch.work import PictureWork, Result
 from hfmoe.image.files import printable
 from hfmoe.infer.api import load
 from hfmoe.infer.backends.opening import is_exported
@@ -156,7 +156,7 @@ class Actor:
                 (Path(folder) / name).write_bytes(content)
             loaded = load(Path(folder) / next(iter(packed.files)), device=device)
         restorer = replace(loaded, sharers=min(workers, _places_here(device)))
-        self._work = Work(restorer, settings, packed.digest)
+        self._work = PictureWork(restorer, settings, packed.digest)
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Restore one picture; whatever is wrong with it is in the row that comes back."""

@@ -13,7 +13,7 @@ from hfmoe.batch.manifest import MANIFEST, Manifest
 from hfmoe.batch.pipeline import Pipeline, Steps
 from hfmoe.batch.planning import Job, plan_jobs
 from hfmoe.batch.settings import Naming, Selection, Settings
-from hfmoe.batch.work import OnBegin, Result, Work
+from hfmoe.batch.work import OnBegin, PictureWork, Result
 from hfmoe.image.files import printable
 from hfmoe.infer.api import DEFAULT_MODEL, load
 from hfmoe.infer.backends.opening import exported_digest, is_exported
@@ -44,7 +44,7 @@ class Failed(NamedTuple):
 
 
 @dataclass
-class Summary:
+class JobSummary:
     """What became of a job's pictures."""
 
     done: list[Done] = field(default_factory=list)
@@ -103,13 +103,13 @@ def run_jobs(
     about: dict[str, Any],
     redo: bool = False,
     on_end: OnEnd | None = None,
-) -> Summary:
+) -> JobSummary:
     """Do all jobs but those that their folder's manifest has; about: what results depend on.
 
     on_end is called in this thread with each result or failure. An interrupt ends it when what is being
     written is whole; the manifests say what is done.
     """
-    summary = Summary()
+    summary = JobSummary()
     with Manifests(jobs, about) as manifests:
 
         def end(job: Job, outcome: Done | Exception) -> None:
@@ -141,12 +141,12 @@ def run_here(
     redo: bool = False,
     on_begin: OnBegin | None = None,
     on_end: OnEnd | None = None,
-) -> Summary:
+) -> JobSummary:
     """Do jobs in this process: threads read and write, the caller's runs the network.
 
     model: what tells it from others; on_begin is called before the network sees a picture.
     """
-    work = Work(restorer, settings, model, on_begin)
+    work = PictureWork(restorer, settings, model, on_begin)
 
     def execute(todo: Sequence[Job], manifests: Manifests, end: Callable[[Job, Any], None]) -> None:
         write = lambda job, restored: manifests.add(job, work.write(job, restored))  # noqa: E731
@@ -167,7 +167,7 @@ def run_on_ray(
     cluster: Cluster,
     redo: bool = False,
     on_end: OnEnd | None = None,
-) -> Summary:
+) -> JobSummary:
     """Do jobs over the workers of a Ray cluster: each once, whatever workers die.
 
     Raises ImportError without Ray, RuntimeError when no worker can be had.
@@ -200,7 +200,7 @@ def restore_files(
     device: str = "auto",
     on_end: OnEnd | None = None,
     **settings: Any,
-) -> Summary:
+) -> JobSummary:
     """Restore files, folders (with their trees) and patterns, as `hfmoe restore` does.
 
     output: a file for one file, a folder otherwise; None writes beside a file and into `<folder>-x4/`. name:
@@ -229,7 +229,7 @@ def restore_on_ray(
     redo: bool = False,
     on_end: OnEnd | None = None,
     **settings: Any,
-) -> Summary:
+) -> JobSummary:
     """Restore files, folders, patterns and addresses as `hfmoe restore --engine ray` does.
 
     Arguments as those of `restore_files`, errors as those of `run_on_ray` and `plan_jobs`.

@@ -42,7 +42,7 @@ class Result(NamedTuple):
     seconds: float
 
 
-class Opened(NamedTuple):
+class OpenedPicture(NamedTuple):
     """A picture that was read or restored, what its source was then, and when.
 
     Large: it is on the disk; a function: it is read and written part by part or page by page as it is
@@ -55,7 +55,7 @@ class Opened(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Work:
+class PictureWork:
     """The steps of a job's pictures; model: what tells it from others. Sources and targets are paths."""
 
     restorer: Restorer
@@ -72,29 +72,29 @@ class Work:
         samples = facts.height * facts.width * (facts.channels + facts.has_alpha)
         return samples * 6 * (1 + self.restorer.scale**2)
 
-    def read(self, job: Job) -> Opened:
+    def read(self, job: Job) -> OpenedPicture:
         """Decode a source and see that its result can be written."""
         try:
             return self._open(job)
         except PagesError as error:
             raise PagesError(f"{error}; --pages restores each") from error
 
-    def _open(self, job: Job) -> Opened:
+    def _open(self, job: Job) -> OpenedPicture:
         source, target = Path(job.source), Path(job.target)
         began = time.monotonic()
         identity = identify(source)
         if goes_by_pages(source, target, self.settings):
-            return Opened(restore_pages, identity, began)
+            return OpenedPicture(restore_pages, identity, began)
         if goes_by_parts(source, self.restorer, self.settings):
-            return Opened(partial(restore_large, key=(self.model, identity)), identity, began)
+            return OpenedPicture(partial(restore_large, key=(self.model, identity)), identity, began)
         picture = read_arrays(source)
         if self.settings.strip:
             picture = strip(picture)
         height, width = (side * self.restorer.scale for side in picture.colour.shape[-2:])
         check_writable(target, picture, height=height, width=width, quality=self.settings.quality)
-        return Opened(picture, identity, began)
+        return OpenedPicture(picture, identity, began)
 
-    def restore(self, job: Job, opened: Opened) -> Opened:
+    def restore(self, job: Job, opened: OpenedPicture) -> OpenedPicture:
         """Run the network."""
         on_tile = self.on_begin(job) if self.on_begin else None
         if not isinstance(opened.picture, Picture):
@@ -106,7 +106,7 @@ class Work:
         options = self.settings.of_network()
         return opened._replace(picture=self.restorer.picture(opened.picture, on_tile=on_tile, **options))
 
-    def write(self, job: Job, restored: Opened) -> Result:
+    def write(self, job: Job, restored: OpenedPicture) -> Result:
         """Encode a result."""
         result, target = restored.picture, Path(job.target)
         if isinstance(result, Picture):

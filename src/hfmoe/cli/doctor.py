@@ -37,7 +37,7 @@ _COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "c
 
 
 @dataclass(frozen=True)
-class Checkup:
+class DoctorOptions:
     """What to look at beside folders of photos; None leaves a field to the recipe or its default.
 
     Parameters
@@ -80,7 +80,7 @@ def doctor(
     data: Annotated[list[Path] | None, Parameter(name="DATA")] = None,
     /,
     *,
-    options: Annotated[Checkup, Parameter(name="*")] = Checkup(),  # noqa: B008 (frozen)
+    options: Annotated[DoctorOptions, Parameter(name="*")] = DoctorOptions(),  # noqa: B008 (frozen)
 ) -> int:
     """Inspect training data, and measure what batch and patch fit, before a run.
 
@@ -110,7 +110,7 @@ def doctor(
     return FAILED if inspection.of_severity("error") else 0
 
 
-def _check(folders: Sequence[Path], options: Checkup) -> None:
+def _check(folders: Sequence[Path], options: DoctorOptions) -> None:
     """UsageError for what no inspection can be made of."""
     if options.json is not None:
         check_report(options.json)
@@ -131,7 +131,7 @@ def _check(folders: Sequence[Path], options: Checkup) -> None:
         raise UsageError(f"--scale {options.scale} must be 1, 2, 3 or 4")
 
 
-def _recipe(options: Checkup) -> Recipe | None:
+def _recipe(options: DoctorOptions) -> Recipe | None:
     """The recipe, or one that only has the preset's network; None where neither is given."""
     if options.recipe is not None:
         fields = {} if options.preset is None else {"preset": options.preset}
@@ -142,7 +142,7 @@ def _recipe(options: Checkup) -> Recipe | None:
     return make_recipe({"name": options.preset, "preset": options.preset, **here})
 
 
-def _sources(folders: tuple[Path, ...], options: Checkup, recipe: Recipe | None) -> Sources:
+def _sources(folders: tuple[Path, ...], options: DoctorOptions, recipe: Recipe | None) -> Sources:
     """Folders of the command line, else those of the recipe. UsageError for one that is not there."""
     pairs = (PairedFolders(*options.pairs),) if options.pairs else ()
     photos, validation = folders, options.validation
@@ -183,7 +183,9 @@ def _entries(recipe: Recipe) -> tuple[tuple[Path, ...], tuple[PairedFolders, ...
     return tuple(photos), tuple(pairs)
 
 
-def _probed(inspection: Inspection, recipe: Recipe, options: Checkup) -> tuple[Inspection, Probe | None]:
+def _probed(
+    inspection: Inspection, recipe: Recipe, options: DoctorOptions
+) -> tuple[Inspection, Probe | None]:
     """The inspection with what the probe found, and the probe."""
     sides = [min(photo.facts.height, photo.facts.width) for photo in inspection.photos]
     room = int(np.quantile(sides, MOST_PHOTOS)) // recipe.config().scale if sides else None

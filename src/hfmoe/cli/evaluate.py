@@ -27,7 +27,7 @@ from hfmoe.runtime.machine import machine
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class EvaluateOptions:
     """What to score with, and where to write it.
 
     Parameters
@@ -83,7 +83,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Contender:
-    """A restorer of a scale, and the protocol that fits its options."""
+    """A restorer of a scale, and the protocol that fits its task."""
 
     restore: Restore
     scale: int
@@ -95,7 +95,7 @@ def evaluate(
     folder: Path,
     /,
     *,
-    options: Annotated[Evaluation, Parameter(name="*")] = Evaluation(),  # noqa: B008 (frozen)
+    options: Annotated[EvaluateOptions, Parameter(name="*")] = EvaluateOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Score a model on a folder of photos: PSNR and SSIM, on luma and on all channels.
 
@@ -136,7 +136,7 @@ def _run(
     model: str,
     folder: Path,
     contender: Contender,
-    options: Evaluation,
+    options: EvaluateOptions,
     protocol: EvaluationProtocol,
     distances: dict[str, Distance],
     on_restored: Callable[[ImagePair, Tensor], None] | None = None,
@@ -156,7 +156,7 @@ def _eightfold(restore: Restore) -> Restore:
     return lambda image: ensemble(lambda turned, _: restore(turned), image)
 
 
-def _contender(model: str, options: Evaluation) -> Contender:
+def _contender(model: str, options: EvaluateOptions) -> Contender:
     if model == "input":
         if options.scale not in (None, 1):
             raise UsageError(f"input is the degraded image itself, of scale 1, not {options.scale}")
@@ -174,7 +174,7 @@ def _contender(model: str, options: Evaluation) -> Contender:
     return Contender(lambda image: restorer(image, effort=options.effort), restorer.scale, fitting)
 
 
-def _rival(model: str, first: Contender, options: Evaluation) -> Contender:
+def _rival(model: str, first: Contender, options: EvaluateOptions) -> Contender:
     """What is compared with the first: the same protocol scores both, so it must be of the same scale."""
     other = str(options.against)
     if other in ("input", "bicubic"):
@@ -187,7 +187,9 @@ def _rival(model: str, first: Contender, options: Evaluation) -> Contender:
     return rival
 
 
-def _protocol(contender: Contender, options: Evaluation, settings: ProtocolSettings) -> EvaluationProtocol:
+def _protocol(
+    contender: Contender, options: EvaluateOptions, settings: ProtocolSettings
+) -> EvaluationProtocol:
     name = options.protocol or contender.protocol
     if name not in NAMES:
         raise UsageError(f"--protocol {name!r} must be one of {', '.join(NAMES)}")
@@ -205,9 +207,9 @@ def ending_pair(text: str) -> tuple[str, str]:
     return parts[0], parts[1]
 
 
-def _how(model: str, options: Evaluation) -> str:
+def _how(model: str, options: EvaluateOptions) -> str:
     """The model's name with what was asked of it beyond a plain run."""
-    effort = "" if options.effort == Evaluation.effort else f", effort {options.effort:g}"
+    effort = "" if options.effort == EvaluateOptions.effort else f", effort {options.effort:g}"
     return f"{model}{effort}{', mean of eight turns' * options.ensemble}"
 
 

@@ -29,7 +29,7 @@ LARGEST_SIDE = 1024
 
 
 @dataclass(frozen=True)
-class Inspection:
+class InspectOptions:
     """How to inspect, and where to write it.
 
     Parameters
@@ -75,7 +75,7 @@ def inspect(
     source: Annotated[Path, Parameter(name="IMAGE")],
     /,
     *,
-    options: Annotated[Inspection, Parameter(name="*")] = Inspection(),  # noqa: B008 (frozen)
+    options: Annotated[InspectOptions, Parameter(name="*")] = InspectOptions(),  # noqa: B008 (frozen)
 ) -> None:
     """Show what a model does with an image: bands, experts, gates, filters, receptive field, sharpness.
 
@@ -107,7 +107,7 @@ def inspect(
         sys.stdout.write(f"{path}\n")
 
 
-def _inspect_folder(model: str, source: Path, options: Inspection, loaded: Loaded) -> None:
+def _inspect_folder(model: str, source: Path, options: InspectOptions, loaded: Loaded) -> None:
     if options.truth is not None:
         raise UsageError("--truth is for one image, not a folder")
     if options.output is not None and options.output.is_file():
@@ -122,7 +122,7 @@ def _inspect_folder(model: str, source: Path, options: Inspection, loaded: Loade
         sys.stdout.write(f"{path}\n")
 
 
-def _all(model: str, source: Path, options: Inspection, loaded: Loaded) -> Iterator[Tensor]:
+def _all(model: str, source: Path, options: InspectOptions, loaded: Loaded) -> Iterator[Tensor]:
     if options.degrade:
         for pair in _protocol(model, loaded, options).pairs(source):
             yield middle(fitted(pair.degraded, loaded.config.channels))
@@ -134,7 +134,7 @@ def _all(model: str, source: Path, options: Inspection, loaded: Loaded) -> Itera
         yield middle(_read(path, loaded.config.channels))
 
 
-def _as_it_is(_model: str, source: Path, options: Inspection, loaded: Loaded) -> Given:
+def _as_it_is(_model: str, source: Path, options: InspectOptions, loaded: Loaded) -> Given:
     whole = _read(source, loaded.config.channels)
     image = middle(whole)
     if options.truth is None:
@@ -146,7 +146,7 @@ def _as_it_is(_model: str, source: Path, options: Inspection, loaded: Loaded) ->
     return Given(source.name, image, middle(truth, most=LARGEST_SIDE * scale))
 
 
-def _degraded(model: str, source: Path, options: Inspection, loaded: Loaded) -> Given:
+def _degraded(model: str, source: Path, options: InspectOptions, loaded: Loaded) -> Given:
     """The image degraded by the protocol of the model's task, and the image itself as truth."""
     protocol = _protocol(model, loaded, options)
     with TemporaryDirectory() as place:
@@ -157,7 +157,7 @@ def _degraded(model: str, source: Path, options: Inspection, loaded: Loaded) -> 
     return Given(pair.name, middle(image), middle(truth, most=LARGEST_SIDE * scale))
 
 
-def _protocol(model: str, loaded: Loaded, options: Inspection) -> EvaluationProtocol:
+def _protocol(model: str, loaded: Loaded, options: InspectOptions) -> EvaluationProtocol:
     scale = loaded.config.scale
     name = default_protocol(loaded.facts.task, scale=scale, channels=loaded.config.channels)
     if name == "paired":

@@ -18,7 +18,7 @@ from hfmoe.batch.dispatch import (
     WORKERS,
     Done,
     Failed,
-    Summary,
+    JobSummary,
     make_naming,
     model_digest,
     run_here,
@@ -163,7 +163,7 @@ def _plan(
 
 def _run_here(
     jobs: list[Job], model: str, restorer: Restorer, settings: Settings, *, workers: int, redo: bool
-) -> Summary:
+) -> JobSummary:
     with _progress() as progress, _terminable():
         screen = _Screen(progress, len(jobs))
         try:
@@ -183,7 +183,7 @@ def _run_here(
 
 def _run_on_ray(
     jobs: list[Job], model: str, scale: int, settings: Settings, cluster: Cluster, *, redo: bool
-) -> Summary:
+) -> JobSummary:
     """Ray's own messages go to stderr."""
     screen = sys.stdout
     with redirect_stdout(sys.stderr):
@@ -205,7 +205,7 @@ def _stopped(stop: KeyboardInterrupt, ended: int, jobs: list[Job]) -> Stopped:
     return Stopped(f"interrupted{count}{'; the same command goes on' if kept else ''}", signal=number)
 
 
-def _report(summary: Summary, jobs: Sequence[Job]) -> int:
+def _report(summary: JobSummary, jobs: Sequence[Job]) -> int:
     """Say how a job ended, with a line on stderr for each failure; give the exit status."""
     if summary.skipped:
         count = f"{len(summary.skipped)} of {len(jobs)}"

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from hfmoe.image.arrays import Array, alike, copied, namespace, zeros_like
-from hfmoe.image.filters import Block, Taps, apply_blocks, blocks_of
+from hfmoe.image.filters import MatrixBlock, Taps, apply_blocks, blocks_of
 
 VISIBLE = 1 / 8
 """Alpha from which on a pixel's colour is its own; below, it fades into that of its surroundings."""
@@ -60,14 +60,14 @@ def _doubled(image: Float[Array, "b c h w"], like: Float[Array, "b d H W"]) -> F
 
 
 @lru_cache(maxsize=64)
-def _means(length: int) -> tuple[Block, ...]:
+def _means(length: int) -> tuple[MatrixBlock, ...]:
     first = 2 * np.arange((length + 1) // 2)
     positions = np.stack((first, (first + 1).clip(max=length - 1)), 1)
     return blocks_of(Taps(positions, np.full(positions.shape, 0.5)))
 
 
 @lru_cache(maxsize=64)
-def _bilinear(inputs: int, outputs: int) -> tuple[Block, ...]:
+def _bilinear(inputs: int, outputs: int) -> tuple[MatrixBlock, ...]:
     place = ((np.arange(outputs) + 0.5) * inputs / outputs - 0.5).clip(0, inputs - 1)
     left = np.floor(place).astype(np.int64)
     positions = np.stack((left, (left + 1).clip(max=inputs - 1)), 1)

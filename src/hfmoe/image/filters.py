@@ -24,7 +24,7 @@ class Taps(NamedTuple):
     weights: Float[np.ndarray, "outputs taps"]
 
 
-class Block(NamedTuple):
+class MatrixBlock(NamedTuple):
     """Outputs that follow each other, as one small matrix over inputs[start:stop]."""
 
     start: int
@@ -32,7 +32,7 @@ class Block(NamedTuple):
     matrix: Float[np.ndarray, "outputs inputs"]
 
 
-def blocks_of(taps: Taps, *, step: int = BLOCK) -> tuple[Block, ...]:
+def blocks_of(taps: Taps, *, step: int = BLOCK) -> tuple[MatrixBlock, ...]:
     """The matrix of one axis in float64, `step` outputs at a time, cut where it is zero.
 
     Blocks that differ in nothing but their place, as most do, have one matrix together.
@@ -43,12 +43,12 @@ def blocks_of(taps: Taps, *, step: int = BLOCK) -> tuple[Block, ...]:
         start, stop = int(positions.min()), int(positions.max()) + 1
         matrix = np.zeros((len(positions), stop - start))
         np.add.at(matrix, (np.arange(len(positions))[:, None], positions - start), weights)
-        blocks.append(Block(start, stop, known.setdefault((matrix.shape, matrix.tobytes()), matrix)))
+        blocks.append(MatrixBlock(start, stop, known.setdefault((matrix.shape, matrix.tobytes()), matrix)))
     return tuple(blocks)
 
 
 def apply_blocks(
-    blocks: tuple[Block, ...], image: Float[Array, "*b c h w"], *, axis: int
+    blocks: tuple[MatrixBlock, ...], image: Float[Array, "*b c h w"], *, axis: int
 ) -> Float[Array, "*b c H W"]:
     """The image with its rows (axis 0) or columns (axis 1) filtered."""
     parts = []
@@ -80,7 +80,7 @@ def low_pass(image: Float[Array, "b c h w"], *, scale: int) -> Float[Array, "b c
 
 
 @lru_cache(maxsize=16)
-def _blocks(length: int, scale: int) -> tuple[Block, ...]:
+def _blocks(length: int, scale: int) -> tuple[MatrixBlock, ...]:
     weights = binomial(4 * scale**2)
     reach = len(weights) // 2
     positions = np.arange(length)[:, None] + np.arange(-reach, reach + 1)

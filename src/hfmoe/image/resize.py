@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float, Shaped
 
 from hfmoe.image.arrays import Array, alike, cast, is_tensor, namespace
-from hfmoe.image.filters import BLOCK, Block, Taps, apply_blocks, blocks_of
+from hfmoe.image.filters import BLOCK, MatrixBlock, Taps, apply_blocks, blocks_of
 from hfmoe.image.picture import quantise
 
 Scale = int | float | Fraction
@@ -96,7 +96,7 @@ def _taps(inputs: int, outputs: int, scale: float) -> Taps:
 
 
 @lru_cache(maxsize=16)
-def _blocks(inputs: int, outputs: int, scale: float) -> tuple[Block, ...]:
+def _blocks(inputs: int, outputs: int, scale: float) -> tuple[MatrixBlock, ...]:
     step = max(1, math.ceil(BLOCK * min(1.0, scale)))
     return blocks_of(_taps(inputs, outputs, scale), step=step)
 
