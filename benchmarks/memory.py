@@ -18,8 +18,8 @@ from itertools import product
 import torch
 
 from hfmoe.infer.eager import make_restorer
-from hfmoe.infer.footprint import run_bytes
 from hfmoe.infer.measure import describe, peak_mib, resident_mib
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.runtime.machine import machine
 from hfmoe.runtime.memory import reuse_memory
 
@@ -49,7 +49,7 @@ def main() -> None:
     print(f"{'model':8s} {'size':>5s} {'tile':>5s} {'forecast':>9s} {'measured':>9s}  measured over forecast")
     ratios = []
     for model, (size, tile) in product(options.models.split(","), cases):
-        forecast = run_bytes(describe(model).config, size, size, tile=tile or None) / 2**20
+        forecast = tile_geometry(describe(model).config).run_bytes(size, size, tile=tile or None) / 2**20
         peak = min(in_process(model, size, tile) for _ in range(options.runs))
         ratios.append(peak / forecast)
         print(

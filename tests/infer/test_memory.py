@@ -10,8 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hfmoe.infer.footprint import bytes_per_pixel, grid, run_bytes
 from hfmoe.infer.memory import free_bytes, plan_tile
+from hfmoe.infer.tiles import TileGeometry, tile_geometry
 from hfmoe.models.presets import PRESETS
 
 
@@ -22,7 +22,8 @@ from hfmoe.models.presets import PRESETS
     cost=st.integers(100, 50000),
 )
 def test_a_planned_tile_fits_its_share_of_memory(height: int, width: int, free: int, cost: int):
-    tile = plan_tile(height, width, bytes_per_pixel=cost, free=free, multiple=32, smallest=96)
+    geometry = TileGeometry(4, 32, halo=16, overlap=16, bytes_per_pixel=cost)
+    tile = plan_tile(height, width, geometry=geometry, free=free)
     if tile is None:
         assert height * width * cost <= free / 2
     else:
@@ -31,7 +32,8 @@ def test_a_planned_tile_fits_its_share_of_memory(height: int, width: int, free: 
 
 
 def test_a_small_image_runs_whole():
-    assert plan_tile(64, 64, bytes_per_pixel=3000, free=2**30, multiple=32, smallest=96) is None
+    geometry = TileGeometry(4, 32, halo=16, bytes_per_pixel=3000)
+    assert plan_tile(64, 64, geometry=geometry, free=2**30) is None
 
 
 def test_this_machine_says_how_much_memory_is_free():
@@ -39,9 +41,10 @@ def test_this_machine_says_how_much_memory_is_free():
 
 
 def test_larger_presets_are_forecast_to_need_more():
-    needs = [bytes_per_pixel(PRESETS[f"{size}-x4"]) for size in ("nano", "tiny", "small", "base", "large")]
+    sizes = ("nano", "tiny", "small", "base", "large")
+    needs = [tile_geometry(PRESETS[f"{size}-x4"]).bytes_per_pixel for size in sizes]
     assert needs == sorted(needs)
-    assert all(grid(config) % config.size_multiple == 0 for config in PRESETS.values())
+    assert all(tile_geometry(config).multiple % config.size_multiple == 0 for config in PRESETS.values())
 
 
 @pytest.mark.slow
@@ -50,7 +53,7 @@ def test_larger_presets_are_forecast_to_need_more():
 def test_the_forecast_is_within_a_quarter_of_what_a_process_takes(tile: int):
     benchmark = Path(__file__).parents[2] / "benchmarks" / "memory.py"
     command = [sys.executable, str(benchmark), "--child", "nano-x2", "384", str(tile)]
-    forecast = run_bytes(PRESETS["nano-x2"], 384, 384, tile=tile or None) / 2**20
+    forecast = tile_geometry(PRESETS["nano-x2"]).run_bytes(384, 384, tile=tile or None) / 2**20
     ratios = []
     while len(ratios) < 3 and not any(0.75 < ratio < 1.25 for ratio in ratios):
         child = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -59,9 +62,9 @@ def test_the_forecast_is_within_a_quarter_of_what_a_process_takes(tile: int):
 
 
 def test_tiles_are_forecast_to_need_less_than_the_whole_and_the_more_the_larger():
-    config = PRESETS["nano-x4"]
-    whole = run_bytes(config, 2048, 2048)
-    tiled = [run_bytes(config, 2048, 2048, tile=tile) for tile in (192, 512, 1024)]
+    geometry = tile_geometry(PRESETS["nano-x4"])
+    whole = geometry.run_bytes(2048, 2048)
+    tiled = [geometry.run_bytes(2048, 2048, tile=tile) for tile in (192, 512, 1024)]
     assert tiled == sorted(tiled)
     assert tiled[-1] < whole
-    assert run_bytes(config, 100, 50, tile=4096) < run_bytes(config, 100, 100, tile=4096)
+    assert geometry.run_bytes(100, 50, tile=4096) < geometry.run_bytes(100, 100, tile=4096)

@@ -14,11 +14,8 @@ from hfmoe.evaluate.super_resolution import ClassicalSR
 from hfmoe.image.files import Picture
 from hfmoe.image.filters import binomial, low_pass
 from hfmoe.image.resize import resize
-from hfmoe.infer.eager import Eager
-from hfmoe.infer.ensemble import POSITIONS, ensemble, turn, undo
-from hfmoe.infer.precision import run_finite
-from hfmoe.infer.restorer import Restorer
-from hfmoe.infer.strength import weaken
+from hfmoe.infer.eager import Eager, run_finite
+from hfmoe.infer.restorer import POSITIONS, Restorer, mean_of_positions, turn, undo, weaken
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +95,7 @@ def test_an_ensemble_is_the_mean_and_counts_its_tiles():
         on_tile(1, 1)
         return part + part[..., :1, :1]
 
-    mean = ensemble(restore, image, on_tile=lambda done, total: seen.append((done, total)))
+    mean = mean_of_positions(restore, image, on_tile=lambda done, total: seen.append((done, total)))
     corners = (image[..., 0, 0] + image[..., 0, -1] + image[..., -1, 0] + image[..., -1, -1]) / 4
     torch.testing.assert_close(mean, image + corners)
     assert seen == [(done, 8) for done in range(1, 9)]

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 
 import hfmoe
 from hfmoe.infer.eager import Eager
-from hfmoe.infer.footprint import bytes_per_pixel
-from hfmoe.infer.memory import MOST_AT_ONCE, _container_room, plan_batch
-from hfmoe.infer.shortage import is_shortage
+from hfmoe.infer.memory import MOST_AT_ONCE, _container_room, is_shortage, plan_batch
 from hfmoe.infer.tiled import restore_tensor
+from hfmoe.infer.tiles import TileGeometry
+
+GEOMETRY = TileGeometry(2, 8, halo=2, overlap=4)
 
 SAYINGS = (
     "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried to take 9",
@@ -46,9 +47,7 @@ def errors() -> list[BaseException]:
 
 
 def restore(network: Short, image: torch.Tensor, *, tile: int | None, batch: int = 1, on_tile=None):
-    return restore_tensor(
-        network, image, scale=2, multiple=8, halo=2, tile=tile, overlap=4, batch=batch, on_tile=on_tile
-    )
+    return restore_tensor(network, image, GEOMETRY, tile=tile, batch=batch, on_tile=on_tile)
 
 
 @pytest.mark.parametrize("error", errors(), ids=lambda error: str(error)[:20])
@@ -83,7 +82,7 @@ def test_memory_that_runs_out_in_the_middle_changes_no_tile_before_or_after():
         network.pixels = 1200 if len(network.seen) > 2 else 10**6
         return network(part)
 
-    restored = restore_tensor(tighter, image, scale=2, multiple=8, halo=2, tile=64, overlap=4)
+    restored = restore_tensor(tighter, image, GEOMETRY, tile=64)
     assert network.failed
     torch.testing.assert_close(restored, network.whole(image), rtol=1e-4, atol=1e-4)
 
@@ -157,7 +156,7 @@ def test_the_result_takes_room_where_the_image_lies_and_tiles_on_the_device(monk
     image = torch.empty(1, device="cpu").expand(1, 3, 6000, 8000)
     load = restorer._load(image, "auto", False)
     assert load.tile is not None and load.tile > 2 * restorer.smallest_tile()
-    assert load.tile**2 * load.batch * bytes_per_pixel(restorer.config) <= free
+    assert load.tile**2 * load.batch * restorer.geometry.bytes_per_pixel <= free
 
 
 def test_where_memory_is_one_the_result_is_taken_off_and_neighbours_have_their_parts(monkeypatch):

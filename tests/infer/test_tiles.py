@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hfmoe.infer.tiled import restore_tensor
-from hfmoe.infer.tiles import blend_weights, cut
+from hfmoe.infer.tiles import TileGeometry, blend_weights, cut
 
 
 @given(
@@ -54,7 +54,7 @@ def test_tiling_equals_running_whole_when_the_halo_covers_the_receptive_field(
         return F.interpolate(F.conv2d(image, kernel, padding=2), scale_factor=scale)
 
     image = torch.rand(2, 3, height, width, generator=torch.Generator().manual_seed(2))
-    tiled = restore_tensor(network, image, scale=scale, multiple=8, halo=2, tile=24, overlap=4)
+    tiled = restore_tensor(network, image, TileGeometry(scale, 8, halo=2, overlap=4), tile=24)
     torch.testing.assert_close(tiled, network(image), rtol=1e-5, atol=1e-5)
 
 
@@ -65,7 +65,7 @@ def test_without_a_halo_the_borders_of_tiles_would_show():
     def network(part):
         return F.conv2d(part, kernel, padding=2)
 
-    tiled = restore_tensor(network, image, scale=1, multiple=8, halo=0, tile=24, overlap=4)
+    tiled = restore_tensor(network, image, TileGeometry(1, 8, halo=0, overlap=4), tile=24)
     assert (tiled - network(image)).abs().max() > 0.1
 
 
@@ -74,11 +74,8 @@ def test_progress_counts_every_tile():
     restore_tensor(
         lambda part: part,
         torch.rand(1, 1, 40, 20),
-        scale=1,
-        multiple=4,
-        halo=0,
+        TileGeometry(1, 4, halo=0, overlap=4),
         tile=16,
-        overlap=4,
         on_tile=lambda done, total: seen.append((done, total)),
     )
     assert seen == [(done, len(seen)) for done in range(1, len(seen) + 1)]
@@ -92,5 +89,5 @@ def test_errors_name_the_value_and_the_rule():
         cut(100, tile=16, margin=20, multiple=8)
     with pytest.raises(ValueError, match=r"the network made \(1, 1, 8, 8\) where \(1, 1, 16, 16\) was due"):
         restore_tensor(
-            lambda part: part, torch.rand(1, 1, 8, 8), scale=2, multiple=8, halo=0, tile=None, overlap=0
+            lambda part: part, torch.rand(1, 1, 8, 8), TileGeometry(2, 8, halo=0, overlap=0), tile=None
         )

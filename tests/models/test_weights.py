@@ -9,6 +9,7 @@ import zipfile
 from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors
@@ -130,14 +131,26 @@ def test_a_tensor_of_another_shape_is_refused_by_name(tiny_weights: Path, tmp_pa
 
 
 @pytest.mark.parametrize("part, kind", [("config", "HFMoEConfig"), ("facts", "ModelFacts")])
-def test_unknown_and_missing_fields_are_refused_by_name(
-    part: str, kind: str, tiny_weights: Path, tmp_path: Path
-):
+def test_unknown_fields_are_refused_by_name(part: str, kind: str, tiny_weights: Path, tmp_path: Path):
     path = altered(tiny_weights, tmp_path / "a", header=lambda values: values[part].update({"novel": 1}))
     assert f"unknown {kind} field novel" in refusal(path)
-    field = {"config": "scale", "facts": "task"}[part]
-    path = altered(tiny_weights, tmp_path / "b", header=lambda values: values[part].pop(field))
-    assert f"missing {kind} field {field}" in refusal(path)
+
+
+def test_a_file_from_before_a_field_takes_its_default(tiny_weights: Path, tmp_path: Path):
+    def without(values: dict[str, Any]) -> None:
+        for name in ("cross_stride", "learned_split", "residual_scale"):  # at their defaults in this file
+            values["config"].pop(name)
+        values["facts"].pop("notes")
+
+    old, new = load_weights(altered(tiny_weights, tmp_path / "w", header=without)), load_weights(tiny_weights)
+    assert old.config == new.config and old.facts == new.facts
+    image = torch.rand(1, 3, 20, 20)
+    assert torch.equal(old.network(image).image, new.network(image).image)
+
+
+def test_a_file_without_a_name_is_refused(tiny_weights: Path, tmp_path: Path):
+    path = altered(tiny_weights, tmp_path / "w", header=lambda values: values["facts"].pop("name"))
+    assert "missing ModelFacts field name" in refusal(path)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from hfmoe.bench.forms import FORMS, Case, exported_form
 from hfmoe.bench.timing import Rounds, Spread, ratio, spread
 from hfmoe.bench.worker import TimingJob, run_job
-from hfmoe.infer.footprint import run_bytes
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.cost import count_work
 from hfmoe.runtime.machine import Machine, machine
@@ -145,7 +145,7 @@ def choose_cases(plan: Plan, config: HFMoEConfig, *, free: int) -> tuple[list[Ca
             skipped.append(f"{form}: {missing}")
             continue
         for size in plan.sizes:
-            forecast = run_bytes(config, size, size)
+            forecast = tile_geometry(config).run_bytes(size, size)
             if forecast > MEMORY_SHARE * free:
                 need = f"{forecast / 2**30:.1f} GiB of memory, {free / 2**30:.1f} are free"
                 skipped.append(f"{form}, {size} x {size}: needs about {need}")

@@ -22,7 +22,7 @@ from hfmoe.evaluate.report import evaluate as score
 from hfmoe.evaluate.restoration import as_given
 from hfmoe.evaluate.scores import COLUMNS, Distance, Scores, load_distances
 from hfmoe.evaluate.super_resolution import bicubic
-from hfmoe.infer.ensemble import ensemble
+from hfmoe.infer.restorer import mean_of_positions
 from hfmoe.runtime.machine import machine
 
 
@@ -153,7 +153,7 @@ def _run(
 
 
 def _eightfold(restore: Restore) -> Restore:
-    return lambda image: ensemble(lambda turned, _: restore(turned), image)
+    return lambda image: mean_of_positions(lambda turned, _: restore(turned), image)
 
 
 def _contender(model: str, options: EvaluateOptions) -> Contender:

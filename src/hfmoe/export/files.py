@@ -12,8 +12,8 @@ from torch.export import ExportedProgram
 
 from hfmoe import __version__
 from hfmoe.export.program import make_program
-from hfmoe.infer.backends import opening
-from hfmoe.infer.footprint import grid, halo
+from hfmoe.infer.backends import graphs
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.models.header import METADATA_KEY, header_text
 from hfmoe.models.weights import Loaded
 from hfmoe.runtime.files import write_atomically
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import onnx
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-SUFFIX = opening.SUFFIX | {"pt2": ".pt2"}
+SUFFIX = graphs.SUFFIX | {"pt2": ".pt2"}
 ROUTING = {"onnx": "all", "openvino": "all", "pt2": "sparse"}
 """How mixtures run in each format (hfmoe.export.program): docs/decisions/export.md has the measurements."""
 PT2_METADATA = "hfmoe.json"
@@ -89,6 +89,7 @@ def write_graph(model: "onnx.ModelProto", loaded: Loaded, path: Path, order: Ord
 def metadata(loaded: Loaded, order: Order, *, source: str, routing: str) -> str:
     """What an exported file says of itself, as JSON: as a weights file, and how the graph is to be used."""
     config = loaded.config
+    geometry = tile_geometry(config)
     about = {
         "version": __version__,
         "source_sha256": source,
@@ -101,8 +102,8 @@ def metadata(loaded: Loaded, order: Order, *, source: str, routing: str) -> str:
         "range": [0, 1],
         "clamped": False,
         "size_multiple": config.size_multiple,
-        "tile_grid": grid(config),
-        "tile_halo": halo(config),
+        "tile_grid": geometry.multiple,
+        "tile_halo": geometry.halo,
     }
     return header_text(config, loaded.facts, export=about)
 

@@ -11,8 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.image.resize import resize
-from hfmoe.infer.backends.graphs import GraphOutput
-from hfmoe.infer.backends.opening import is_exported, open_exported
+from hfmoe.infer.backends.graphs import GraphOutput, is_exported, open_exported
 from hfmoe.infer.eager import Eager, make_restorer
 from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.psnr import psnr

@@ -68,3 +68,8 @@ def copied(image: Array) -> Array:
 def zeros_like(image: Array, shape: tuple[int, ...]) -> Array:
     """Zeros of a shape, of the kind, number format and device of `image`."""
     return image.new_zeros(shape) if is_tensor(image) else np.zeros(shape, image.dtype)
+
+
+def is_finite(image: Array) -> bool:
+    """Whether all values are finite: of the sum, which takes no memory and which one other value spoils."""
+    return bool(namespace(image).isfinite(image.sum()))

@@ -8,8 +8,7 @@ from typing import Any
 
 import torch
 
-from hfmoe.infer.devices import choose_device
-from hfmoe.infer.eager import make_restorer
+from hfmoe.infer.eager import choose_device, make_restorer
 from hfmoe.models.header import ModelFacts, WeightsError, find_weights, shipped, suggest
 from hfmoe.models.network import HFMoE
 from hfmoe.models.presets import PRESETS

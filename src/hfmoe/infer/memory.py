@@ -1,11 +1,13 @@
-"""How large a tile free memory allows."""
+"""Free memory: how much there is, how large a tile it allows, and what happens when it runs out."""
 
+import gc
 import math
 import os
 from pathlib import Path
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from hfmoe.image.arrays import loaded_torch
+from hfmoe.infer.tiles import TileGeometry
 
 SHARE = 0.5
 LARGEST = 4096
@@ -70,21 +72,20 @@ def plan_tile(
     height: int,
     width: int,
     *,
-    bytes_per_pixel: int,
+    geometry: TileGeometry,
     free: int,
-    multiple: int,
-    smallest: int,
+    at_once: int = 1,
     share: float = SHARE,
 ) -> int | None:
-    """Side of square tiles, a multiple of `multiple`, whose run stays within `share` of `free` bytes.
+    """Side of square tiles whose runs, `at_once` together, stay within `share` of `free` bytes.
 
-    None means that the whole image fits. Never below `smallest` (rounded up), even when memory is short.
+    None means that the whole image fits. Never below the smallest tile, even when memory is short.
     """
-    pixels = int(free * share) // bytes_per_pixel
+    pixels = int(free * share) // (geometry.bytes_per_pixel * at_once)
     if height * width <= min(pixels, LARGEST**2):
         return None
     side = min(math.isqrt(max(pixels, 1)), LARGEST)
-    return max(side // multiple, -(-smallest // multiple)) * multiple
+    return max(side // geometry.multiple * geometry.multiple, geometry.smallest)
 
 
 def plan_batch(
@@ -101,3 +102,36 @@ def _half_of_physical() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (ValueError, OSError, AttributeError):
         return 2 * 1024**3
+
+
+_SAYINGS = (
+    "out of memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "not enough memory",
+    "failed to allocate",
+    "alloc_failed",
+    "bad_alloc",
+    "bad alloc",
+)
+
+
+def is_shortage(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on a CPU, a GPU, or in another runtime."""
+    torch = loaded_torch()
+    if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(saying in text for saying in _SAYINGS)
+
+
+def make_room() -> None:
+    """Give back what is no longer used. To be called when the error that held the tensors is gone."""
+    gc.collect()
+    torch = loaded_torch()
+    if torch is None:
+        return
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+    elif torch.backends.mps.is_available():
+        torch.mps.empty_cache()

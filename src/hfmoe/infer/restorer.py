@@ -3,7 +3,6 @@
 Written once for numpy arrays and tensors; what runs the network decides which of them it works on.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
@@ -12,19 +11,18 @@ from einops import rearrange, reduce, repeat
 from jaxtyping import Float
 
 from hfmoe.image.alpha import fill_hidden, is_flat
-from hfmoe.image.arrays import Array, alike, as_array, cast, is_tensor, namespace
+from hfmoe.image.arrays import Array, alike, as_array, cast, copied, is_finite, is_tensor, namespace
 from hfmoe.image.files import Picture
+from hfmoe.image.filters import low_pass
 from hfmoe.image.resize import resize
-from hfmoe.infer.ensemble import ensemble as mean_of_positions
-from hfmoe.infer.footprint import STARTING, bytes_per_pixel, grid, halo, result_bytes
 from hfmoe.infer.memory import CPU, Device, free_bytes, plan_batch, plan_tile
-from hfmoe.infer.strength import weaken
 from hfmoe.infer.tiled import Load, OnTile, restore_tensor
+from hfmoe.infer.tiles import STARTING, TileGeometry, tile_geometry
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.header import ModelFacts
 
-OVERLAP = 16
-"""Input pixels over which neighbouring tiles fade into each other."""
+POSITIONS = 8
+"""Flips and turns of an image that an ensemble averages over."""
 
 
 @runtime_checkable
@@ -51,7 +49,7 @@ class Engine(Protocol):
         ...
 
     def restore(self, image: Float[Array, "b c h w"], *, effort: float) -> Float[Array, "b c H W"]:
-        """Restore images in [0, 1]; the result is finite, not clamped."""
+        """Restore images in [0, 1]; the result is not clamped."""
         ...
 
 
@@ -76,6 +74,11 @@ class Restorer:
     def device(self) -> Device:
         """Where the network runs."""
         return self.engine.device
+
+    @property
+    def geometry(self) -> TileGeometry:
+        """What the network asks of tiles."""
+        return tile_geometry(self.config)
 
     @property
     def scale(self) -> int:
@@ -111,15 +114,7 @@ class Restorer:
 
         def restore(whole: Float[Array, "b c h w"], on_tile: OnTile | None) -> Float[Array, "b c H W"]:
             return restore_tensor(
-                run,
-                whole,
-                scale=self.scale,
-                multiple=grid(self.config),
-                halo=halo(self.config),
-                tile=load.tile,
-                overlap=OVERLAP,
-                batch=load.batch,
-                on_tile=on_tile,
+                run, whole, self.geometry, tile=load.tile, batch=load.batch, on_tile=on_tile
             )
 
         channels = to_channels(cast(own, "float32"), self.config.channels)
@@ -133,8 +128,13 @@ class Restorer:
     def part(
         self, channels: Float[Array, "b c h w"], *, effort: float = 0.5, strength: float = 1.0
     ) -> Float[Array, "b c H W"]:
-        """One run of the network, on what the engine adopted, with its channels; not clamped."""
+        """One run of the network, on what the engine adopted, with its channels; not clamped.
+
+        Raises RuntimeError when the result is not finite.
+        """
         restored = self.engine.restore(channels, effort=effort)
+        if not is_finite(restored):
+            raise RuntimeError("the network made values that are not finite, in float32 too")
         return weaken(restored, alike(channels, restored), scale=self.scale, strength=strength)
 
     def with_alpha(
@@ -177,9 +177,8 @@ class Restorer:
         return free_bytes(place) // (1 if place.type == "cuda" else self.sharers)
 
     def smallest_tile(self) -> int:
-        """Least side of a tile in input pixels: two halos, the fade between neighbours, one grid step."""
-        multiple = grid(self.config)
-        return math.ceil((2 * halo(self.config) + OVERLAP) / multiple + 1) * multiple
+        """Least side of a tile in input pixels."""
+        return self.geometry.smallest
 
     def _load(self, image: Float[Array, "b c h w"], tile: int | str, ensemble: bool) -> Load:
         """Tiles and how many of them at once, by what was asked for and by free memory.
@@ -187,7 +186,8 @@ class Restorer:
         The whole result lies where the image does; the network's device sees tiles of both.
         """
         height, width = image.shape[-2:]
-        result = result_bytes(self.config, height, width, ensemble=ensemble) * image.shape[0]
+        geometry = self.geometry
+        result = geometry.result_bytes(height, width, ensemble=ensemble) * image.shape[0]
         place: Device = image.device if is_tensor(image) else CPU
         room = self.free_bytes(place) - result
         if room < 0 and place.type == "cpu":
@@ -195,31 +195,22 @@ class Restorer:
             raise MemoryError(f"the result of {size} needs {result / 2**30:.1f} GiB, more than is free")
         apart = place.type != self.device.type and "cuda" in (place.type, self.device.type)
         free = max((self.free_bytes(self.device) if apart else room) - STARTING, 0)
-        cost = bytes_per_pixel(self.config) * image.shape[0]
-        multiple = grid(self.config)
         if tile == "auto":
-            side = plan_tile(
-                height,
-                width,
-                bytes_per_pixel=cost,
-                free=free,
-                multiple=multiple,
-                smallest=self.smallest_tile(),
-            )
+            side = plan_tile(height, width, geometry=geometry, free=free, at_once=image.shape[0])
         else:
             side = self._side(tile)
+        cost = geometry.bytes_per_pixel * image.shape[0]
         at_once = plan_batch(side, bytes_per_pixel=cost, free=free, device=self.device)
         return Load(side, at_once)
 
     def _side(self, tile: int | str) -> int | None:
         if tile == "off":
             return None
-        multiple = grid(self.config)
         if not isinstance(tile, int) or isinstance(tile, bool):
             raise ValueError(f"tile {tile!r} must be 'auto', 'off' or a number of pixels")
         if tile < self.smallest_tile():
             raise ValueError(f"tile {tile} must be at least {self.smallest_tile()} for {self.facts.name}")
-        return -(-tile // multiple) * multiple
+        return self.geometry.rounded(tile)
 
 
 def _check(image: Array, effort: float, strength: float) -> None:
@@ -255,3 +246,64 @@ def from_channels(restored: Float[Array, "n d H W"], like: Float[Array, "b c h w
     if restored.shape[1] == 1:
         return rearrange(restored, "(b c) 1 h w -> b c h w", b=like.shape[0])
     return reduce(restored, "b c h w -> b 1 h w", "mean")
+
+
+def weaken(
+    restored: Float[Array, "b c H W"], image: Float[Array, "b c h w"], *, scale: int, strength: float
+) -> Float[Array, "b c H W"]:
+    """The restored image with its high band between that of the input, enlarged, and its own.
+
+    strength: 1 is the restored image itself; 0 has its low band (tones, colours, coarse shapes) and the fine
+    detail of the bicubic enlargement. What is done at a pixel depends on four input pixels around.
+    """
+    if strength == 1:
+        return restored
+    gained = restored - (resize(image, scale=scale) if scale > 1 else image)
+    return restored - (1 - strength) * (gained - low_pass(gained, scale=scale))
+
+
+_HEIGHT, _WIDTH = -2, -1
+
+
+def mean_of_positions(
+    restore: Callable[[Array, OnTile | None], Array],
+    image: Float[Array, "b c h w"],
+    *,
+    on_tile: OnTile | None = None,
+) -> Float[Array, "b c H W"]:
+    """Restore the image turned and flipped, turn and flip each result back, and average them (Timofte et al.,
+    2016).
+
+    The whole image is turned, not its tiles, so that tiles still equal the whole. on_tile counts the tiles
+    of all eight.
+    """
+    total = None
+    for position in range(POSITIONS):
+        restored = undo(restore(turn(image, position), _counting(on_tile, position)), position)
+        if total is None:
+            total = copied(restored)
+        else:
+            total += restored
+    assert total is not None
+    total /= POSITIONS
+    return total
+
+
+def turn(image: Float[Array, "b c h w"], position: int) -> Float[Array, "b c H W"]:
+    """The image in one of its eight positions: 0 to 3 quarter turns, then the same of its mirror image."""
+    xp = namespace(image)
+    mirrored = xp.flip(image, (_WIDTH,)) if position >= 4 else image
+    return copied(xp.rot90(mirrored, position % 4, (_HEIGHT, _WIDTH)))
+
+
+def undo(image: Float[Array, "b c H W"], position: int) -> Float[Array, "b c h w"]:
+    """The inverse of `turn`."""
+    xp = namespace(image)
+    turned = xp.rot90(image, -(position % 4), (_HEIGHT, _WIDTH))
+    return xp.flip(turned, (_WIDTH,)) if position >= 4 else turned
+
+
+def _counting(on_tile: OnTile | None, position: int) -> OnTile | None:
+    if on_tile is None:
+        return None
+    return lambda done, total: on_tile(position * total + done, POSITIONS * total)

@@ -12,12 +12,10 @@ from hfmoe.image.arrays import Array, as_array
 from hfmoe.image.picture import Picture
 from hfmoe.image.resize import resize
 from hfmoe.image.streaming import Strips, Survey
-from hfmoe.infer.footprint import bytes_per_pixel, grid, halo
 from hfmoe.infer.memory import LARGEST, SHARE, plan_tile
-from hfmoe.infer.restorer import OVERLAP, Restorer, from_channels, repeated, to_channels
-from hfmoe.infer.sliding import Block, Sliding
+from hfmoe.infer.restorer import Restorer, from_channels, repeated, to_channels
 from hfmoe.infer.tiled import OnTile, restore_tensor
-from hfmoe.infer.tiles import Span, Tile, Tiling, cut
+from hfmoe.infer.tiles import Blender, Block, Span, Tile, Tiling
 
 Put = Callable[[Picture, int, int], None]
 """Called with a finished part of the result and its first row and column."""
@@ -32,23 +30,13 @@ NETWORK_BYTES = 2**29
 def plan_side(restorer: Restorer, *, free: int, layers: int = 1) -> int:
     """Side of the tiles that free memory allows; layers: runs of the network at once."""
     memory = min(free, int(NETWORK_BYTES / SHARE))
-    side = plan_tile(
-        LARGEST,
-        LARGEST + 1,
-        bytes_per_pixel=bytes_per_pixel(restorer.config) * layers,
-        free=memory,
-        multiple=grid(restorer.config),
-        smallest=restorer.smallest_tile(),
-    )
+    side = plan_tile(LARGEST, LARGEST + 1, geometry=restorer.geometry, free=memory, at_once=layers)
     return side or LARGEST
 
 
 def plan_tiling(restorer: Restorer, height: int, width: int, *, tile: int) -> Tiling:
     """Tiles of an image as `Restorer` cuts them for tiles of that side."""
-    multiple = grid(restorer.config)
-    side = -(-tile // multiple) * multiple
-    cutting = {"tile": side, "margin": 2 * halo(restorer.config) + OVERLAP, "multiple": multiple}
-    return Tiling(cut(height, **cutting), cut(width, **cutting))
+    return restorer.geometry.tiling(height, width, tile=restorer.geometry.rounded(tile))
 
 
 @dataclass(frozen=True)
@@ -128,13 +116,12 @@ class _Layers:
         plain = streaming.strips.plain
         self._has_alpha, self._is_float = plain.has_alpha, plain.bits == 32
         restorer = streaming.restorer
-        geometry = {"scale": restorer.scale, "halo": halo(restorer.config)}
         colours = np.zeros((1, streaming.strips.bands - self._has_alpha, 1, 1), np.float32)
         shapes = [to_channels(like, restorer.config.channels).shape for like in (colours, colours[:, :1])]
         layers = [(shape[0], shape[1]) for shape in shapes]
-        self._colour = Sliding(streaming.tiling, layers[0], **geometry)
-        restores_alpha = self._has_alpha and restorer.scale > 1
-        self._alpha = Sliding(streaming.tiling, layers[1], **geometry) if restores_alpha else None
+        blenders = [Blender(streaming.tiling, shape, restorer.geometry, like=colours) for shape in layers]
+        self._colour = blenders[0]
+        self._alpha = blenders[1] if self._has_alpha and restorer.scale > 1 else None
 
     def add(self, tile: Tile, band: _Band) -> tuple[Picture, Span, Span]:
         """Restore a tile; gives the part of the result that it finished, and where."""
@@ -166,15 +153,7 @@ class _Layers:
             return restorer.part(channels, effort=of.effort, strength=of.strength)
 
         channels = to_channels(np.ascontiguousarray(part), restorer.config.channels)
-        restored = restore_tensor(
-            run,
-            restorer.engine.adopt(channels),
-            scale=restorer.scale,
-            multiple=grid(restorer.config),
-            halo=halo(restorer.config),
-            tile=None,
-            overlap=OVERLAP,
-        )
+        restored = restore_tensor(run, restorer.engine.adopt(channels), restorer.geometry, tile=None)
         return as_array(restored)
 
     def _finish(self, colour: Block, alpha: Block | None, band: _Band) -> Picture:

@@ -7,31 +7,12 @@ from typing import NamedTuple
 from jaxtyping import Float
 
 from hfmoe.image.arrays import Array, alike, namespace, zeros_like
-from hfmoe.infer.shortage import is_shortage, make_room
-from hfmoe.infer.tiles import Tile, Tiling, blend_weights, cut
+from hfmoe.infer.memory import is_shortage, make_room
+from hfmoe.infer.tiles import Blender, Span, Tile, TileGeometry
 
 Restore = Callable[[Array], Array]
 OnTile = Callable[[int, int], None]
 """Called after each tile with the tiles done and the tiles in all."""
-
-
-class Geometry(NamedTuple):
-    """What a network asks of tiles, in input pixels: their grid, halo and fade; scale of its result."""
-
-    scale: int
-    multiple: int
-    halo: int
-    overlap: int
-
-    @property
-    def margin(self) -> int:
-        """Pixels that neighbours share."""
-        return 2 * self.halo + self.overlap
-
-    @property
-    def smallest(self) -> int:
-        """Least side of a tile."""
-        return (-(-self.margin // self.multiple) + 1) * self.multiple
 
 
 class Load(NamedTuple):
@@ -44,7 +25,7 @@ class Load(NamedTuple):
         """Whether the image needs no cutting."""
         return self.tile is None or max(image.shape[-2:]) <= self.tile
 
-    def halved(self, image: Float[Array, "b c h w"], geometry: Geometry) -> "Load":
+    def halved(self, image: Float[Array, "b c h w"], geometry: TileGeometry) -> "Load":
         """Half as many tiles, or tiles of half the side. Raises MemoryError when none is smaller."""
         if self.batch > 1:
             return Load(self.tile, self.batch // 2)
@@ -58,27 +39,23 @@ class Load(NamedTuple):
 def restore_tensor(
     network: Restore,
     image: Float[Array, "b c h w"],
+    geometry: TileGeometry,
     *,
-    scale: int,
-    multiple: int,
-    halo: int,
     tile: int | None,
-    overlap: int = 16,
     batch: int = 1,
     on_tile: OnTile | None = None,
 ) -> Float[Array, "b c H W"]:
     """Run network (image -> image `scale` times as large) whole, or in tiles of at most `tile` pixels.
 
-    Tiles begin on the grid of `multiple`; each sees `halo` more pixels than are used of it, and neighbours
-    fade into each other over at least `overlap` pixels; up to `batch` of them run at once. When memory runs
-    out, batch and then tiles are halved for all that is left to do. The result is not clamped and lies where
-    the image lies. Raises ValueError when the tile is too small for halo and overlap, or the network's result
-    has another size; MemoryError when the smallest tile does not fit.
+    Tiles begin on the geometry's grid; each sees a halo that is not used of it, and neighbours fade into each
+    other; up to `batch` of them run at once. When memory runs out, batch and then tiles are halved for all
+    that is left to do. The result is not clamped and lies where the image lies. Raises ValueError when the
+    tile is too small for halo and overlap, or the network's result has another size; MemoryError when the
+    smallest tile does not fit.
     """
-    geometry = Geometry(scale, multiple, halo, overlap)
     load = Load(tile, batch)
     while load.holds(image):
-        restored = _attempt(network, image, scale)
+        restored = _attempt(network, image, geometry.scale)
         if restored is not None:
             if on_tile:
                 on_tile(1, 1)
@@ -90,27 +67,24 @@ def restore_tensor(
 def _in_tiles(
     network: Restore,
     image: Float[Array, "b c h w"],
-    geometry: Geometry,
+    geometry: TileGeometry,
     load: Load,
     on_tile: OnTile | None = None,
 ) -> tuple[Float[Array, "b c H W"], Load]:
     """The image from blended tiles, and the load that memory turned out to allow."""
     assert load.tile is not None
     count, channels, height, width = image.shape
-    scale, multiple, margin = geometry.scale, geometry.multiple, geometry.margin
-    rows = cut(height, tile=load.tile, margin=margin, multiple=multiple)
-    columns = cut(width, tile=load.tile, margin=margin, multiple=multiple)
-    vertical = blend_weights(rows, halo=geometry.halo, scale=scale)
-    horizontal = blend_weights(columns, halo=geometry.halo, scale=scale)
-    tiles = Tiling(rows, columns).tiles()
+    scale = geometry.scale
+    tiling = geometry.tiling(height, width, tile=load.tile)
+    tiles = tiling.tiles()
+    blender = Blender(tiling, (count, channels), geometry, like=image)
     output = zeros_like(image, (count, channels, height * scale, width * scale))
     done = 0
     for group in _groups(tiles, load.batch):
-        parts, load = _careful(network, [_part(image, tile, 1) for tile in group], geometry, load)
+        parts, load = _careful(network, [_part(image, tile.y, tile.x) for tile in group], geometry, load)
         for tile, restored in zip(group, parts, strict=True):
-            weight = vertical[tile.row][:, None] * horizontal[tile.column]
-            place = _part(output, tile, scale)
-            place += restored * alike(weight, restored)
+            block = blender.add(tile, restored)
+            _part(output, block.y, block.x, scale)[...] = block.values
             done += 1
             if on_tile:
                 on_tile(done, len(tiles))
@@ -118,7 +92,7 @@ def _in_tiles(
 
 
 def _careful(
-    network: Restore, parts: list[Array], geometry: Geometry, load: Load
+    network: Restore, parts: list[Array], geometry: TileGeometry, load: Load
 ) -> tuple[list[Array], Load]:
     """Restore parts of one shape within a load, which is halved until memory suffices."""
     restored: list[Array] = []
@@ -149,8 +123,7 @@ def _shape(tile: Tile) -> tuple[int, int]:
     return tile.y.stop - tile.y.start, tile.x.stop - tile.x.start
 
 
-def _part(image: Float[Array, "b c h w"], tile: Tile, scale: int) -> Float[Array, "b c y x"]:
-    y, x = tile.y, tile.x
+def _part(image: Float[Array, "b c h w"], y: Span, x: Span, scale: int = 1) -> Float[Array, "b c y x"]:
     return image[..., y.start * scale : y.stop * scale, x.start * scale : x.stop * scale]
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from difflib import get_close_matches
 from pathlib import Path
@@ -100,7 +100,10 @@ def file_sha256(path: Path | str) -> str:
 
 
 def parse_header(path: Path, text: str) -> Header:
-    """Configuration and facts in the text that `header_text` made; `path` is named in the WeightsError."""
+    """Configuration and facts in the text that `header_text` made; `path` is named in the WeightsError.
+
+    A field that the text does not have, since it was written before there was one, takes its default.
+    """
     try:
         header = json.loads(text)
         stored, config, facts = header["format"], header["config"], header["facts"]
@@ -117,7 +120,9 @@ def parse_header(path: Path, text: str) -> Header:
 def _build(kind: type[_Built], values: object, path: Path) -> _Built:
     if not isinstance(values, Mapping):
         raise WeightsError(f"{path}: {kind.__name__} in its metadata must be a table")
-    match_names(path, f"{kind.__name__} field", {item.name for item in fields(kind)}, set(values))
+    optional = [item.name for item in fields(kind) if item.name != "name"]
+    known = {item.name for item in fields(kind)}
+    match_names(path, f"{kind.__name__} field", known, set(values), optional=optional)
     if kind is ModelFacts:
         _check_kinds(values, path)
     try:
@@ -142,9 +147,11 @@ def _tuples(values: Any) -> Any:
     return tuple(_tuples(value) for value in values) if isinstance(values, list) else values
 
 
-def match_names(path: Path, what: str, expected: set[str], found: set[str]) -> None:
-    """WeightsError with the names that are unknown or missing."""
-    for problem, names in (("unknown", found - expected), ("missing", expected - found)):
+def match_names(
+    path: Path, what: str, expected: set[str], found: set[str], *, optional: Collection[str] = ()
+) -> None:
+    """WeightsError with the names that are unknown, or missing and not optional."""
+    for problem, names in (("unknown", found - expected), ("missing", expected - found - set(optional))):
         if names:
             listed = ", ".join(sorted(names)[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
             raise WeightsError(f"{path}: {problem} {what} {listed}")

@@ -12,7 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from hfmoe.data import Pair
-from hfmoe.infer.devices import choose_device
+from hfmoe.infer.eager import choose_device
 from hfmoe.infer.memory import free_bytes
 from hfmoe.runtime.child import ChildError, run_in_child
 from hfmoe.runtime.memory import peak_mib, reuse_memory
