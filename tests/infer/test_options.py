@@ -181,6 +181,7 @@ def test_only_the_tile_that_overflows_is_made_again(restorer: Restorer):
     assert network.calls.count(True) >= 3
 
 
-def test_values_that_are_not_finite_in_float32_are_an_error():
+def test_values_that_are_not_finite_in_float32_are_an_error(restorer: Restorer):
+    engine = Eager(Overflowing(always=True), torch.device("cpu"), torch.bfloat16)
     with pytest.raises(RuntimeError, match="not finite, in float32 too"):
-        run_finite(Overflowing(always=True), torch.rand(1, 3, 8, 8), effort=0.5, autocast=torch.bfloat16)
+        Restorer(engine, restorer.config, restorer.facts)(torch.rand(1, 3, 8, 8))
