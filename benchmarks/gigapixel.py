@@ -28,12 +28,11 @@ from hfmoe.batch.large import restore_large
 from hfmoe.batch.manifest import identify
 from hfmoe.batch.settings import Settings
 from hfmoe.infer.eager import Eager
-from hfmoe.infer.measure import peak_mib
 from hfmoe.infer.memory import free_bytes
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.streaming import plan_side, plan_tiling
 from hfmoe.runtime.machine import machine
-from hfmoe.runtime.memory import reuse_memory
+from hfmoe.runtime.memory import peak_mib, reuse_memory
 
 AIM_GIB = 2.0
 

@@ -18,10 +18,10 @@ from itertools import product
 import torch
 
 from hfmoe.infer.eager import make_restorer
-from hfmoe.infer.measure import describe, peak_mib, resident_mib
+from hfmoe.infer.measure import describe
 from hfmoe.infer.tiles import tile_geometry
 from hfmoe.runtime.machine import machine
-from hfmoe.runtime.memory import reuse_memory
+from hfmoe.runtime.memory import peak_mib, resident_mib, reuse_memory
 
 AIM = 0.25
 
