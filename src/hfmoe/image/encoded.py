@@ -81,10 +81,20 @@ def _image(levels: UInt8[Tensor, "c h w"]) -> pyvips.Image:
     channels, height, width = levels.shape
     samples = np.ascontiguousarray(rearrange(levels, "c h w -> h w c").numpy())
     image = pyvips.Image.new_from_memory(samples.data, width, height, channels, "uchar")
-    return image.copy(interpretation="b-w" if channels == 1 else "srgb")
+    return _on_one_thread(image.copy(interpretation="b-w" if channels == 1 else "srgb"))
+
+
+def _on_one_thread(image: pyvips.Image) -> pyvips.Image:
+    """Have libvips compute an image of one's own in one worker.
+
+    Images of training's size gain nothing by more, and libvips' pools, which shrink while they run, may wait
+    for ever after such short work on a busy machine (libvips issue 4068, seen with 8.18.7): a run hung.
+    """
+    image.set_type(pyvips.GValue.gint_type, "concurrency", 1)
+    return image
 
 
 def _levels(data: bytes, *, channels: int) -> UInt8[Tensor, "c h w"]:
-    image = pyvips.Image.new_from_buffer(data, "")
+    image = _on_one_thread(pyvips.Image.new_from_buffer(data, "").copy())
     values = image.numpy().reshape(image.height, image.width, image.bands)[..., :channels]
     return rearrange(torch.from_numpy(values.copy()), "h w c -> c h w").contiguous()
