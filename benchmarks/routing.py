@@ -25,7 +25,7 @@ from torch import Tensor, nn
 
 from hfmoe.bench.inputs import photo_of_size
 from hfmoe.bench.timing import CLOCKS, interleave, ratio, spread
-from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
+from hfmoe.evaluate.protocols import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
 from hfmoe.image.files import Picture, list_images, write_picture

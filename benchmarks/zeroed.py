@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
+from hfmoe.evaluate.protocols import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.statistics import bootstrap_mean
 from hfmoe.infer.eager import make_restorer

@@ -18,11 +18,9 @@ from sets import TestSet, read_set
 from torch import Tensor
 
 from hfmoe.evaluate.pictures import WorstCrop, baseline_name, draw_crops, unrestored, worst_crop
-from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair
+from hfmoe.evaluate.protocols import EvaluationProtocol, ImagePair, as_given, bicubic
 from hfmoe.evaluate.report import Report, evaluate
-from hfmoe.evaluate.restoration import as_given
 from hfmoe.evaluate.scores import score_image
-from hfmoe.evaluate.super_resolution import bicubic
 from hfmoe.export.files import SUFFIX, Order, export_model
 from hfmoe.export.verify import SIZES, verify
 from hfmoe.image.files import Picture, flatten, read_picture, write_picture

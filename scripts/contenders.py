@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hfmoe.ablate.baselines import PlainNetwork
-from hfmoe.evaluate.super_resolution import bicubic
+from hfmoe.evaluate.protocols import bicubic
 from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.measure import describe, peak_mib, resident_mib
 from hfmoe.models.folding import fold

@@ -3,8 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
-from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
-from hfmoe.evaluate.protocol import EvaluationProtocol
+from hfmoe.evaluate.protocols import EvaluationProtocol, ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.models.weights import Loaded
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from sets import read_set
 
-from hfmoe.evaluate.protocol import Restore
+from hfmoe.evaluate.protocols import Restore
 from hfmoe.evaluate.report import evaluate
 from hfmoe.infer.eager import make_restorer
 from hfmoe.models.weights import Loaded, load_weights, save_weights

@@ -7,9 +7,9 @@ import pytest
 import torch
 from skimage import data
 
+from hfmoe.evaluate.protocols import bicubic, classical_sr, luma_sr
 from hfmoe.evaluate.report import Report, evaluate
 from hfmoe.evaluate.scores import score_image
-from hfmoe.evaluate.super_resolution import ClassicalSR, LumaSR, bicubic
 from hfmoe.image.colour import luma
 from hfmoe.image.files import ImageError, Picture, write_picture
 from hfmoe.image.picture import round_to_8bit
@@ -31,7 +31,7 @@ def _knows(protocol, folder):
     return lambda degraded: targets[degraded.sum().item()].expand(-1, degraded.shape[1], -1, -1)
 
 
-@pytest.mark.parametrize("protocol", [ClassicalSR(2), ClassicalSR(3), LumaSR(4)], ids=lambda p: p.name)
+@pytest.mark.parametrize("protocol", [classical_sr(2), classical_sr(3), luma_sr(4)], ids=lambda p: p.name)
 def test_a_perfect_restorer_scores_infinity_and_one(folder, protocol):
     mean = evaluate(_knows(protocol, folder), folder, protocol=protocol).mean()
     assert (mean.psnr_y, mean.psnr_rgb) == (math.inf, math.inf)
@@ -39,7 +39,7 @@ def test_a_perfect_restorer_scores_infinity_and_one(folder, protocol):
 
 
 def test_pairs_are_cropped_to_the_scale_and_on_the_8_bit_grid(folder):
-    gray, colour = ClassicalSR(4).pairs(folder)
+    gray, colour = classical_sr(4).pairs(folder)
     assert (gray.name, colour.name) == ("a.png", "b.png")
     assert colour.target.shape == (1, 3, 64, 60)
     assert colour.degraded.shape == (1, 3, 16, 15)
@@ -49,7 +49,7 @@ def test_pairs_are_cropped_to_the_scale_and_on_the_8_bit_grid(folder):
 
 
 def test_scores_are_of_the_rounded_image_without_its_border(folder):
-    protocol = ClassicalSR(2)
+    protocol = classical_sr(2)
     _, pair = protocol.pairs(folder)
     restored = resize(pair.degraded, scale=2)
     restored[..., :2, :] = 9.0
@@ -61,7 +61,7 @@ def test_scores_are_of_the_rounded_image_without_its_border(folder):
 
 
 def test_a_gray_original_is_scored_on_its_own_samples(folder):
-    protocol = ClassicalSR(2)
+    protocol = classical_sr(2)
     pair, _ = protocol.pairs(folder)
     restored = pair.target.expand(-1, 3, -1, -1) + 2 / 255
     scores = score_image(restored.clamp(0, 1), pair.target, border=protocol.border)
@@ -69,7 +69,7 @@ def test_a_gray_original_is_scored_on_its_own_samples(folder):
 
 
 def test_bicubic_beats_nearest_and_does_not_depend_on_its_batch(folder):
-    protocol = ClassicalSR(2)
+    protocol = classical_sr(2)
     smooth = evaluate(bicubic(2), folder, protocol=protocol).mean()
     blocks = evaluate(lambda x: x.repeat_interleave(2, 2).repeat_interleave(2, 3), folder, protocol=protocol)
     assert smooth.psnr_y > blocks.mean().psnr_y + 0.5
@@ -80,7 +80,7 @@ def test_bicubic_beats_nearest_and_does_not_depend_on_its_batch(folder):
 
 def test_the_hook_hears_of_each_image_in_the_reports_order(folder):
     heard = []
-    report = evaluate(bicubic(2), folder, protocol=ClassicalSR(2), on_image=heard.append)
+    report = evaluate(bicubic(2), folder, protocol=classical_sr(2), on_image=heard.append)
     assert tuple(heard) == report.images
     assert [image.name for image in report.images] == ["a.png", "b.png"]
     assert all(image.seconds > 0 for image in report.images)
@@ -89,7 +89,7 @@ def test_the_hook_hears_of_each_image_in_the_reports_order(folder):
 
 
 def test_a_report_survives_json_even_with_infinite_psnr(folder):
-    protocol = ClassicalSR(2)
+    protocol = classical_sr(2)
     report = evaluate(_knows(protocol, folder), folder, protocol=protocol)
     values = json.loads(report.to_json(), parse_constant=pytest.fail)
     assert values["protocol"] == "classical-sr-x2 v1"
@@ -107,29 +107,29 @@ def test_a_report_survives_json_even_with_infinite_psnr(folder):
 )
 def test_a_restorer_of_wrong_shape_or_nan_is_an_error_naming_the_image(folder, restored, rule):
     with pytest.raises(ValueError, match=rf"a\.png: .*{rule}"):
-        evaluate(restored, folder, protocol=ClassicalSR(2))
+        evaluate(restored, folder, protocol=classical_sr(2))
 
 
 def test_an_unreadable_image_is_named_and_not_skipped(folder):
     (folder / "c.png").write_bytes(b"no image")
     with pytest.raises(ImageError, match=r"c\.png"):
-        evaluate(bicubic(2), folder, protocol=ClassicalSR(2))
+        evaluate(bicubic(2), folder, protocol=classical_sr(2))
 
 
 def test_an_image_too_small_to_score_is_named(folder):
     write_picture(folder / "c.png", Picture(torch.rand(3, 3, 40)))
     with pytest.raises(ImageError, match=r"c\.png: 40 x 3 pixels; .*at least 19"):
-        evaluate(bicubic(4), folder, protocol=ClassicalSR(4))
+        evaluate(bicubic(4), folder, protocol=classical_sr(4))
 
 
 def test_an_empty_or_missing_folder_is_refused_by_name(tmp_path):
     with pytest.raises(ImageError, match="no images"):
-        evaluate(bicubic(2), tmp_path, protocol=ClassicalSR(2))
+        evaluate(bicubic(2), tmp_path, protocol=classical_sr(2))
     with pytest.raises(ImageError, match="nowhere"):
-        evaluate(bicubic(2), tmp_path / "nowhere", protocol=ClassicalSR(2))
+        evaluate(bicubic(2), tmp_path / "nowhere", protocol=classical_sr(2))
 
 
-@pytest.mark.parametrize("protocol", [ClassicalSR, LumaSR])
+@pytest.mark.parametrize("protocol", [classical_sr, luma_sr])
 def test_scales_below_two_are_no_super_resolution(protocol):
     with pytest.raises(ValueError, match="scale 1"):
         protocol(1)

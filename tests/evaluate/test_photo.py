@@ -6,8 +6,9 @@ import pytest
 import torch
 from skimage import data
 
-from hfmoe.evaluate.restoration import BLUR, NOISE, QUALITY, PhotoRestoration, degradation_for
+from hfmoe.evaluate.protocols import photo_restoration
 from hfmoe.evaluate.scores import score_image
+from hfmoe.evaluate.seeding import BLUR, NOISE, QUALITY, degradation_for
 from hfmoe.image.files import ImageError, Picture, write_picture
 from hfmoe.metrics.psnr import psnr
 
@@ -27,10 +28,10 @@ def degraded(protocol, folder):
 
 
 def test_damage_does_not_depend_on_the_files_name_or_order_but_on_image_and_seed(folder):
-    before = degraded(PhotoRestoration(2), folder)
-    other = degraded(PhotoRestoration(2, seed=1), folder)
+    before = degraded(photo_restoration(2), folder)
+    other = degraded(photo_restoration(2, seed=1), folder)
     shutil.move(folder / "b.png", folder / "0.png")
-    after = degraded(PhotoRestoration(2), folder)
+    after = degraded(photo_restoration(2), folder)
     assert torch.equal(before["b.png"], after["0.png"])
     assert not torch.equal(before["b.png"], other["b.png"])
     assert not torch.equal(before["a.png"].flip(3), before["b.png"])
@@ -59,7 +60,7 @@ def test_strengths_fill_their_ranges():
 @pytest.mark.parametrize("scale", [1, 2, 3, 4])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_an_image_is_shrunk_by_the_scale_and_damaged(folder, scale, channels):
-    protocol = PhotoRestoration(scale, channels)
+    protocol = photo_restoration(scale, channels)
     for pair in protocol.pairs(folder):
         height, width = pair.degraded.shape[-2:]
         assert pair.target.shape == (1, channels, 65 // scale * scale, 83 // scale * scale)
@@ -74,14 +75,14 @@ def test_an_image_is_shrunk_by_the_scale_and_damaged(folder, scale, channels):
 @pytest.mark.parametrize(("scale", "smallest"), [(1, 11), (2, 16), (4, 20)])
 def test_what_is_too_small_to_score_is_named_and_no_other(folder, scale, smallest):
     write_picture(folder / "c.png", Picture(torch.zeros(3, smallest, smallest)))
-    assert len(list(PhotoRestoration(scale).pairs(folder))) == 3
+    assert len(list(photo_restoration(scale).pairs(folder))) == 3
     write_picture(folder / "d.png", Picture(torch.zeros(3, smallest - 1, 40)))
     with pytest.raises(ImageError, match=r"d\.png: 40 x "):
-        list(PhotoRestoration(scale).pairs(folder))
+        list(photo_restoration(scale).pairs(folder))
 
 
 def test_a_scale_or_channels_that_do_not_exist_are_refused():
     with pytest.raises(ValueError, match="scale 0"):
-        PhotoRestoration(0)
+        photo_restoration(0)
     with pytest.raises(ValueError, match="channels 4"):
-        PhotoRestoration(1, 4)
+        photo_restoration(1, 4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hfmoe.evaluate.pictures import Album, decibels, error_map, largest_mean, worst_crop
-from hfmoe.evaluate.protocol import ImagePair
+from hfmoe.evaluate.protocols import ImagePair
 from hfmoe.image.files import read_picture
 
 

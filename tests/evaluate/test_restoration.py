@@ -2,19 +2,26 @@
 
 import math
 import shutil
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from skimage import data
 
-from hfmoe.evaluate.choice import NAMES, ProtocolSettings, choose_protocol, default_protocol
-from hfmoe.evaluate.paired import Paired
-from hfmoe.evaluate.protocol import EvaluationProtocol
+from hfmoe.evaluate.protocols import (
+    NAMES,
+    EvaluationProtocol,
+    ProtocolSettings,
+    as_given,
+    choose_protocol,
+    deblocking,
+    default_protocol,
+    gaussian_denoising,
+    paired,
+)
 from hfmoe.evaluate.report import evaluate
-from hfmoe.evaluate.restoration import Deblocking, GaussianDenoising, as_given, noise_for, standard_normal
 from hfmoe.evaluate.scores import score_image
+from hfmoe.evaluate.seeding import noise_for, standard_normal
 from hfmoe.image.encoded import through_jpeg
 from hfmoe.image.files import ImageError, Picture, write_picture
 
@@ -34,9 +41,9 @@ def degraded(protocol, folder):
 
 
 def test_noise_does_not_depend_on_the_files_name_or_order(folder):
-    before = degraded(GaussianDenoising(25.0), folder)
+    before = degraded(gaussian_denoising(25.0), folder)
     shutil.move(folder / "b.png", folder / "0.png")
-    after = degraded(GaussianDenoising(25.0), folder)
+    after = degraded(gaussian_denoising(25.0), folder)
     assert torch.equal(before["b.png"], after["0.png"])
     assert torch.equal(before["a.png"], after["a.png"])
 
@@ -68,27 +75,27 @@ def test_noise_is_white_of_unit_deviation_and_differs_by_image_and_seed():
 
 
 def test_noise_is_neither_clamped_nor_rounded_and_scores_what_sigma_says(folder):
-    noisy = degraded(GaussianDenoising(50.0), folder)["b.png"]
+    noisy = degraded(gaussian_denoising(50.0), folder)["b.png"]
     assert noisy.min() < 0
     assert noisy.max() > 1
     assert (noisy * 255 - (noisy * 255).round()).abs().max() > 0.3
     gray = torch.full((1, 64, 64), 128 / 255)
     write_picture(folder / "b.png", Picture(gray))
     (folder / "a.png").unlink()
-    mean = evaluate(as_given, folder, protocol=GaussianDenoising(10.0, channels=1)).mean()
+    mean = evaluate(as_given, folder, protocol=gaussian_denoising(10.0, channels=1)).mean()
     assert mean.psnr_y == pytest.approx(20 * math.log10(255 / 10), abs=0.15)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-@pytest.mark.parametrize("protocol", [GaussianDenoising(25.0), Deblocking(40)])
-def test_gray_and_colour_protocols_give_images_of_their_channels(folder, protocol, channels):
-    for pair in replace(protocol, channels=channels).pairs(folder):
+@pytest.mark.parametrize(("make", "strength"), [(gaussian_denoising, 25.0), (deblocking, 40)])
+def test_gray_and_colour_protocols_give_images_of_their_channels(folder, make, strength, channels):
+    for pair in make(strength, channels).pairs(folder):
         assert pair.degraded.shape == pair.target.shape == (1, channels, 64, 80)
 
 
 def test_jpeg_loses_more_at_lower_quality_and_keeps_what_is_flat(folder):
     scores = [
-        evaluate(as_given, folder, protocol=Deblocking(quality)).mean().psnr_rgb for quality in (10, 40, 95)
+        evaluate(as_given, folder, protocol=deblocking(quality)).mean().psnr_rgb for quality in (10, 40, 95)
     ]
     assert scores == sorted(scores)
     assert scores[0] < scores[2] - 5
@@ -105,7 +112,7 @@ def test_gray_jpeg_of_a_block_is_what_its_quantisation_table_says():
 
 
 def test_protocols_score_a_perfect_result_as_infinity(folder):
-    for protocol in (GaussianDenoising(25.0), Deblocking(10)):
+    for protocol in (gaussian_denoising(25.0), deblocking(10)):
         assert isinstance(protocol, EvaluationProtocol)
         targets = {pair.degraded.sum().item(): pair.target for pair in protocol.pairs(folder)}
         report = evaluate(lambda x, t=targets: t[x.sum().item()], folder, protocol=protocol)
@@ -122,46 +129,46 @@ def test_pairs_are_found_by_suffix_and_by_folder(folder, tmp_path):
         stem = name[0]
         shutil.copy(folder / name, noisy / f"{stem}_real.png")
         shutil.copy(folder / name, noisy / f"{stem}_mean.png")
-    assert [pair.name for pair in Paired().pairs(noisy)] == ["a_real.png", "b_real.png"]
-    assert [pair.name for pair in Paired(targets=clean).pairs(folder)] == ["a.png", "b.png"]
-    assert evaluate(as_given, noisy, protocol=Paired()).mean().psnr_rgb == math.inf
+    assert [pair.name for pair in paired().pairs(noisy)] == ["a_real.png", "b_real.png"]
+    assert [pair.name for pair in paired(targets=clean).pairs(folder)] == ["a.png", "b.png"]
+    assert evaluate(as_given, noisy, protocol=paired()).mean().psnr_rgb == math.inf
 
 
 def test_a_pair_that_does_not_fit_is_named(folder, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     with pytest.raises(ImageError, match="no image's name ends in '_real'"):
-        list(Paired().pairs(folder))
+        list(paired().pairs(folder))
     write_picture(other / "a.png", Picture(torch.rand(1, 64, 80)))
     with pytest.raises(ImageError, match=r"b\.png: no target 'b'"):
-        list(Paired(targets=other).pairs(folder))
+        list(paired(targets=other).pairs(folder))
     write_picture(other / "b.png", Picture(torch.rand(3, 64, 81)))
     with pytest.raises(ImageError, match=r"b\.png: height and width \(64, 81\) must be \(64, 80\)"):
-        list(Paired(targets=other).pairs(folder))
+        list(paired(targets=other).pairs(folder))
     write_picture(other / "b.jpg", Picture(torch.rand(3, 64, 80)))
     with pytest.raises(ImageError, match="same stem"):
-        list(Paired(targets=other).pairs(folder))
+        list(paired(targets=other).pairs(folder))
 
 
 def test_pairs_of_a_larger_scale_lose_a_border(tmp_path):
     for name, side in (("x_real.png", 20), ("x_mean.png", 40)):
         write_picture(tmp_path / name, Picture(torch.full((3, side, side), 0.5)))
-    (pair,) = Paired(scale=2).pairs(tmp_path)
+    (pair,) = paired(scale=2).pairs(tmp_path)
     wrong_border = pair.target.clone()
     wrong_border[..., :2, :] = 0
-    assert score_image(wrong_border, pair.target, border=Paired(scale=2).border).psnr_rgb == math.inf
+    assert score_image(wrong_border, pair.target, border=paired(scale=2).border).psnr_rgb == math.inf
 
 
 @pytest.mark.parametrize(
     ("make", "rule"),
     [
-        (lambda: GaussianDenoising(0.0), "sigma 0"),
-        (lambda: GaussianDenoising(math.nan), "sigma nan"),
-        (lambda: GaussianDenoising(25.0, channels=2), "channels 2"),
-        (lambda: Deblocking(0), "quality 0"),
-        (lambda: Deblocking(101), "quality 101"),
-        (lambda: Paired(scale=0), "scale 0"),
-        (lambda: Paired(suffixes=("x", "x")), "must differ"),
+        (lambda: gaussian_denoising(0.0), "sigma 0"),
+        (lambda: gaussian_denoising(math.nan), "sigma nan"),
+        (lambda: gaussian_denoising(25.0, channels=2), "channels 2"),
+        (lambda: deblocking(0), "quality 0"),
+        (lambda: deblocking(101), "quality 101"),
+        (lambda: paired(scale=0), "scale 0"),
+        (lambda: paired(suffixes=("x", "x")), "must differ"),
         (lambda: through_jpeg(torch.zeros(1, 8, 8, dtype=torch.uint8), quality=0), "quality 0"),
     ],
 )
@@ -172,7 +179,7 @@ def test_settings_out_of_range_are_named(make, rule):
 
 def test_an_image_too_small_to_score_is_named(tmp_path):
     write_picture(tmp_path / "dot.png", Picture(torch.rand(3, 1, 1)))
-    for protocol in (GaussianDenoising(25.0), Deblocking(10)):
+    for protocol in (gaussian_denoising(25.0), deblocking(10)):
         with pytest.raises(ImageError, match=r"dot\.png: 1 x 1 pixels; at least 11"):
             list(protocol.pairs(tmp_path))
 

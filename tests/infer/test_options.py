@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 import hfmoe
+from hfmoe.evaluate.protocols import classical_sr
 from hfmoe.evaluate.scores import score_image
-from hfmoe.evaluate.super_resolution import ClassicalSR
 from hfmoe.image.files import Picture
 from hfmoe.image.filters import binomial, low_pass
 from hfmoe.image.resize import resize
@@ -106,7 +106,7 @@ def test_an_ensemble_is_better_on_a_photo(name: str):
     restorer = hfmoe.load(name, device="cpu")
     truth = torch.from_numpy(skimage.data.astronaut()[:288, :384]).permute(2, 0, 1)[None].float() / 255
     small = resize(truth, scale=1 / restorer.scale, round_to_uint8=True)
-    protocol = ClassicalSR(restorer.scale)
+    protocol = classical_sr(restorer.scale)
     alone, eight = (
         score_image(restorer(small, ensemble=e), truth, border=protocol.border).psnr_y for e in (False, True)
     )

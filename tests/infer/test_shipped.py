@@ -6,8 +6,8 @@ import torch
 from einops import rearrange
 
 import hfmoe
-from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.pictures import unrestored
+from hfmoe.evaluate.protocols import ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.scores import score_image
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.models.header import shipped

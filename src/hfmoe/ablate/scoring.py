@@ -6,8 +6,13 @@ import torch
 
 from hfmoe.ablate.run_state import image_digests
 from hfmoe.ablate.study import Scoring
-from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
-from hfmoe.evaluate.protocol import EvaluationProtocol, Restore
+from hfmoe.evaluate.protocols import (
+    EvaluationProtocol,
+    ProtocolSettings,
+    Restore,
+    choose_protocol,
+    default_protocol,
+)
 from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.scores import load_distances
 from hfmoe.infer.eager import Eager

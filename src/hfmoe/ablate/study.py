@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 
 from hfmoe.bench.timing import LEAST_RUNS
 from hfmoe.data.fields import Positive, Section
-from hfmoe.evaluate.choice import NAMES
+from hfmoe.evaluate.protocols import NAMES
 from hfmoe.train.fields import TrainingPlace
 from hfmoe.train.loading import RecipeError, apply, problems_of, read_fields
 

@@ -14,14 +14,21 @@ from torch import Tensor
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.export_cache import choose_model, open_model
 from hfmoe.cli.output import check_report, table, tables, write_report
-from hfmoe.evaluate.choice import NAMES, ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.evaluate.pictures import Album, check_pictures
-from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair, Restore
+from hfmoe.evaluate.protocols import (
+    NAMES,
+    EvaluationProtocol,
+    ImagePair,
+    ProtocolSettings,
+    Restore,
+    as_given,
+    bicubic,
+    choose_protocol,
+    default_protocol,
+)
 from hfmoe.evaluate.report import PairedTest, Report, compare
 from hfmoe.evaluate.report import evaluate as score
-from hfmoe.evaluate.restoration import as_given
 from hfmoe.evaluate.scores import COLUMNS, Distance, Scores, load_distances
-from hfmoe.evaluate.super_resolution import bicubic
 from hfmoe.infer.restorer import mean_of_positions
 from hfmoe.runtime.machine import machine
 

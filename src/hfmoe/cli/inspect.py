@@ -16,8 +16,7 @@ from torch import Tensor
 
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.output import tables
-from hfmoe.evaluate.choice import ProtocolSettings, choose_protocol, default_protocol
-from hfmoe.evaluate.protocol import EvaluationProtocol
+from hfmoe.evaluate.protocols import EvaluationProtocol, ProtocolSettings, choose_protocol, default_protocol
 from hfmoe.image.files import READ_SUFFIXES, ImageError, flatten, list_images, read_picture
 from hfmoe.infer.measure import describe
 from hfmoe.inspect.inspection import inspect_image, write_inspection

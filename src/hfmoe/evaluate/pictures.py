@@ -12,7 +12,7 @@ from einops import reduce, repeat
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.evaluate.protocol import ImagePair
+from hfmoe.evaluate.protocols import ImagePair
 from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import resize
 from hfmoe.report.figure import check_matplotlib

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hfmoe.evaluate.protocol import EvaluationProtocol, ImagePair, Restore
+from hfmoe.evaluate.protocols import EvaluationProtocol, ImagePair, Restore
 from hfmoe.evaluate.scores import (
     LOWER_IS_BETTER,
     METRICS,
@@ -62,17 +62,18 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; infinite PSNR, which JSON has no number for, is the string "inf"."""
         mean = self.mean().present()
-        return {
+        values = {
             "protocol": self.protocol,
             "folder": self.folder,
-            "mean": _plain(mean),
+            "mean": mean,
             "interval_95": {metric: self.interval(metric) for metric in mean},
             "seconds": self.seconds(),
             "images": [
-                {"name": image.name, "seconds": image.seconds, **_plain(image.scores.present())}
+                {"name": image.name, "seconds": image.seconds, **image.scores.present()}
                 for image in self.images
             ],
         }
+        return finite_or_text(values)
 
     def to_json(self) -> str:
         """Return the report as indented JSON."""
@@ -80,9 +81,13 @@ class Report:
 
     @staticmethod
     def from_dict(values: dict[str, Any]) -> "Report":
-        """Return the report that `to_dict` described; raises KeyError for a missing entry."""
+        """Return the report that `to_dict` described; raises KeyError or TypeError for a missing entry."""
         images = tuple(
-            ImageScore(name=row["name"], seconds=float(row["seconds"]), scores=_scores(row))
+            ImageScore(
+                row["name"],
+                float(row["seconds"]),
+                Scores(**{metric: float(row[metric]) for metric in METRICS if metric in row}),
+            )
             for row in values["images"]
         )
         return Report(values["protocol"], values["folder"], images)
@@ -145,9 +150,7 @@ class PairedTest:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON."""
-        values = asdict(self)
-        difference = values["difference"]
-        return values | {"difference": difference if math.isfinite(difference) else str(difference)}
+        return finite_or_text(asdict(self))
 
 
 def differences_by_image(first: Report, second: Report, metric: str) -> list[float]:
@@ -163,7 +166,7 @@ def compare(first: Report, second: Report) -> tuple[PairedTest, ...]:
     """
     check_same_images(first, second)
     shared = first.mean().present().keys() & second.mean().present().keys()
-    return tuple(_compare(first, second, metric) for metric in first.mean().present() if metric in shared)
+    return tuple(_paired_test(first, second, metric) for metric in METRICS if metric in shared)
 
 
 def check_same_images(first: Report, second: Report) -> None:
@@ -176,7 +179,7 @@ def check_same_images(first: Report, second: Report) -> None:
         raise ValueError(f"both reports must have the same images; {odd[0]} stands in one alone")
 
 
-def _compare(first: Report, second: Report, metric: str) -> PairedTest:
+def _paired_test(first: Report, second: Report, metric: str) -> PairedTest:
     differences = differences_by_image(first, second, metric)
     finite = all(map(math.isfinite, differences))
     sign = -1 if metric in LOWER_IS_BETTER else 1
@@ -192,10 +195,10 @@ def _compare(first: Report, second: Report, metric: str) -> PairedTest:
     )
 
 
-def _plain(scores: Mapping[str, float]) -> dict[str, float | str]:
-    return {name: value if math.isfinite(value) else str(value) for name, value in scores.items()}
-
-
-def _scores(row: Mapping[str, Any]) -> Scores:
-    optional = {field.name for field in fields(Scores) if field.default is None}
-    return Scores(*(float(row[name]) if name in row or name not in optional else None for name in METRICS))  # pyright: ignore[reportArgumentType]
+def finite_or_text(value: Any) -> Any:
+    """Return plain values with the numbers that JSON cannot hold, such as an infinite PSNR, as text."""
+    if isinstance(value, Mapping):
+        return {name: finite_or_text(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite_or_text(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

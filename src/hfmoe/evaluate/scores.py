@@ -1,4 +1,4 @@
-"""The scores of one restored image, and the form in which two images are compared."""
+"""Scores of one restored image against its target."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -64,7 +64,9 @@ def comparable(
 
     Raises ValueError when the restored image has NaN, another size, or no colours for a colour target.
     """
-    check_shape(restored, target)
+    same_size = restored.ndim == 4 and restored.shape[-2:] == target.shape[-2:]
+    if not same_size or len(restored) != len(target) or restored.shape[1] not in (target.shape[1], 3):
+        raise ValueError(f"restored shape {tuple(restored.shape)} must be {tuple(target.shape)}")
     result, truth = (
         crop_border(round_to_8bit(image.cpu().double()), border=border) for image in (restored, target)
     )
@@ -118,10 +120,3 @@ def mean_scores(scores: list[Scores]) -> Scores:
         values = [getattr(each, name) for each in scores]
         means.append(None if None in values else math.fsum(values) / len(values))
     return Scores(*means)  # pyright: ignore[reportArgumentType]
-
-
-def check_shape(restored: Tensor, target: Tensor) -> None:
-    """Raise ValueError unless the restored image can be compared with the target."""
-    same_size = restored.ndim == 4 and restored.shape[-2:] == target.shape[-2:]
-    if not same_size or len(restored) != len(target) or restored.shape[1] not in (target.shape[1], 3):
-        raise ValueError(f"restored shape {tuple(restored.shape)} must be {tuple(target.shape)}")

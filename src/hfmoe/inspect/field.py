@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.evaluate.protocol import Restore
+from hfmoe.evaluate.protocols import Restore
 
 
 def receptive_field(

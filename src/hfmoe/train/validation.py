@@ -22,8 +22,8 @@ from hfmoe.data.degradations.resampling import Resize
 from hfmoe.data.photos import prepare
 from hfmoe.data.samples import GIVEN, unit_range
 from hfmoe.data.sources import Place, find_sources
+from hfmoe.evaluate.protocols import EvaluationProtocol, classical_sr, luma_sr
 from hfmoe.evaluate.scores import score_image
-from hfmoe.evaluate.super_resolution import ClassicalSR, LumaSR
 from hfmoe.image.files import ImageError, list_images, read_gray8, read_rgb8
 from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import crop_to_multiple
@@ -92,9 +92,9 @@ def trials(tasks: Sequence[AnyTask]) -> list[Trial]:
     return found
 
 
-def scoring(config: HFMoEConfig) -> ClassicalSR | LumaSR:
+def scoring(config: HFMoEConfig) -> EvaluationProtocol:
     """Choose the protocol that scores super-resolution while it trains."""
-    return LumaSR(config.scale) if config.channels == 1 else ClassicalSR(config.scale)
+    return luma_sr(config.scale) if config.channels == 1 else classical_sr(config.scale)
 
 
 def given_examples(recipe: Recipe, place: Place) -> Iterator[Example]:

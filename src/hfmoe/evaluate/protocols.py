@@ -1,0 +1,338 @@
+"""Evaluation protocols: how originals become degraded images, under a name with a version, and how to score.
+
+A protocol is a value that a function of its settings makes; `choose_protocol` makes it by name.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from einops import rearrange, repeat
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from hfmoe.data.degradations.blur import GaussianBlur
+from hfmoe.evaluate.seeding import degradation_for, noise_for
+from hfmoe.image.colour import luma, rgb_from_ycbcr, ycbcr_from_rgb
+from hfmoe.image.encoded import through_jpeg
+from hfmoe.image.files import ImageError, list_images, read_8bit, read_gray8, read_rgb8
+from hfmoe.image.picture import quantise, round_to_8bit
+from hfmoe.image.resize import crop_to_multiple, resize
+from hfmoe.metrics.ssim import WINDOW
+
+Restore = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c H W"]]
+SUPER_RESOLUTION = ("classical-sr", "luma-sr")
+SYNTHETIC = ("colour-denoise", "gray-denoise", "colour-jpeg", "gray-jpeg")
+NAMES = (*SUPER_RESOLUTION, *SYNTHETIC, "colour-photo", "gray-photo", "paired")
+
+
+class ImagePair(NamedTuple):
+    """One image of a protocol: what a restorer is given and what it is compared with."""
+
+    name: str
+    degraded: Float[Tensor, "1 c h w"]
+    target: Float[Tensor, "1 d H W"]
+
+
+@dataclass(frozen=True)
+class EvaluationProtocol:
+    """An evaluation protocol.
+
+    Attributes:
+        name: with its version, as reports carry it.
+        pairs: the images of a folder by name; raises ImageError for an empty folder, and for a file that
+            cannot be read or is too small to score.
+        border: pixels on each side that do not count.
+        headline: the score that the papers of this protocol report, the name of a field of Scores.
+    """
+
+    name: str
+    pairs: Callable[[Path], Iterator[ImagePair]]
+    border: int = 0
+    headline: str = "psnr_rgb"
+
+
+@dataclass(frozen=True)
+class ProtocolSettings:
+    """Settings of protocols: noise level, JPEG quality, where the targets of real pairs are."""
+
+    sigma: float = 25.0
+    quality: int = 10
+    targets: Path | None = None
+    suffixes: tuple[str, str] = ("_real", "_mean")
+
+
+def default_protocol(task: str, *, scale: int, channels: int, targets: bool = False) -> str:
+    """Return the protocol's name for a task ("sr", "denoise", "jpeg", "photo"), or for pairs."""
+    if targets:
+        return "paired"
+    kind = "gray" if channels == 1 else "colour"
+    if task == "photo":
+        return f"{kind}-photo"
+    if scale > 1:
+        return "luma-sr" if channels == 1 else "classical-sr"
+    return f"{kind}-{task}" if task in ("denoise", "jpeg") else "paired"
+
+
+def choose_protocol(name: str, *, scale: int, settings: ProtocolSettings) -> EvaluationProtocol:
+    """Return the protocol of a name for models of a scale.
+
+    Raises ValueError for an unknown name, a scale that it is not for, or settings out of range.
+    """
+    if name not in NAMES:
+        raise ValueError(f"protocol {name!r} must be one of {', '.join(NAMES)}")
+    if name == "paired":
+        return paired(scale, targets=settings.targets, suffixes=settings.suffixes)
+    if settings.targets is not None:
+        raise ValueError(f"targets are for the protocol paired; {name} makes its own from the folder")
+    if name in SUPER_RESOLUTION and scale == 1:
+        raise ValueError(f"protocol {name} is for models that enlarge; this one is of scale 1")
+    if name in SYNTHETIC and scale != 1:
+        raise ValueError(f"protocol {name} is for models of scale 1; this one is of scale {scale}")
+    channels = 1 if name.startswith("gray-") else 3
+    make = {
+        "classical-sr": lambda: classical_sr(scale),
+        "luma-sr": lambda: luma_sr(scale),
+        "denoise": lambda: gaussian_denoising(settings.sigma, channels),
+        "jpeg": lambda: deblocking(settings.quality, channels),
+        "photo": lambda: photo_restoration(scale, channels),
+    }
+    return make[name.removeprefix("gray-").removeprefix("colour-")]()
+
+
+def classical_sr(scale: int) -> EvaluationProtocol:
+    """The protocol of the super-resolution papers, on RGB.
+
+    Originals are cropped to a multiple of the scale and shrunk by MATLAB's bicubic in 8 bits; results
+    are rounded to 8 bits; `scale` pixels on each side do not count. Y is BT.601's. A gray original is
+    given as three equal channels, and its own samples are the Y that counts, as in MATLAB's scripts.
+    """
+
+    def degrade(path: Path) -> ImagePair:
+        target = _cropped(path, scale=scale)
+        rgb = repeat(target, "1 1 h w -> 1 3 h w") if target.shape[1] == 1 else target
+        return ImagePair(path.name, resize(rgb, scale=Fraction(1, scale), round_to_uint8=True), target)
+
+    _check_enlarges(scale)
+    return EvaluationProtocol(f"classical-sr-x{scale} v1", _each(degrade), scale, "psnr_y")
+
+
+def luma_sr(scale: int) -> EvaluationProtocol:
+    """The older protocol of the published bicubic, SRCNN and FSRCNN rows, which sees Y alone.
+
+    The target is the original's BT.601 Y rounded to 8 bits, as a gray image. It is shrunk by MATLAB's
+    bicubic without rounding; results are rounded to 8 bits; `scale` pixels on each side do not count.
+    """
+
+    def degrade(path: Path) -> ImagePair:
+        colour = _cropped(path, scale=scale)
+        target = colour if colour.shape[1] == 1 else round_to_8bit(luma(colour))
+        return ImagePair(path.name, resize(target, scale=Fraction(1, scale)), target)
+
+    _check_enlarges(scale)
+    return EvaluationProtocol(f"luma-sr-x{scale} v1", _each(degrade), scale, "psnr_y")
+
+
+def gaussian_denoising(sigma: float, channels: int = 3, seed: int = 0) -> EvaluationProtocol:
+    """White Gaussian noise of standard deviation `sigma` / 255 on clean 8-bit images.
+
+    As in the papers (DnCNN, FFDNet, DRUNet, SwinIR) the noisy image is neither rounded nor clamped: a
+    restorer is given floats that leave [0, 1]. The noise of an image is fixed by `seed` and its content.
+    `channels` 1: gray, of colour files their full-range BT.601 luma; 3: RGB, a gray file as three channels.
+    Every pixel counts.
+    """
+    if not 0 < sigma <= 255:
+        raise ValueError(f"sigma {sigma:g} must be in (0, 255]")
+
+    def degrade(path: Path) -> ImagePair:
+        levels = _clean(path, channels)
+        target = _in_unit(levels)
+        noise = noise_for(levels, seed=seed)[None].to(target)
+        return ImagePair(path.name, target + noise * (sigma / 255), target)
+
+    return EvaluationProtocol(f"{_kind(channels)}-denoise-s{sigma:g} {_version(seed)}", _each(degrade))
+
+
+def deblocking(quality: int, channels: int = 3) -> EvaluationProtocol:
+    """JPEG of a fixed quality: libjpeg with the standard tables, colours at half resolution below 90.
+
+    `channels` 1 is the convention of ARCNN, DnCNN and SwinIR: the gray image is encoded as a gray JPEG
+    and PSNR is of its samples. Every pixel counts.
+    """
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality {quality} must be in [1, 100]")
+
+    def degrade(path: Path) -> ImagePair:
+        levels = _clean(path, channels)
+        return ImagePair(path.name, _in_unit(through_jpeg(levels, quality=quality)), _in_unit(levels))
+
+    return EvaluationProtocol(f"{_kind(channels)}-jpeg-q{quality} v1", _each(degrade))
+
+
+def photo_restoration(scale: int, channels: int = 3, seed: int = 0) -> EvaluationProtocol:
+    """Clean 8-bit images with blur, noise and JPEG together, each of a strength that differs by image.
+
+    The target, cropped to a multiple of the scale, is blurred by an isotropic Gaussian, shrunk by MATLAB's
+    bicubic, given white Gaussian noise, rounded to 8 bits and stored as JPEG (libjpeg, colours at half
+    resolution below 90). Strengths are uniform in the ranges of `degradation_for`; they and the noise are
+    fixed by `seed` and the image's content. Results are clamped and rounded, `scale` pixels on each side left
+    out, none at scale 1. `channels` 1: gray, of colour files their full-range BT.601 luma; 3: RGB.
+    """
+    border = _border(scale)
+
+    def degrade(path: Path) -> ImagePair:
+        levels = _clean(path, channels, multiple=scale, border=border)
+        drawn = degradation_for(levels, scale=scale, seed=seed)
+        blur = GaussianBlur(2 * math.ceil(3 * drawn.blur) + 1, sigma=(drawn.blur, drawn.blur))
+        image = blur(levels.float() / 255)[None]
+        if scale > 1:
+            image = resize(image, scale=Fraction(1, scale))
+        noise = noise_for(levels, seed=seed, shape=tuple(image.shape[1:]))
+        noisy = quantise(image[0] + noise.to(image) * (drawn.noise / 255)).to(torch.uint8)
+        return ImagePair(path.name, _in_unit(through_jpeg(noisy, quality=drawn.quality)), _in_unit(levels))
+
+    return EvaluationProtocol(f"{_kind(channels)}-photo-x{scale} {_version(seed)}", _each(degrade), border)
+
+
+def paired(
+    scale: int = 1, *, targets: Path | None = None, suffixes: tuple[str, str] = ("_real", "_mean")
+) -> EvaluationProtocol:
+    """Real pairs: degraded images and their targets, `scale` times as large, both in 8 bits.
+
+    With `targets` that folder holds them under the same stems. Without it one folder holds both: the stems
+    end in `suffixes`, the degraded one's first (CC: `_real` and `_mean`). `scale` pixels on each side do
+    not count where it is more than 1.
+    """
+    border = _border(scale)
+    if targets is None and len(set(suffixes)) < 2:
+        raise ValueError(f"suffixes {suffixes} must differ")
+
+    def pairs(folder: Path) -> Iterator[ImagePair]:
+        for degraded_path, target_path in _paired_files(folder, targets, suffixes):
+            degraded, target = (_in_unit(read_8bit(path)) for path in (degraded_path, target_path))
+            _check_scorable(target_path, target, border=border)
+            due = tuple(side * scale for side in degraded.shape[-2:])
+            if target.shape[-2:] != due:
+                sizes = f"{tuple(target.shape[-2:])} must be {due}, {scale} times {degraded_path.name}"
+                raise ImageError(f"{target_path}: height and width {sizes}")
+            if target.shape[1] != degraded.shape[1]:
+                raise ImageError(f"{target_path}: gray or colour must be the same as in {degraded_path.name}")
+            yield ImagePair(degraded_path.name, degraded, target)
+
+    return EvaluationProtocol(f"paired-x{scale} v1", pairs, border)
+
+
+def bicubic(scale: int) -> Restore:
+    """Return bicubic upscaling as the published rows did it: colours on the planes of YCbCr in 8 bits.
+
+    Gray images, and colour images whose channels are equal, are upscaled as they are.
+    """
+
+    def restore(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
+        plain = resize(image, scale=scale)
+        if image.shape[1] == 1:
+            return plain
+        gray = rearrange((image == image[:, :1]).all(3).all(2).all(1), "b -> b 1 1 1")
+        planes = round_to_8bit(resize(ycbcr_from_rgb(image), scale=scale))
+        return torch.where(gray, plain, rgb_from_ycbcr(planes))
+
+    return restore
+
+
+def as_given(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    """Return the baseline of scale 1: the degraded image itself."""
+    return image
+
+
+def _each(degrade: Callable[[Path], ImagePair]) -> Callable[[Path], Iterator[ImagePair]]:
+    """Return the pairs of a protocol that degrades each original of a folder."""
+    return lambda folder: map(degrade, _originals(folder))
+
+
+def _originals(folder: Path) -> list[Path]:
+    paths = list_images(folder)
+    if not paths:
+        raise ImageError(f"{folder}: the folder holds no images")
+    return paths
+
+
+def _paired_files(folder: Path, targets: Path | None, suffixes: tuple[str, str]) -> list[tuple[Path, Path]]:
+    """Return each degraded file with the target whose stem is its own with one suffix for the other."""
+    paths, drop, add = _originals(folder), "", ""
+    others = paths
+    if targets is not None:
+        others = _originals(targets)
+    else:
+        drop, add = suffixes
+        paths, others = ([path for path in others if path.stem.endswith(end)] for end in suffixes)
+        if not paths:
+            raise ImageError(f"{folder}: no image's name ends in {drop!r}")
+    by_stem: dict[str, Path] = {}
+    for path in others:
+        if path.stem in by_stem:
+            raise ImageError(f"{path}: {by_stem[path.stem].name} has the same stem; which is the target?")
+        by_stem[path.stem] = path
+    pairs = []
+    for path in paths:
+        stem = path.stem.removesuffix(drop) + add
+        if stem not in by_stem:
+            raise ImageError(f"{path}: no target {stem!r} in {targets or folder}")
+        pairs.append((path, by_stem[stem]))
+    return pairs
+
+
+def _cropped(path: Path, *, scale: int) -> Float[Tensor, "1 c h w"]:
+    """Return the original in [0, 1], cropped to a multiple of the scale."""
+    image = _in_unit(read_8bit(path))
+    height, width = image.shape[-2:]
+    smallest = WINDOW + 2 * scale
+    if min(height - height % scale, width - width % scale) < smallest:
+        rule = f"at x{scale} at least {smallest} each way are scored, after cropping to a multiple of {scale}"
+        raise ImageError(f"{path}: {width} x {height} pixels; {rule}")
+    return crop_to_multiple(image, multiple=scale)
+
+
+def _clean(path: Path, channels: int, *, multiple: int = 1, border: int = 0) -> UInt8[Tensor, "c h w"]:
+    """Return the original in 8 bits, cropped to a multiple: gray (full-range BT.601 luma) or RGB."""
+    levels = read_gray8(path) if channels == 1 else read_rgb8(path)
+    height, width = (side - side % multiple for side in levels.shape[-2:])
+    levels = levels[:, :height, :width]
+    _check_scorable(path, levels, border=border)
+    return levels
+
+
+def _in_unit(levels: UInt8[Tensor, "c h w"]) -> Float[Tensor, "1 c h w"]:
+    return levels[None].float() / 255
+
+
+def _check_scorable(path: Path, image: Tensor, *, border: int) -> None:
+    """Raise ImageError naming the file when it is smaller than one window of SSIM within its border."""
+    height, width = image.shape[-2:]
+    smallest = WINDOW + 2 * border
+    if min(height, width) < smallest:
+        raise ImageError(f"{path}: {width} x {height} pixels; at least {smallest} each way are scored")
+
+
+def _check_enlarges(scale: int) -> None:
+    if scale < 2:
+        raise ValueError(f"scale {scale} must be at least 2 for super-resolution")
+
+
+def _border(scale: int) -> int:
+    if scale < 1:
+        raise ValueError(f"scale {scale} must be at least 1")
+    return scale if scale > 1 else 0
+
+
+def _kind(channels: int) -> str:
+    if channels not in (1, 3):
+        raise ValueError(f"channels {channels} must be 1 (gray) or 3 (colour)")
+    return "gray" if channels == 1 else "colour"
+
+
+def _version(seed: int) -> str:
+    return f"v1 seed {seed}" if seed else "v1"
