@@ -33,7 +33,7 @@ from hfmoe.export.onnx import make_onnx
 from hfmoe.export.program import make_program
 from hfmoe.image.files import list_images, read_rgb8
 from hfmoe.image.resize import resize
-from hfmoe.infer.backends.graphs import open_exported
+from hfmoe.infer.backends.exported import open_exported
 from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.measure import describe
 from hfmoe.metrics.psnr import psnr

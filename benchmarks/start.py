@@ -23,7 +23,7 @@ from rich.table import Table
 from hfmoe.bench.inputs import pink_image
 from hfmoe.bench.timing import spread
 from hfmoe.image.files import Picture, write_picture
-from hfmoe.infer.backends.graphs import SUFFIX, runtime_of
+from hfmoe.infer.backends.exported import SUFFIX, runtime_of
 
 AIMS = {"import hfmoe": 0.2, "torch": 2.5, "onnx": 1.0, "openvino": 1.0}
 """Most seconds of each."""

@@ -60,6 +60,5 @@ def test_a_missing_runtime_is_named_with_its_extra(tmp_path: Path, monkeypatch, 
         return real(name, *rest, **more)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(builtins, "__import__", without)
-    monkeypatch.delitem(__import__("sys").modules, "hfmoe.infer.backends.onnx", raising=False)
     said = fails(["restore", "x.png", "--model", str(tmp_path / "a.onnx")], 1, capsys)
     assert "onnxruntime is needed: pip install 'hf-moe-ir[onnx]'" in said

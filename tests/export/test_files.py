@@ -19,7 +19,7 @@ from hfmoe.cli.app import run
 from hfmoe.export.files import PRECISIONS, PT2_METADATA, SUFFIX, Order, write_graph
 from hfmoe.export.verify import compare, drawn, open_program, verify
 from hfmoe.image.files import Picture, read_picture, write_picture
-from hfmoe.infer.backends.graphs import open_exported
+from hfmoe.infer.backends.exported import open_exported
 from hfmoe.infer.backends.openvino import arithmetic_of
 from hfmoe.infer.eager import make_restorer
 from hfmoe.infer.restorer import Restorer

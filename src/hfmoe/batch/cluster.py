@@ -20,7 +20,7 @@ from hfmoe.batch.stores import content_of, deliver, fetch, is_address, is_privat
 from hfmoe.batch.work import PictureWork, Result
 from hfmoe.image.files import printable
 from hfmoe.infer.api import load
-from hfmoe.infer.backends.graphs import is_exported
+from hfmoe.infer.backends.exported import is_exported
 from hfmoe.models.header import find_weights
 
 RETRIES = 3

@@ -16,7 +16,7 @@ from hfmoe.batch.settings import Naming, Selection, Settings
 from hfmoe.batch.work import OnBegin, PictureWork, Result
 from hfmoe.image.files import printable
 from hfmoe.infer.api import DEFAULT_MODEL, load
-from hfmoe.infer.backends.graphs import exported_digest, is_exported
+from hfmoe.infer.backends.exported import exported_digest, is_exported
 from hfmoe.infer.memory import CPU, free_bytes
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.header import file_sha256, find_weights

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hfmoe.infer.backends.graphs import is_exported, open_exported, runtime_of
+from hfmoe.infer.backends.exported import is_exported, open_exported, runtime_of
 from hfmoe.models.folding import fold
 from hfmoe.models.weights import Loaded
 

@@ -17,7 +17,7 @@ from hfmoe.bench.growth import draw_growth
 from hfmoe.bench.timing import CLOCKS, LEAST_RUNS
 from hfmoe.cli.errors import UsageError
 from hfmoe.cli.output import check_report, table, tables, write_report
-from hfmoe.infer.backends.graphs import is_exported
+from hfmoe.infer.backends.exported import is_exported
 from hfmoe.infer.measure import describe
 from hfmoe.infer.memory import free_bytes
 from hfmoe.report.figure import check_matplotlib

@@ -13,7 +13,7 @@ from hfmoe.cli.output import check_report, write_report
 from hfmoe.export.files import SUFFIX, Order, export_model
 from hfmoe.export.verify import Check
 from hfmoe.export.verify import verify as verify_file
-from hfmoe.infer.backends.graphs import is_exported
+from hfmoe.infer.backends.exported import is_exported
 from hfmoe.models.header import file_sha256, find_weights
 from hfmoe.models.weights import Loaded, load_weights
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hfmoe.cli.errors import UsageError
 from hfmoe.infer.api import DEFAULT_MODEL, load
-from hfmoe.infer.backends.graphs import SUFFIX, is_exported, runtime_of
+from hfmoe.infer.backends.exported import SUFFIX, is_exported, runtime_of
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.header import file_sha256, find_weights, shipped
 from hfmoe.runtime.machine import code_version

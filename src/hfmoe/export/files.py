@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 
 from hfmoe import __version__
 from hfmoe.export.program import make_program
-from hfmoe.infer.backends import graphs
+from hfmoe.infer.backends import exported
 from hfmoe.infer.tiles import tile_geometry
 from hfmoe.models.header import METADATA_KEY, header_text
 from hfmoe.models.weights import Loaded
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import onnx
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
-SUFFIX = graphs.SUFFIX | {"pt2": ".pt2"}
+SUFFIX = exported.SUFFIX | {"pt2": ".pt2"}
 ROUTING = {"onnx": "all", "openvino": "all", "pt2": "sparse"}
 """How mixtures run in each format (hfmoe.export.program): docs/decisions/export.md has the measurements."""
 PT2_METADATA = "hfmoe.json"

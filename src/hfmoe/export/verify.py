@@ -11,7 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from hfmoe.image.resize import resize
-from hfmoe.infer.backends.graphs import GraphOutput, is_exported, open_exported
+from hfmoe.infer.backends.exported import is_exported, open_exported
+from hfmoe.infer.backends.graphs import GraphOutput
 from hfmoe.infer.eager import Eager, make_restorer
 from hfmoe.infer.restorer import Restorer
 from hfmoe.metrics.psnr import psnr

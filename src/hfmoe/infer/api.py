@@ -8,7 +8,7 @@ import numpy as np
 from hfmoe.image.arrays import is_tensor
 from hfmoe.image.files import Picture, read_picture
 from hfmoe.infer.array_io import open_array, open_tensor
-from hfmoe.infer.backends.graphs import is_exported, open_exported
+from hfmoe.infer.backends.exported import is_exported, open_exported
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiled import OnTile
 from hfmoe.models.header import find_weights
