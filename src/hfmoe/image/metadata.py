@@ -12,9 +12,11 @@ import pyvips
 
 from hfmoe.image.picture import Metadata, Picture
 from hfmoe.image.tiff import (
+    ORIENTATION,
     Field,
     Layout,
     extend_first_page,
+    number,
     pack_directory,
     read_directory,
     read_field,
@@ -29,8 +31,13 @@ _UNKNOWN = 1.0
 _BLOBS = {"exif": "exif-data", "xmp": "xmp-data", "iptc": "iptc-data"}
 _PROFILE = "icc-profile-data"
 _SPACES = {1: b"GRAY", 3: b"RGB ", 4: b"CMYK"}
-_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)[2-8](?=\s*[\"'<])")
-_MARK = b"Exif\0\0"
+_ORIENTATION = re.compile(rb"(tiff:Orientation(?:\s*=\s*[\"']|>)\s*)([2-8])(?=\s*[\"'<])")
+_GAIN_MAP = re.compile(
+    rb"""\s+hdrgm:\w+\s*=\s*(?:"[^"]*"|'[^']*')|<(hdrgm:\w+|Container:Directory)\b[^>]*?(?:/>|>.*?</\1>)""",
+    re.DOTALL,
+)
+"""What XMP says of a second picture in the file by which displays brighten the first (Ultra HDR)."""
+EXIF_MARK = b"Exif\0\0"
 _CLASSIC = Layout("<", False)
 _EXIF, _GPS = 0x8769, 0x8825
 _DESCRIPTION = (0x10E, 0x10F, 0x110, 0x131, 0x132, 0x13B, 0x8298)
@@ -82,6 +89,29 @@ def upright_xmp(xmp: bytes | None) -> bytes | None:
     return None if xmp is None else _ORIENTATION.sub(rb"\g<1>1", xmp)
 
 
+def turn_of_xmp(xmp: bytes) -> int | None:
+    """The orientation that a packet names, as EXIF numbers them; None where it is upright or not named."""
+    named = _ORIENTATION.search(xmp)
+    return int(named[2]) if named else None
+
+
+def turn_of_exif(exif: bytes) -> int | None:
+    """The orientation that a block of EXIF names; None where it names none or cannot be read."""
+    file = BytesIO(exif.removeprefix(EXIF_MARK))
+    try:
+        layout, first = read_header(file)
+        entry = read_directory(file, layout, first).entries.get(ORIENTATION)
+        turn = number(read_field(file, layout, entry), layout) if entry else 0
+    except ValueError:
+        return None
+    return turn if 1 <= turn <= 8 else None
+
+
+def without_gain_map(xmp: bytes | None) -> bytes | None:
+    """The packet without what it says of a gain map, which decoders leave out."""
+    return None if xmp is None else _GAIN_MAP.sub(b"", xmp)
+
+
 def _blob(image: pyvips.Image, name: str) -> bytes | None:
     content: Any = image.get(name) if image.get_typeof(name) else None
     return None if content is None else bytes(content)
@@ -109,7 +139,7 @@ def exif_into_tiff(path: Path | str, exif: bytes, *, width: int, height: int) ->
     Raises ValueError or OSError when the file is not a TIFF that can be written.
     """
     try:
-        found = _read(BytesIO(exif.removeprefix(_MARK)))
+        found = _read(BytesIO(exif.removeprefix(EXIF_MARK)))
     except ValueError:
         return
     below = dict(found.below)
@@ -156,4 +186,4 @@ def _pack(exif: Exif) -> bytes:
         at = place + len(tail)
         below[tag] = Field(4, 1, _CLASSIC.offset(at))
         tail += pack_directory(children, _CLASSIC, at=at)
-    return _MARK + head + pack_directory(exif.fields | below, _CLASSIC, at=8) + tail
+    return EXIF_MARK + head + pack_directory(exif.fields | below, _CLASSIC, at=8) + tail

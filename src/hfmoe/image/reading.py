@@ -14,7 +14,8 @@ from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
 
 from hfmoe.image.arrays import Tensor, as_tensor
-from hfmoe.image.metadata import exif_of_tiff, profile_fault, read_metadata, read_profile
+from hfmoe.image.headers import CONVERTED, LEFT_OUT, complete
+from hfmoe.image.metadata import exif_of_tiff, profile_fault, read_metadata, read_profile, without_gain_map
 from hfmoe.image.picture import Bits, ImageError, Metadata, PagesError, Picture, flatten, hwc
 from hfmoe.image.sniffing import READABLE, sniff
 
@@ -137,6 +138,10 @@ def open_header(
         raise ImageError(f"{path}: cut off, or not a {READABLE} image ({_reason(error)})") from error
     if not options:
         _check_single(path, image, loader)
+    try:
+        image = complete(path, image, loader, page=(options or {}).get("page", 0))
+    except (ValueError, OSError) as error:
+        raise ImageError(f"{path}: {error}") from error
     _check_header(path, image, max_pixels=max_pixels)
     return image
 
@@ -198,6 +203,12 @@ def make_plain(path: Path, image: pyvips.Image, loader: str) -> Plain:
     if loader == "tiff":
         with path.open("rb") as file:
             metadata = replace(metadata, exif=exif_of_tiff(file))
+    metadata = _without_gain_map(path, metadata)
+    if image.get_typeof(CONVERTED):
+        _check_converted(path, page=int(str(image.get(CONVERTED))))
+    if image.get_typeof(LEFT_OUT):
+        count = f"{image.get(LEFT_OUT)} of its samples, neither colour nor alpha,"
+        _log.warning("%s: %s are left out", path, count)
     profile = _fitting_profile(path, image)
     bits_used = _bits_used(image, loader)
     if image.interpretation not in _PLAIN_SPACES:
@@ -205,6 +216,23 @@ def make_plain(path: Path, image: pyvips.Image, loader: str) -> Plain:
     bits = _SAMPLES[str(image.format)]
     tops = {8: 255, 16: (2**bits_used - 1) << (16 - bits_used), 32: 1}
     return Plain(image, bool(image.hasalpha()), tops[bits], bits, profile, metadata)
+
+
+def _check_converted(path: Path, *, page: int) -> None:
+    """ImageError where libtiff decoded less than all, of which it says nothing."""
+    lowest: Any = _open(path, "tiff", {"page": page}).extract_band(3).min()
+    if lowest < 255:
+        raise ImageError(f"{path}: damaged or cut off, or its codec is missing")
+
+
+def _without_gain_map(path: Path, metadata: Metadata) -> Metadata:
+    xmp = without_gain_map(metadata.xmp)
+    if xmp == metadata.xmp:
+        return metadata
+    _log.warning(
+        "%s: its gain map (HDR) is left out; what is restored is the picture of ordinary screens", path
+    )
+    return replace(metadata, xmp=xmp)
 
 
 def is_turned(image: pyvips.Image) -> bool:
@@ -239,9 +267,15 @@ def _to_srgb(image: pyvips.Image, has_profile: bool) -> pyvips.Image:
     """sRGB of the same depth, through the embedded profile where there is a good one."""
     deep = image.format not in ("uchar", "char") and image.coding == "none"
     if has_profile:
-        return image.icc_transform("srgb", embedded=True, depth=16 if deep else 8)
+        return image.icc_transform(
+            "srgb", embedded=True, depth=16 if deep else 8, black_point_compensation=True
+        )
     image = image.copy()
     image.remove("icc-profile-data")
+    if image.interpretation == "cmyk":
+        return image.icc_transform(
+            "srgb", input_profile="cmyk", depth=16 if deep else 8, black_point_compensation=True
+        )
     return image.colourspace("rgb16" if deep else "srgb")
 
 

@@ -5,15 +5,7 @@ from io import BufferedIOBase
 from pathlib import Path
 
 from hfmoe.image.picture import ImageError, PagesError
-from hfmoe.image.tiff import (
-    BITS_PER_SAMPLE,
-    PHOTOMETRIC,
-    full_pages,
-    number,
-    read_directory,
-    read_field,
-    read_header,
-)
+from hfmoe.image.tiff import OLD_JPEG, PageFacts, full_pages, page_facts
 
 READABLE = "PNG, JPEG, WebP, TIFF or AVIF"
 
@@ -37,6 +29,11 @@ _FOREIGN = {
 _HEIF = {b"avif", b"heic", b"heix", b"mif1", b"miaf", b"avis", b"msf1", b"hevc", b"hevx"}
 _MOVING = {b"avis", b"msf1"}
 _LAB = (8, 9)
+_CANON = b"CR"
+"""Behind a TIFF header: Canon's raws."""
+_RAW = "a camera raw, of which only a preview would be read; develop it to TIFF, PNG or JPEG first"
+_OTHER_RAWS = (b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM")
+"""Of Olympus, Panasonic, Fujifilm, Sigma and Minolta."""
 _IMAGE, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
 """Kinds of a GIF's blocks."""
 
@@ -53,7 +50,7 @@ def sniff(path: Path, *, pages: bool = False) -> str:
         if kind == "png":
             _check_png(path, file)
         if kind == "tiff":
-            _check_tiff(path, file, pages=pages)
+            _check_tiff(path, file, head, pages=pages)
     if kind == "heif" and _brands(head) & _MOVING:
         raise ImageError(f"{path}: animated; single images are read")
     return kind
@@ -67,6 +64,8 @@ def _kind(path: Path, head: bytes) -> str:
         return "webp"
     if _brands(head) & _HEIF:
         return "heif"
+    if head.startswith(_OTHER_RAWS) or b"crx " in _brands(head):
+        raise ImageError(f"{path}: {_RAW}")
     for name, signatures in _FOREIGN.items():
         if head.startswith(signatures):
             kind = PagesError if name == _PAGED else ImageError
@@ -97,25 +96,29 @@ def _check_png(path: Path, file: BufferedIOBase) -> None:
         file.seek(length + 4, 1)
 
 
-def _check_tiff(path: Path, file: BufferedIOBase, *, pages: bool) -> None:
-    """Refuse several pages, unless they are smaller copies of the first, and samples libvips cannot take."""
+def _check_tiff(path: Path, file: BufferedIOBase, head: bytes, *, pages: bool) -> None:
+    """Refuse several pages, unless they are smaller copies of the first, and what libvips reads wrongly."""
     try:
-        count = len(full_pages(file))
-        layout, first = read_header(file)
-        entries = read_directory(file, layout, first).entries
-        fields = [
-            read_field(file, layout, entries[tag]) if tag in entries else None
-            for tag in (BITS_PER_SAMPLE, PHOTOMETRIC)
-        ]
-        bits, photometric = (number(field, layout) for field in fields)
+        page, count = page_facts(file), len(full_pages(file))
     except ValueError as error:
         raise ImageError(f"{path}: damaged or cut off ({error})") from error
+    if page.raw or head[8:10] == _CANON:
+        raise ImageError(f"{path}: {_RAW}")
     if count > 1 and not pages:
         raise PagesError(f"{path}: of {count} pages; single images are read")
-    if bits > 32:
-        raise ImageError(f"{path}: samples of {bits} bits; integers of 8 or 16 and floats of 32 are read")
-    if photometric in _LAB and bits == 8:
-        raise ImageError(f"{path}: Lab of 8 bits; Lab of 16 bits is read")
+    if fault := _unreadable(page):
+        raise ImageError(f"{path}: {fault}")
+
+
+def _unreadable(page: PageFacts) -> str | None:
+    """Why libvips cannot take a page's samples, or would make other colours of them without a word."""
+    if page.bits > 32:
+        return f"samples of {page.bits} bits; integers of 8 or 16 and floats of 32 are read"
+    if page.photometric in _LAB and page.bits == 8:
+        return "Lab of 8 bits; Lab of 16 bits is read"
+    if page.compression == OLD_JPEG:
+        return "TIFF with old-style JPEG (compression 6), which no current decoder takes; convert it first"
+    return None
 
 
 def count_frames(file: BufferedIOBase) -> int:

@@ -12,6 +12,7 @@ import pyvips
 from jaxtyping import Float, Shaped
 
 from hfmoe.image.alpha import STEP, coarse_rows, coarse_surroundings
+from hfmoe.image.headers import LEFT_OUT
 from hfmoe.image.picture import ImageError, Picture
 from hfmoe.image.reading import (
     Plain,
@@ -97,7 +98,7 @@ class Strips:
             return make_plain(self.path, image, loader)
         copy = pyvips.Image.tiffload(str(self._scratch), access="random")
         for name in image.get_fields():
-            if name in ("vips-loader", "icc-profile-data", "orientation") or name.endswith("-data"):
+            if name in ("vips-loader", "icc-profile-data", "orientation", LEFT_OUT) or name.endswith("-data"):
                 copy.set_type(image.get_typeof(name), name, image.get(name))
         turned = copy.copy(xres=image.xres, yres=image.yres).autorot()
         return make_plain(self.path, turned, loader)

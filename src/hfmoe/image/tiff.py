@@ -12,9 +12,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-SUBFILE_TYPE, BITS_PER_SAMPLE, PHOTOMETRIC = 254, 258, 262
+SUBFILE_TYPE, BITS_PER_SAMPLE, COMPRESSION, PHOTOMETRIC, SAMPLES_PER_PIXEL = 254, 258, 259, 262, 277
+ORIENTATION, SUB_DIRECTORIES, EXTRA_SAMPLES, DNG_VERSION = 274, 330, 338, 50706
 REDUCED = 1
 """Bit of SUBFILE_TYPE: a smaller copy of another page."""
+OLD_JPEG, JPEG = 6, 7
+"""Compressions."""
+YCBCR = 6
+"""A photometric interpretation; as are the mosaic of a sensor, and its samples before development."""
+MOSAIC = (32803, 34892)
+ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 1, 2
+"""Kinds of extra samples."""
 
 _SIZES = {
     1: 1,
@@ -44,7 +52,8 @@ STRIP = 16
 """Rows of a strip."""
 
 _SHORT, _LONG8 = 3, 16
-_UNASSOCIATED_ALPHA = 2
+_MOST_BELOW = 16
+"""Directories below a page that are looked into."""
 
 
 class Field(NamedTuple):
@@ -123,8 +132,59 @@ def read_field(file: BufferedIOBase, layout: Layout, entry: bytes) -> Field | No
 
 def number(field: Field | None, layout: Layout) -> int:
     """The first item of an integer field; 0 of any other, or of none."""
+    return next(iter(numbers(field, layout)), 0)
+
+
+def numbers(field: Field | None, layout: Layout) -> tuple[int, ...]:
+    """The items of an integer field; none of any other."""
     code = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}.get(field.kind) if field else None
-    return struct.unpack_from(layout.order + code, field.data)[0] if field and code else 0
+    return struct.unpack(f"{layout.order}{field.count}{code}", field.data) if field and code else ()
+
+
+class PageFacts(NamedTuple):
+    """What a page's directory says of its samples; extra: the kind of each that is no colour.
+
+    raw: it belongs to a camera's file before development, of which it is a preview, or the mosaic itself.
+    oriented: it says which way is up.
+    """
+
+    bits: int
+    photometric: int
+    compression: int
+    samples: int
+    extra: tuple[int, ...]
+    raw: bool
+    oriented: bool
+
+
+def page_facts(file: BufferedIOBase, page: int = 0) -> PageFacts:
+    """Facts about a page. Raises ValueError for damage, and where there is no such page."""
+    layout, offset = read_header(file)
+    for _ in range(page):
+        offset = read_directory(file, layout, offset).following
+        if not offset:
+            raise ValueError(f"it has no page {page}")
+    entries = read_directory(file, layout, offset).entries
+    tags = (BITS_PER_SAMPLE, PHOTOMETRIC, COMPRESSION, SAMPLES_PER_PIXEL)
+    bits, photometric, compression, samples = (
+        number(_of(file, layout, entries, tag), layout) for tag in tags
+    )
+    extra = numbers(_of(file, layout, entries, EXTRA_SAMPLES), layout)
+    below = numbers(_of(file, layout, entries, SUB_DIRECTORIES), layout)[:_MOST_BELOW]
+    raw = DNG_VERSION in entries or photometric in MOSAIC or any(_is_mosaic(file, layout, at) for at in below)
+    preview = number(_of(file, layout, entries, SUBFILE_TYPE), layout) & REDUCED and bool(below)
+    return PageFacts(
+        bits, photometric, compression, samples or 1, extra, bool(raw or preview), ORIENTATION in entries
+    )
+
+
+def _of(file: BufferedIOBase, layout: Layout, entries: dict[int, bytes], tag: int) -> Field | None:
+    return read_field(file, layout, entries[tag]) if tag in entries else None
+
+
+def _is_mosaic(file: BufferedIOBase, layout: Layout, offset: int) -> bool:
+    entries = read_directory(file, layout, offset).entries
+    return number(_of(file, layout, entries, PHOTOMETRIC), layout) in MOSAIC
 
 
 def full_pages(file: BufferedIOBase) -> list[int]:
@@ -246,17 +306,17 @@ def wrap_samples(
         256: field(_LONG8, [width]),
         257: field(_LONG8, [height]),
         BITS_PER_SAMPLE: field(_SHORT, [8 * sample] * bands),
-        259: field(_SHORT, [1]),
+        COMPRESSION: field(_SHORT, [1]),
         PHOTOMETRIC: field(_SHORT, [2 if bands > 2 else 1]),
         273: field(_LONG8, [HEAD + start * row for start in starts]),
-        277: field(_SHORT, [bands]),
+        SAMPLES_PER_PIXEL: field(_SHORT, [bands]),
         278: field(_LONG8, [STRIP]),
         279: field(_LONG8, [min(STRIP, height - start) * row for start in starts]),
         284: field(_SHORT, [1]),
         339: field(_SHORT, [3 if real else 1] * bands),
     }
     if alpha:
-        fields[338] = field(_SHORT, [_UNASSOCIATED_ALPHA])
+        fields[EXTRA_SAMPLES] = field(_SHORT, [UNASSOCIATED_ALPHA])
     file.truncate(end)
     file.seek(end)
     file.write(pack_directory(fields, layout, at=end))
