@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hfmoe.batch.manifest import MANIFEST, Manifest, identify
 from hfmoe.batch.planning import Job, plan_jobs
@@ -211,3 +212,41 @@ def test_wrong_patterns_are_refused(pattern: str, rule: str):
     with pytest.raises(PlanError) as caught:
         Naming("-x2", pattern=pattern)
     assert rule in str(caught.value)
+
+
+def small(path: Path, side: int) -> None:
+    Image.new("RGB", (side, side)).save(path)
+
+
+@pytest.mark.parametrize("name", ["a-x2.png", "a-x4.webp", "a-restored.png", "a.png-x2.png"])
+def test_results_beside_their_sources_are_left_out_and_told(tmp_path: Path, name: str):
+    [source, result] = files(tmp_path, "a.png", name)
+    left_out: list = []
+    jobs = plan_jobs([tmp_path], str(tmp_path / "out"), naming=Naming("-x2"), left_out=left_out)
+    assert ([job.source for job in jobs], left_out) == ([source], [result])
+    pattern = plan_jobs([tmp_path / "*.*"], str(tmp_path / "out"), naming=Naming("-x2"))
+    assert [job.source for job in pattern] == [source]
+
+
+def test_results_of_a_naming_pattern_are_left_out_too(tmp_path: Path):
+    [source, _] = files(tmp_path, "a.png", "big_a.png")
+    naming = Naming("-x2", pattern="big_{stem}.png")
+    assert [job.source for job in plan_jobs([tmp_path], str(tmp_path / "out"), naming=naming)] == [source]
+
+
+def test_a_photo_that_is_only_called_like_a_result_is_taken(tmp_path: Path):
+    small(tmp_path / "a.png", 8)
+    small(tmp_path / "a-x2.png", 9)
+    small(tmp_path / "b-x2.png", 9)
+    jobs = plan_jobs([tmp_path], str(tmp_path / "out"), naming=Naming("-x2"))
+    assert [Path(job.source).name for job in jobs] == ["a-x2.png", "a.png", "b-x2.png"]
+    small(tmp_path / "a-x2.png", 16)
+    jobs = plan_jobs([tmp_path], str(tmp_path / "out"), naming=Naming("-x2"))
+    assert [Path(job.source).name for job in jobs] == ["a.png", "b-x2.png"]
+
+
+def test_results_that_are_asked_for_are_taken(tmp_path: Path):
+    [_, result] = files(tmp_path, "a.png", "a-x2.png")
+    for places in ([result], [tmp_path / "*-x2.png"]):
+        jobs = plan_jobs(places, str(tmp_path / "out"), naming=Naming("-x2"))
+        assert [job.source for job in jobs] == [result]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hfmoe.batch.cluster import Cluster, pack, run_on_cluster
 from hfmoe.batch.manifest import MANIFEST, Manifest
 from hfmoe.batch.pipeline import Pipeline, Steps
-from hfmoe.batch.planning import Job, plan_jobs
+from hfmoe.batch.planning import Job, Place, plan_jobs
 from hfmoe.batch.settings import Naming, Selection, Settings
 from hfmoe.batch.work import OnBegin, PictureWork, Result
 from hfmoe.image.files import printable
@@ -45,11 +45,12 @@ class Failed(NamedTuple):
 
 @dataclass
 class JobSummary:
-    """What became of a job's pictures."""
+    """What became of a job's pictures; left_out: results beside their sources, which are no sources."""
 
     done: list[Done] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
+    left_out: list[Place] = field(default_factory=list)
 
 
 OnEnd = Callable[[Done | Failed], None]
@@ -212,9 +213,11 @@ def restore_files(
     restorer = model if isinstance(model, Restorer) else load(model, device=device)
     chosen = Settings(**settings)
     selection = Selection(include, exclude, recursive, chosen.read_suffixes)
-    jobs = _plan(inputs, output, make_naming(restorer, chosen, format=format, pattern=name), selection)
+    naming = make_naming(restorer, chosen, format=format, pattern=name)
+    jobs, left_out = _plan(inputs, output, naming, selection)
     digest = model_digest(model)
-    return run_here(jobs, restorer, chosen, model=digest, workers=workers, redo=redo, on_end=on_end)
+    summary = run_here(jobs, restorer, chosen, model=digest, workers=workers, redo=redo, on_end=on_end)
+    return replace(summary, left_out=left_out)
 
 
 def restore_on_ray(
@@ -237,16 +240,19 @@ def restore_on_ray(
     restorer = load(model, device="cpu")
     chosen = Settings(**settings)
     selection = replace(selection or Selection(), suffixes=chosen.read_suffixes)
-    jobs = _plan(inputs, output, make_naming(restorer, chosen, format=format, pattern=name), selection)
+    naming = make_naming(restorer, chosen, format=format, pattern=name)
+    jobs, left_out = _plan(inputs, output, naming, selection)
     where, scale = cluster or Cluster(), restorer.scale
-    return run_on_ray(jobs, str(model), chosen, scale=scale, cluster=where, redo=redo, on_end=on_end)
+    summary = run_on_ray(jobs, str(model), chosen, scale=scale, cluster=where, redo=redo, on_end=on_end)
+    return replace(summary, left_out=left_out)
 
 
 def _plan(
     inputs: Sequence[Path | str] | Path | str, output: Path | str | None, naming: Naming, selection: Selection
-) -> list[Job]:
+) -> tuple[list[Job], list[Place]]:
     places = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    return plan_jobs(places, None if output is None else str(output), naming=naming, selection=selection)
+    target, left_out = None if output is None else str(output), []
+    return plan_jobs(places, target, naming=naming, selection=selection, left_out=left_out), left_out
 
 
 def make_naming(

@@ -8,10 +8,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath, PurePosixPath
 from typing import NamedTuple
 
+from hfmoe.batch.earlier import earlier_results
 from hfmoe.batch.manifest import results_of
 from hfmoe.batch.settings import Naming, PlanError, Selection
 from hfmoe.batch.stores import LOCAL, inside, is_address, joined, list_store, open_place
-from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES
+from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES, READ_SUFFIXES
 
 Place = Path | str
 """A path of this machine, or as text an address for fsspec."""
@@ -38,14 +39,20 @@ class _Found(NamedTuple):
 
 
 def plan_jobs(
-    inputs: Sequence[Path | str], output: str | None, *, naming: Naming, selection: Selection | None = None
+    inputs: Sequence[Path | str],
+    output: str | None,
+    *,
+    naming: Naming,
+    selection: Selection | None = None,
+    left_out: list[Place] | None = None,
 ) -> list[Job]:
     """Where the result of each input goes. Inputs are files, folders, patterns with *, ? or [ and addresses.
 
     Without output, a file's result is beside it and a folder's are in `<folder><mark>/`, in the tree that the
     sources have. An output is a file for one input file (when it has an image suffix), a folder otherwise.
-    Hidden files, links to folders, and what earlier jobs wrote into folders below are passed over. Without a
-    naming pattern, sources whose results would have one name keep their own suffixes: `<name><mark>.png`.
+    Hidden files, links to folders, and what earlier jobs wrote into folders below are passed over, as are
+    results beside their sources, which are added to left_out, unless nothing else is found. Without a naming
+    pattern, sources whose results would have one name keep their own suffixes: `<name><mark>.png`.
     Raises PlanError when an output cannot be either, is one of the sources, or is that of two of them, and
     when nothing is found; ImportError where fsspec, or what it needs for an address, is missing.
     """
@@ -53,10 +60,14 @@ def plan_jobs(
     places = [_place(place) for place in inputs]
     target = None if output is None else _place(output)
     if target is not None and output is not None and _is_file_name(places, target, output, naming.known):
-        jobs = _into_file(places, target, naming.mark, selection)
+        jobs = _into_file(places, target, naming, selection)
     else:
         _check_folder(target)
-        jobs = _named(_expand(places, target, naming.mark, selection), naming)
+        found = _expand(places, target, naming, selection)
+        taken = _without_results(found, naming)
+        if left_out is not None:
+            left_out.extend(one.source for one in found if one not in taken)
+        jobs = _named(taken, naming)
     _check(jobs)
     return jobs
 
@@ -84,11 +95,11 @@ def _is_file(place: Path) -> bool:
     return not place.is_dir() and not _is_pattern(place)
 
 
-def _into_file(places: Sequence[Place], target: Place, mark: str, selection: Selection) -> list[Job]:
+def _into_file(places: Sequence[Place], target: Place, naming: Naming, selection: Selection) -> list[Job]:
     """The job of one input whose result was given by name."""
     if len(places) == 1 and isinstance(places[0], Path) and _is_file(places[0]):
         return [Job(places[0], target)]
-    found = _expand(places, target, mark, selection)
+    found = _expand(places, target, naming, selection)
     if len(found) == 1 and found[0].alone:
         return [Job(found[0].source, target)]
     raise PlanError(f"--output {target} is named like a file; several inputs need a folder")
@@ -104,8 +115,11 @@ def _check_folder(output: Place | None) -> None:
         raise PlanError(f"--output {output} is named like a file; several inputs need a folder")
 
 
-def _expand(places: Sequence[Place], output: Place | None, mark: str, selection: Selection) -> list[_Found]:
+def _expand(
+    places: Sequence[Place], output: Place | None, naming: Naming, selection: Selection
+) -> list[_Found]:
     """Every source once, with the folder that its result goes to."""
+    mark = naming.mark
     found: dict[tuple[Place, Place], _Found] = {}
     for place in places:
         if isinstance(place, str):
@@ -121,6 +135,38 @@ def _expand(places: Sequence[Place], output: Place | None, mark: str, selection:
     if not found:
         raise PlanError("none of the inputs is wanted by --include and --exclude")
     return list(found.values())
+
+
+def _without_results(found: list[_Found], naming: Naming) -> list[_Found]:
+    """Those that are no results beside their sources; all where there are no others: they were asked for."""
+    folders: dict[Place, list[str]] = {}
+    for one in found:
+        if not one.alone:
+            folder, name = _split(one.source)
+            folders.setdefault(folder, []).append(name)
+    made = {
+        _join(folder, PurePath(name))
+        for folder, names in folders.items()
+        for name in earlier_results(
+            _beside(folder, names), naming, folder=folder if isinstance(folder, Path) else None
+        )
+    }
+    return [one for one in found if one.alone or one.source not in made] or found
+
+
+def _split(place: Place) -> tuple[Place, str]:
+    if isinstance(place, Path):
+        return place.parent, place.name
+    folder, _, name = place.rpartition("/")
+    return folder, name
+
+
+def _beside(folder: Place, names: list[str]) -> list[str]:
+    """Names of the images in a folder, which may be more than those that are wanted."""
+    if not isinstance(folder, Path):
+        return names
+    suffixes = (*READ_SUFFIXES, *PAGED_SUFFIXES)
+    return [path.name for path in folder.iterdir() if path.suffix.lower() in suffixes]
 
 
 def _below(place: Path, output: Place | None, mark: str, selection: Selection) -> Iterator[_Found]:

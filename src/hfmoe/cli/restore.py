@@ -25,7 +25,7 @@ from hfmoe.batch.dispatch import (
     run_on_ray,
 )
 from hfmoe.batch.large import is_begun
-from hfmoe.batch.planning import Job, plan_jobs
+from hfmoe.batch.planning import Job, Place, plan_jobs
 from hfmoe.batch.settings import PlanError, Selection, Settings
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
 from hfmoe.cli.export_cache import choose_model, open_model
@@ -110,13 +110,15 @@ def restore(
     restorer = open_model(name_of_model, scale=scale, device="cpu" if engine == "ray" else device)
     _check_tile(settings.tile, restorer)
     selection = Selection(include or (), exclude or (), recursive, settings.read_suffixes)
-    jobs = _plan(inputs, output, restorer, settings, format=format, pattern=name, selection=selection)
+    jobs, left_out = _plan(
+        inputs, output, restorer, settings, format=format, pattern=name, selection=selection
+    )
     if engine == "ray":
         cluster = _cluster(address, workers, "cpu" if device == "auto" else device)
         summary = _run_on_ray(jobs, name_of_model, restorer.scale, settings, cluster, redo=redo)
     else:
         summary = _run_here(jobs, name_of_model, restorer, settings, workers=workers, redo=redo)
-    return _report(summary, jobs)
+    return _report(summary, jobs, left_out)
 
 
 def _check(engine: str, workers: int, places: Sequence[str]) -> None:
@@ -151,10 +153,12 @@ def _plan(
     format: str,
     pattern: str | None,
     selection: Selection,
-) -> list[Job]:
+) -> tuple[list[Job], list[Place]]:
+    left_out: list[Place] = []
     try:
         naming = make_naming(restorer, settings, format=format, pattern=pattern)
-        return plan_jobs(inputs, output, naming=naming, selection=selection)
+        jobs = plan_jobs(inputs, output, naming=naming, selection=selection, left_out=left_out)
+        return jobs, left_out
     except PlanError as error:
         raise UsageError(str(error)) from error
     except ValueError as error:
@@ -205,11 +209,15 @@ def _stopped(stop: KeyboardInterrupt, ended: int, jobs: list[Job]) -> Stopped:
     return Stopped(f"interrupted{count}{'; the same command goes on' if kept else ''}", signal=number)
 
 
-def _report(summary: JobSummary, jobs: Sequence[Job]) -> int:
+def _report(summary: JobSummary, jobs: Sequence[Job], left_out: Sequence[Place]) -> int:
     """Say how a job ended, with a line on stderr for each failure; give the exit status."""
     if summary.skipped:
         count = f"{len(summary.skipped)} of {len(jobs)}"
         sys.stdout.write(f"{count} were done before with the same settings (--redo does them again)\n")
+    if left_out:
+        first = printable(left_out[0])
+        count = first if len(left_out) == 1 else f"{first} and {len(left_out) - 1} more"
+        sys.stdout.write(f"left out, as results of an earlier run beside their sources: {count}\n")
     order = {job: number for number, job in enumerate(jobs)}
     for failed in sorted(summary.failed, key=lambda failed: order[failed.job]):
         complain(failed.reason)
