@@ -30,7 +30,7 @@ def batch(
     parts: int = 1,
     mixture: Mixture | None = None,
 ) -> Pair:
-    """Give the batch of a step; with `parts` processes, the share of it that belongs to process `part`.
+    """Return the batch of a step; with `parts` processes, the share of it that belongs to process `part`.
 
     `size` counts the samples of all parts together, so one process and many see the same samples.
     Without a mixture, the degraded sides of the photos are used as they are.

@@ -67,7 +67,7 @@ class PhotoSet:
         return cls(tuple(photos), scale, sizes, identity, given, names, tuple(unreadable))
 
     def smaller_than(self, patch: int) -> int:
-        """How many photos have no room for a patch of `patch` x `patch` degraded pixels."""
+        """Count the photos that have no room for a patch of `patch` x `patch` degraded pixels."""
         return int((self.sizes.min(axis=1, initial=np.iinfo(np.int64).max) < patch).sum())
 
 
@@ -163,7 +163,7 @@ def read_photos(
 def _without_broken(
     outcomes: Iterable[Photo | ImageError], errors: list[ImageError], *, most: int
 ) -> Iterator[Photo | None]:
-    """Give None in place of images that could not be read, and note why; an error for more than `most`."""
+    """Return None in place of images that could not be read, and note why; an error for more than `most`."""
     for outcome in outcomes:
         if isinstance(outcome, Photo):
             yield outcome
@@ -178,7 +178,7 @@ def _without_broken(
 
 
 def identity_of(sources: Sequence[Source]) -> str:
-    """Tell whether two sets of images hold the same photos in the same order, wherever they lie."""
+    """Return whether two sets of images hold the same photos in the same order, wherever they lie."""
     facts = [[fact for image in _images(source) for fact in (image.name, image.size)] for source in sources]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
 
@@ -188,7 +188,7 @@ def _images(source: Source) -> tuple[ImageAt, ...]:
 
 
 def _file_facts(source: Source) -> list[str | int]:
-    """What changes when the files of a photo do."""
+    """Facts that change when the files of a photo do."""
     facts: list[str | int] = []
     for image in _images(source):
         facts += [str(image.path.resolve()), image.size, image.path.stat().st_mtime_ns]

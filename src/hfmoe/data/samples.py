@@ -22,7 +22,7 @@ from hfmoe.data.sources import DataError
 
 
 class Crop(NamedTuple):
-    """Where one sample comes from: photo, corner in degraded pixels, and which of 8 flips and turns."""
+    """Place of a sample: photo, corner in degraded pixels, and which of 8 flips and turns."""
 
     photo: int
     top: int
@@ -52,7 +52,7 @@ def draw(photos: PhotoSet, *, seed: int, step: int, size: int, patch: int) -> li
 
 
 def turned(image: UInt8[np.ndarray, "h w c"], turn: int) -> UInt8[np.ndarray, "H W c"]:
-    """Give one of the 8 flips and quarter turns of an image, as a view."""
+    """Return one of the 8 flips and quarter turns of an image, as a view."""
     image = image.swapaxes(0, 1) if turn & 4 else image
     return image[:: -1 if turn & 2 else 1, :: -1 if turn & 1 else 1]
 
@@ -74,8 +74,8 @@ def gather(photos: PhotoSet, crops: Sequence[Crop], *, patch: int) -> Photo:
 
 
 JITTER = (-4, 4)
-"""How far, in degraded pixels, a crop may lie off the middle of its window, so that all of the 8 places
-where blocks of a JPEG can begin occur."""
+"""Range, in degraded pixels, by which a crop may lie off the middle of its window, so that JPEG blocks begin
+at all of 8 places."""
 
 GIVEN = "given"
 """Task of a photo that came with its degraded side."""
@@ -113,7 +113,7 @@ class Sample(NamedTuple):
     softness: float = 0.0
 
     def as_data(self, name: str = "") -> dict[str, Any]:
-        """Give the sample as plain values that JSON keeps exactly."""
+        """Return the sample as plain values that JSON keeps exactly."""
         place = {**self.crop._asdict(), "margin": list(self.margin)}
         place |= {"photo": name} if name else {}
         soft = {"softness": self.softness} if self.softness else {}
@@ -202,7 +202,7 @@ def window(
 
 
 def unturned(margin: tuple[int, int, int, int], turn: int) -> tuple[int, int, int, int]:
-    """Give the margins in the photo of a window whose margins after `turned` are these."""
+    """Return the margins in the photo of a window whose margins after `turned` are these."""
     above, left, below, right = margin
     if turn & 2:
         above, below = below, above

@@ -1,4 +1,4 @@
-"""Where photos come from: folders, paired folders, and tar shards in WebDataset's layout."""
+"""Sources of photos: folders, paired folders, and tar shards in WebDataset's layout."""
 
 import tarfile
 from collections import defaultdict
@@ -15,7 +15,7 @@ from hfmoe.image.files import LISTED_SUFFIXES, list_images, read_gray8, read_rgb
 
 DEGRADED_NAMES = ("degraded", "lq", "lr", "noisy", "input")
 TARGET_NAMES = ("target", "hq", "hr", "clean", "gt")
-"""What may stand between key and suffix of a member of a shard: 0001.lq.png and 0001.hq.png are a pair."""
+"""Names between key and suffix of a shard's members: 0001.lq.png and 0001.hq.png are a pair."""
 
 
 BLOCK = tarfile.BLOCKSIZE
@@ -60,7 +60,7 @@ class ImageAt:
 
 
 class Source(NamedTuple):
-    """Where a photo is, and its degraded side where that comes with it."""
+    """Location of a photo, and of its degraded side where that comes with it."""
 
     target: ImageAt
     degraded: ImageAt | None = None
@@ -108,7 +108,7 @@ def paired(folders: PairedFolders) -> list[Source]:
 
 
 def is_shard(place: Path) -> bool:
-    """Tell whether a path names tar files, one or by a pattern."""
+    """Return whether a path names tar files, one or by a pattern."""
     return place.suffix == ".tar"
 
 

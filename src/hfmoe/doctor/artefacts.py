@@ -99,7 +99,7 @@ _REACH = 512 * _FINE
 
 
 class Quantised(NamedTuple):
-    """What compression left: libjpeg's quality, where its grid begins (row, column), how clear it is."""
+    """Traces of JPEG: libjpeg's quality, where its grid begins (row, column), how clear it is."""
 
     quality: int
     offset: tuple[int, int]
@@ -121,7 +121,7 @@ def find_quantisation(luma: Float[np.ndarray, "h w"]) -> Quantised | None:
 
 
 def quality_of(table: Int[np.ndarray, "8 8"]) -> int:
-    """Give libjpeg's quality (1 to 100) whose luma table is nearest to a file's."""
+    """Return libjpeg's quality (1 to 100) whose luma table is nearest to a file's."""
     percent = float(np.median(100.0 * table / TABLE))
     return _quality(percent)
 

@@ -22,7 +22,7 @@ Kind = Literal[
 
 
 class Rule(NamedTuple):
-    """How bad a kind of finding is, the rule that it breaks, and what to do."""
+    """Severity of a kind of finding, the rule that it breaks, and what to do."""
 
     severity: Severity
     rule: str
@@ -128,11 +128,11 @@ class Finding:
 
     @property
     def severity(self) -> Severity:
-        """How bad it is: errors stop or spoil training, warnings cost quality, notes are facts."""
+        """Severity: errors stop or spoil training, warnings cost quality, notes are facts."""
         return RULES[self.kind].severity
 
     def as_data(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "kind": self.kind,
             "severity": self.severity,
@@ -181,7 +181,7 @@ def leak_findings(trained: Sequence[ImageMeasures], validation: Sequence[ImageMe
 
 
 def _damage(photo: ImageMeasures) -> Iterator[Finding]:
-    """What one photo has suffered; JPEG blocks have rhythms too, so damaged ones need twice the strength."""
+    """Damage of one photo; JPEG blocks have rhythms too, so damaged ones need twice the strength."""
     quality = photo.quality()
     damaged = quality is not None and quality <= LOWEST_QUALITY
     if photo.rhythm.strength > LEAST_RHYTHM * (1 + damaged):

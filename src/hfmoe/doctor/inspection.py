@@ -20,7 +20,7 @@ from hfmoe.image.files import LISTED_SUFFIXES, list_images
 
 @dataclass(frozen=True)
 class Sources:
-    """What to inspect: photos to train on, pairs, photos to validate on.
+    """Images to inspect: photos to train on, pairs, photos to validate on.
 
     `scale` is the size of a pair's target in sizes of its degraded side, `room` the side in target pixels
     that the largest patch takes, None where no recipe tells.
@@ -40,7 +40,7 @@ class Sources:
 
 @dataclass(frozen=True)
 class Summary:
-    """What the readable images are: how many, megapixels, smallest and largest side, and counts of sorts."""
+    """Summary of the readable images: count, megapixels, smallest and largest side, and counts of sorts."""
 
     images: int
     megapixels: float
@@ -81,11 +81,11 @@ class Inspection:
     photos: tuple[ImageMeasures, ...] = ()
 
     def of_severity(self, severity: Severity) -> list[Finding]:
-        """Give the findings of one severity, in their order."""
+        """Return the findings of one severity, in their order."""
         return [finding for finding in self.findings if finding.severity == severity]
 
     def as_data(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
+        """Return plain values for JSON."""
         return {
             "folders": list(self.folders),
             "files": self.files,

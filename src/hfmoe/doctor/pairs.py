@@ -27,7 +27,7 @@ WINDOW = 512
 
 
 class Alignment(NamedTuple):
-    """How a degraded image fits its target.
+    """Alignment of a degraded image with its target.
 
     `dx` and `dy` say by how many degraded pixels it lies to the right of and below where it belongs;
     `likeness` is the correlation of small copies, 1 where they are plain; `brightness` the largest

@@ -18,7 +18,7 @@ from hfmoe.train.trainer import Trainer, log_event
 
 
 def save(trainer: Trainer, progress: Progress, *, last: bool = False) -> str | None:
-    """Write the checkpoint, or say what is not finite in the state, which is then not written.
+    """Write the checkpoint, or return what is not finite in the state, which is then not written.
 
     A checkpoint that cannot be written is told, and the one before stays; where nothing follows it (`last`),
     that is a CheckpointError.

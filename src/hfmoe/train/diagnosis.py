@@ -1,4 +1,4 @@
-"""Where a loss or gradient that is not finite came from: the state, the batch, a module, or a gradient."""
+"""Diagnosis of a loss or gradient that is not finite: the state, the batch, a module, or a gradient."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,11 +15,11 @@ from hfmoe.train.hardware import of_all
 from hfmoe.train.learner import Learner
 
 DISCRIMINATOR = "discriminator."
-"""What the names of the discriminator's modules and weights begin with."""
+"""Prefix of the names of the discriminator's modules and weights."""
 
 
 class NonFinite(NamedTuple):
-    """What was not finite in a step: names of losses, or "gradient norm".
+    """Values of a step that are not finite: names of losses, or "gradient norm".
 
     Where that was in the step of the discriminator, `restored` is the image that it was given.
     """
@@ -29,7 +29,7 @@ class NonFinite(NamedTuple):
 
 
 class Cause(NamedTuple):
-    """What a fault came from, in words, and the module if it was one.
+    """Cause of a fault, in words, and the module if it was one.
 
     `lasting` says that the state itself is damaged, so that leaving out steps would not help.
     """
@@ -72,7 +72,7 @@ def diagnose(
 
 
 def first_known(causes: Iterable[Cause | None]) -> Cause | None:
-    """Give the cause that the first process found which found any."""
+    """Return the cause that the first process found which found any."""
     return next((cause for cause in causes if cause), None)
 
 
@@ -158,7 +158,7 @@ def observed(modules: Mapping[str, nn.Module]) -> Iterator[Trace]:
 
 
 def finite(value: Any) -> bool:
-    """Tell whether all numbers of the tensors inside nested containers are finite."""
+    """Return whether all numbers of the tensors inside nested containers are finite."""
     if isinstance(value, DTensor):
         value = value.to_local()
     if isinstance(value, Tensor):

@@ -44,7 +44,7 @@ class DiscriminatorLearner:
 
 
 class DiscriminatorStep(NamedTuple):
-    """What to log of a discriminator's step, and whether its losses and gradients were finite."""
+    """Losses of a discriminator's step, and whether they and its gradients were finite."""
 
     losses: dict[str, Tensor]
     finite: bool

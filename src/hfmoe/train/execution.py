@@ -1,4 +1,4 @@
-"""How a network is executed in training: compiled, with recomputed activations, or in shards."""
+"""Execution of a network in training: compiled, with recomputed activations, or in shards (FSDP2)."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -134,12 +134,12 @@ def gathered(value: Any) -> Any:
 
 
 def shared_out(whole: Mapping[str, Tensor], like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Give each whole tensor the form of the tensor of its name: cut into the same shards, or as it is."""
+    """Return each whole tensor the form of the tensor of its name: cut into the same shards, or as it is."""
     return {name: cut(value, like[name]) if name in like else value for name, value in whole.items()}
 
 
 def shared_out_optimizer(state: Mapping[str, Any], optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Give the running means of an optimiser's state the form of the weights that they belong to."""
+    """Return the running means of an optimiser's state the form of the weights that they belong to."""
     weights = [weight for group in optimizer.param_groups for weight in group["params"]]
     means = {
         place: {

@@ -1,4 +1,4 @@
-"""What follows a loss, a gradient or a state that is not finite: a step left out, a return, or the end."""
+"""Recovery from losses, gradients or states that are not finite: skip the step, roll back, or stop."""
 
 import json
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ SKIPPED, RETURNED, STOPPED = "skipped", "rolled back", "stopped"
 def recover(
     trainer: Trainer, photos: PhotoSet, progress: Progress, pair: Pair, fault: NonFinite, *, at: Progress
 ) -> Progress:
-    """Name the cause of a fault in the step just made, which changed nothing, and do what is left to do.
+    """Recover from a fault in the step just made, which changed nothing, once its cause is known.
 
     `at` is the progress at which the step was made. The first process writes the batch and a record. Raises
     NonFiniteError when the recipe's budgets are used up.

@@ -33,12 +33,12 @@ TrainingPlace = Annotated[Place, PlainValidator(_place), PlainSerializer(_plain)
 
 
 def may_hold_pairs(place: Place) -> bool:
-    """Tell whether photos of a place can come with their degraded sides."""
+    """Return whether photos of a place can come with their degraded sides."""
     return isinstance(place, PairedFolders) or is_shard(place)
 
 
 class Optimizer(Section):
-    """How weights move: by AdamW, or by Muon where they are matrices (hfmoe.train.muon).
+    """Optimiser of the weights: AdamW, or Muon for those that are matrices (hfmoe.train.muon).
 
     The rate warms up, holds, and falls by a cosine over the last share `decay`; gradients are cut to the norm
     `clip`.
@@ -65,14 +65,14 @@ class DiscriminatorOptimizer(Optimizer):
 
 
 class Discriminator(Section):
-    """The opponent of adversarial terms: width of its first layer (64 has 4.4 M weights) and optimiser."""
+    """The discriminator of adversarial terms: width of its first layer (64: 4.4 M weights), optimiser."""
 
     width: Positive = 64
     optimizer: DiscriminatorOptimizer = DiscriminatorOptimizer()
 
 
 class Perturb(Section):
-    """What disturbs the network while it trains; the router's temperature anneals linearly.
+    """Perturbations of the network in training; the router's temperature anneals linearly.
 
     random_expert: share of the windows sent to experts drawn at random, for the effort dial.
     """
@@ -87,7 +87,7 @@ class Perturb(Section):
 
 
 class Validation(Section):
-    """How the averaged weights are scored while training; `crop` limits photos to their centre, for speed.
+    """Validation of the averaged weights while training; `crop` limits photos to their centre, for speed.
 
     Each task of the recipe is scored on all photos, degraded in the same way every time; paired folders are
     scored as they are.
@@ -100,7 +100,7 @@ class Validation(Section):
 
 
 class Log(Section):
-    """How often something is written for people to look at, in steps."""
+    """Intervals of the log and of sample pictures, in steps."""
 
     every: Positive = 100
     samples_every: Positive = 4000
@@ -108,10 +108,10 @@ class Log(Section):
 
 
 class Faults(Section):
-    """What a run bears before it ends.
+    """Tolerance of faults before a run ends.
 
     skips: steps left out in any `window` of them because a loss or gradient was not finite. rollbacks:
-    returns to the state that is kept every `keep_every` steps. saved_batches: faulty batches kept on disk.
+    roll-backs to the state saved every `keep_every` steps. saved_batches: faulty batches saved on disk.
     unreadable: share of the photos that may be left out. load_bounds: an expert's load alarms below the first
     times its prior, and above the prior plus the second times the rest.
     """
@@ -139,7 +139,7 @@ class Peer(Section):
 
 
 class Hardware(Section):
-    """Where and how precisely it runs, in the terms of Lightning Fabric.
+    """Devices and precision, in the terms of Lightning Fabric.
 
     devices: processes on this machine, one a device; nodes: machines; they share every batch. accumulate:
     parts that a process cuts its share into, one after another. compile: torch.compile the network.

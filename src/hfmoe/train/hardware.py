@@ -31,14 +31,14 @@ FILLING = "fill_uninitialized_memory"
 """Whether deterministic torch also fills every new tensor, which costs time and changes nothing here."""
 
 PATIENCE = timedelta(hours=2)
-"""How long processes wait for each other: the first one decodes photos or validates meanwhile."""
+"""Time that processes wait for each other: the first one decodes photos or validates meanwhile."""
 
 
 class ExactInputPrecision(MixedPrecision):
     """Mixed precision that leaves the network's input alone: an image in bfloat16 has steps of 1/256."""
 
     def convert_input(self, data: Any) -> Any:
-        """Give the data as it is; autocast converts what multiplies."""
+        """Return the data as it is; autocast converts what multiplies."""
         return data
 
 
@@ -151,7 +151,7 @@ ASK_EVERY = 8
 
 
 class Requests(NamedTuple):
-    """What shall follow a step: an end because of a signal, an end because time is up, a checkpoint."""
+    """Requests after a step: to end because of a signal or because time is up, to save a checkpoint."""
 
     signal: int | None = None
     out_of_time: bool = False
@@ -166,7 +166,7 @@ def averaging(fabric: Fabric) -> Callable[[Tensor], Tensor] | None:
 
 
 def all_finite(fabric: Fabric, values: Iterable[Tensor]) -> bool:
-    """Tell whether single numbers are finite in every process: one value that is waited for."""
+    """Return whether single numbers are finite in every process: one value that is waited for."""
     finite = torch.stack([value.detach().float() for value in values]).isfinite().all()
     if fabric.world_size > 1:
         finite = fabric.all_reduce(finite.int(), reduce_op="min")
@@ -174,7 +174,7 @@ def all_finite(fabric: Fabric, values: Iterable[Tensor]) -> bool:
 
 
 def of_all(fabric: Fabric, found: Value) -> list[Value]:
-    """Give what every process found, in their order."""
+    """Return what every process found, in their order."""
     if fabric.world_size == 1:
         return [found]
     everything: list[Any] = [None] * fabric.world_size
@@ -223,7 +223,7 @@ def together(fabric: Fabric, find: Callable[[], Value]) -> Value:
 
 
 def as_launched(recipe: Recipe) -> Recipe:
-    """Give the recipe with the numbers of devices and nodes that torchrun started, if it did.
+    """Return the recipe with the numbers of devices and nodes that torchrun started, if it did.
 
     Raises ValueError where the recipe names others, or where the batch cannot be shared among so many.
     """

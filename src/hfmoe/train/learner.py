@@ -1,4 +1,4 @@
-"""All that learns in a run, built from its recipe: network, weight average, optimiser, discriminator."""
+"""The learner of a run, built from its recipe: network, weight average, optimiser, discriminator."""
 
 from copy import deepcopy
 from dataclasses import dataclass
@@ -88,7 +88,7 @@ class Learner:
             self.discriminator.restore(state["adversary"])
 
     def averaged(self) -> Network:
-        """Give the network with the averaged weights, whole; all processes must ask."""
+        """Return the network with the averaged weights, whole; all processes must ask."""
         average = self.average.network
         weight = next(average.parameters())
         if not isinstance(weight, DTensor):
@@ -99,7 +99,7 @@ class Learner:
 
 
 def priors(network: Network) -> list[list[float]]:
-    """Give the target load of every expert, by layer."""
+    """Return the target load of every expert, by layer."""
     return [cost_prior(layer.costs).tolist() for layer in network.mixtures()]
 
 

@@ -64,7 +64,7 @@ def make_recipe(data: Mapping[str, Any]) -> Recipe:
 
 
 def apply(data: Mapping[str, Any], overrides: Mapping[str, str]) -> dict[str, Any]:
-    """Give a copy of the data with dotted fields replaced by YAML values: {"loss.0.weight": "0.5"}."""
+    """Return a copy of the data with dotted fields replaced by YAML values: {"loss.0.weight": "0.5"}."""
     result = _copied(data)
     for field, text in overrides.items():
         *parents, last = field.split(".")
@@ -115,7 +115,7 @@ def problems_of(error: ValidationError, section: type[BaseModel]) -> list[str]:
 
 
 def _follows(detail: Any) -> bool:
-    """Tell whether an error only says that a list is empty once its wrong items are left out."""
+    """Return whether an error only says that a list is empty once its wrong items are left out."""
     return detail["type"] == "too_short" and bool(detail["input"])
 
 

@@ -47,7 +47,7 @@ from hfmoe.train.trainer import Trainer, log_tasks, log_training, run_validation
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """How a run ended: its folder, steps done, whether that was all of them, and the best validation PSNR.
+    """Result of a run: its folder, steps done, whether that was all of them, and the best validation PSNR.
 
     spent: seconds of processor time that went into the steps.
     """

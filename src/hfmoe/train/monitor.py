@@ -36,7 +36,7 @@ class Meter:
         self._images, self._waited, self._spent = 0, 0.0, 0.0
 
     def wait_for(self, make: Callable[[], Any]) -> Any:
-        """Give what `make` makes, counting the time as waiting for data."""
+        """Return what `make` makes, counting the time as waiting for data."""
         begin = self._clock()
         made = make()
         self._waited += self._clock() - begin
@@ -84,7 +84,7 @@ class Meter:
         self._pending.clear()
 
     def read(self) -> dict[str, Any]:
-        """Give means over the steps since the last reading: losses, expert load by layer, its evenness,
+        """Return means over the steps since the last reading: losses, expert load by layer, its evenness,
         images per second, share of time waiting."""
         self.check()
         means = {name: sum(values) / len(values) for name, values in self._sums.items()}
@@ -138,7 +138,7 @@ class RoutingAlarm:
         return records
 
     def state(self) -> dict[str, list[list[int]]]:
-        """Give what was told and what is being counted as plain values, for a checkpoint."""
+        """Return what was told and what is being counted as plain values, for a checkpoint."""
         against = [[*place, looks] for place, looks in sorted(self._against.items())]
         return {"out": [list(place) for place in sorted(self._out)], "against": against}
 

@@ -48,7 +48,7 @@ class LossTerm(Scheduled):
     weight: NotNegative = 1.0
 
     def least_side(self) -> int:
-        """Give the smallest side of restored images that the loss can judge, in pixels."""
+        """Return the smallest side of restored images that the loss can be computed on, in pixels."""
         return 1
 
     def active(self, share: float) -> bool:
@@ -130,7 +130,7 @@ class PerceptualTerm(LossTerm):
         return self
 
     def layer_weights(self) -> Mapping[str, float]:
-        """Give the weight of every layer that counts."""
+        """Return the weight of every layer that counts."""
         return self.layers or LAYERS[self.network]
 
     def least_side(self) -> int:
@@ -187,7 +187,7 @@ def check_terms(terms: Sequence[Term], *, side: int) -> None:
 
 
 def adversarial_form(terms: Sequence[Term], share: float) -> Form | None:
-    """Give the form in which a discriminator is trained at a share of the run; None while it is not."""
+    """Return the form in which a discriminator is trained at a share of the run; None while it is not."""
     for term in terms:
         if isinstance(term, AdversarialTerm) and term.active(share):
             return term.form
@@ -195,7 +195,7 @@ def adversarial_form(terms: Sequence[Term], share: float) -> Form | None:
 
 
 def fullest_share(terms: Sequence[Term]) -> float:
-    """Give the first share of the run at which the most terms are active."""
+    """Return the first share of the run at which the most terms are active."""
     starts = sorted({term.start for term in terms})
     return max(starts, key=lambda share: sum(term.active(share) for term in terms))
 
@@ -217,7 +217,7 @@ class Objective:
     z_weight: float
 
     def __call__(self, restored: Restored, target: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:
-        """Give each term unweighted by name (with no gradient at weight 0) and the weighted sum "total"."""
+        """Return each term unweighted by name (with no gradient at weight 0) and the weighted sum "total"."""
         image = restored.image.float()
         values = {"balance": restored.balance, "z": restored.z}
         total = self.balance_weight * restored.balance + self.z_weight * restored.z

@@ -84,7 +84,7 @@ def descend(
 def clip_gradients(
     fabric: Fabric, network: nn.Module, optimizer: torch.optim.Optimizer, *, most: float
 ) -> Float[Tensor, ""]:
-    """Scale gradients whose norm exceeds `most` down to it, unscaled from float16; gives the norm before."""
+    """Clip gradients to the norm `most`, unscaled from float16; returns the norm before."""
     weights = (weight for group in optimizer.param_groups for weight in group["params"])
     gradients = [weight.grad for weight in weights if weight.grad is not None]
     plain = getattr(fabric.strategy.precision, "scaler", None) is None
@@ -95,7 +95,7 @@ def clip_gradients(
 
 
 def clip_together(gradients: list[Tensor], *, most: float) -> Float[Tensor, ""]:
-    """`torch.nn.utils.clip_grad_norm_` to the last bit, in one pass where nothing is to clip; gives the norm.
+    """`torch.nn.utils.clip_grad_norm_` to the bit, in one pass where nothing is to clip; returns the norm.
 
     For a CPU, where torch's asks and scales tensor by tensor: some 100 of them took 2 % of a step of `nano`.
     """

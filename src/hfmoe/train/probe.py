@@ -81,7 +81,7 @@ class MemoryFit:
         return self.resting + self.per_pixel * batch * patch**2
 
     def largest_batch(self, patch: int, limit: int) -> int:
-        """Give the largest batch at a patch whose step stays within the limit; 0 where none does."""
+        """Return the largest batch at a patch whose step stays within the limit; 0 where none does."""
         if self.per_pixel <= 0:
             return 0 if self.resting > limit else 1
         return max(int((limit - self.resting) / (self.per_pixel * patch**2)), 0)
@@ -125,7 +125,7 @@ class ProbeError(RuntimeError):
 
 @dataclass(frozen=True)
 class Probe:
-    """What was measured, and what follows: the trial to train like, and the largest batch at its patch.
+    """Measured trials, and what follows: the trial to train like, and the largest batch at its patch.
 
     `limit` is in bytes; `stopped` says why not all candidates were tried, "" where they were.
     """
@@ -139,7 +139,7 @@ class Probe:
     stopped: str
 
     def as_data(self) -> dict[str, Any]:
-        """Give plain values for JSON."""
+        """Return plain values for JSON."""
         trials = [{**asdict(trial), "images_per_second": trial.images_per_second} for trial in self.trials]
         proposal = None
         if self.proposal:

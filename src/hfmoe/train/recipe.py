@@ -1,4 +1,4 @@
-"""What a training run is: typed, frozen, complete; unknown fields are refused."""
+"""The recipe of a training run: typed, frozen, complete; unknown fields are refused."""
 
 import hashlib
 import json
@@ -116,10 +116,10 @@ class Recipe(Section):
             raise ValueError(
                 "a network of scale 1 has nothing to learn from clean photos: give it tasks or pairs"
             )
-        judged = self.validation.folder
-        if isinstance(judged, Path) and not may_hold_pairs(judged):
+        folder = self.validation.folder
+        if isinstance(folder, Path) and not may_hold_pairs(folder):
             raise ValueError(
-                f"validation.folder {judged} must be pairs, {{degraded: .., target: ..}}: a network of "
+                f"validation.folder {folder} must be pairs, {{degraded: .., target: ..}}: a network of "
                 "scale 1 without tasks has nothing to restore in clean photos"
             )
         return self
@@ -157,12 +157,12 @@ class Recipe(Section):
         return self
 
     def config(self) -> HFMoEConfig:
-        """Give the network's configuration: the preset with the recipe's own values in place."""
+        """Return the network's configuration: the preset with the recipe's own values in place."""
         preset = PRESETS[self.preset]
         return replace(preset, **{name: _like(value) for name, value in self.network.items()})
 
     def resolved(self) -> "Recipe":
-        """Give the recipe with every field of the network said, so that a preset may change under it."""
+        """Return the recipe with every field of the network said, so that a preset may change under it."""
         if self.peer is not None:
             return self
         return self.model_copy(update={"network": asdict(self.config())})
@@ -172,7 +172,7 @@ class Recipe(Section):
         return any(isinstance(term, AdversarialTerm) for term in self.loss)
 
     def recomputes(self) -> bool:
-        """Tell whether activations are computed twice: as the recipe says, else for the large presets."""
+        """Return whether activations are computed twice: as the recipe says, else for the large presets."""
         said = self.hardware.recompute
         large = self.preset.startswith(("base", "large")) and not self.hardware.compile
         return large if said is None else said
@@ -189,7 +189,7 @@ class Recipe(Section):
         return hashlib.sha256(json.dumps(self.resolved().as_data(), sort_keys=True).encode()).hexdigest()[:12]
 
     def as_data(self) -> dict[str, Any]:
-        """Give the recipe as plain values, as YAML, JSON and checkpoints keep it."""
+        """Return the recipe as plain values, as YAML, JSON and checkpoints keep it."""
         return self.model_dump(mode="json")
 
 

@@ -78,12 +78,12 @@ def differences(
 
 
 def touches(field: str, names: Iterable[str]) -> bool:
-    """Tell whether a dotted field is one of those names or lies inside one."""
+    """Return whether a dotted field is one of those names or lies inside one."""
     return any(field == name or field.startswith(f"{name}.") for name in names)
 
 
 def listed(changes: Iterable[Change]) -> str:
-    """Put changes into words."""
+    """Describe changes."""
     return ", ".join(map(str, changes))
 
 

@@ -42,7 +42,7 @@ def read_records(path: Path) -> Records:
 
 
 def parse(line: str) -> dict[str, Any] | None:
-    """Give the record of one line, or None where the line holds none."""
+    """Return the record of one line, or None where the line holds none."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -64,7 +64,7 @@ def numbers(value: Any, name: str) -> Iterator[tuple[str, float]]:
 
 
 def number(value: Any) -> float | None:
-    """Give a finite number as float, None for anything else."""
+    """Return a finite number as float, None for anything else."""
     real = isinstance(value, int | float) and not isinstance(value, bool)
     return float(value) if real and abs(value) <= sys.float_info.max else None
 
@@ -72,7 +72,7 @@ def number(value: Any) -> float | None:
 def session_record(
     recipe: Recipe, fabric: Fabric, photos: PhotoSet, *, step: int, resumed: bool
 ) -> dict[str, Any]:
-    """Give the record that opens a session: {"kind": "session", "step": steps done before it, ...}."""
+    """Return the record that opens a session: {"kind": "session", "step": steps done before it, ...}."""
     return {
         "kind": "session",
         "step": step,
@@ -174,7 +174,7 @@ class Journal:
             self._lost.discard(self._metrics)
 
     def _draw(self, show: Callable[[SummaryWriter], None]) -> None:
-        """Give TensorBoard's writer something, a new one where the last broke, for it does not recover.
+        """Return TensorBoard's writer something, a new one where the last broke, for it does not recover.
 
         Each leaves a file, so that they are tried after ever more records.
         """
@@ -213,7 +213,7 @@ class Journal:
 
 
 def draw(board: SummaryWriter, record: Mapping[str, Any]) -> None:
-    """Give TensorBoard a record: its numbers as curves, faults and alarms as words."""
+    """Return TensorBoard a record: its numbers as curves, faults and alarms as words."""
     for name, value in curves(record):
         board.add_scalar(name, value, record["step"])
     if record["kind"] in TOLD:

@@ -45,7 +45,7 @@ def average_decay(progress: Progress, *, decay: float) -> float:
 
 
 class Phase(NamedTuple):
-    """What stays the same for a while: the tasks that are drawn, and the numbers of theirs that move."""
+    """A phase of the curriculum: the tasks that are drawn, and which of their numbers move."""
 
     tasks: tuple[str, ...]
     moving: tuple[str, ...]
@@ -63,12 +63,12 @@ def active(tasks: Sequence[AnyTask], share: float) -> list[tuple[str, AnyTask]]:
 
 
 def degrades(tasks: Sequence[AnyTask]) -> bool:
-    """Tell whether any task does more than use the degraded sides that photos have."""
+    """Return whether any task does more than use the degraded sides that photos have."""
     return any(task.kind != "sr" for task in tasks)
 
 
 def mixture_at(tasks: Sequence[AnyTask], share: float, *, softness: Softness | None = None) -> Mixture | None:
-    """Give the mixture of a share of the run; None where the photos' degraded sides are used as they are."""
+    """Return the mixture at a share of the run; None where photos' degraded sides are used as they are."""
     if not degrades(tasks):
         return None
     present = [task for _, task in active(tasks, share)]
@@ -90,7 +90,7 @@ def task_facts(tasks: Sequence[AnyTask], share: float) -> dict[str, dict[str, An
 
 
 def phase_at(tasks: Sequence[AnyTask], share: float) -> Phase:
-    """Give the phase of a share of the run; the log says where it differs from that of the step before."""
+    """Return the phase of a share of the run; the log says where it differs from that of the step before."""
     present = active(tasks, share)
     moving = [
         f"{name}.{field}"

@@ -1,4 +1,4 @@
-"""What a run shows while it works: a live line on a terminal, plain lines elsewhere."""
+"""Console output of a run: a live line on a terminal, plain lines elsewhere."""
 
 import math
 import time
@@ -118,7 +118,7 @@ def not_finite(terms: str) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Give hours and minutes, or seconds below two minutes."""
+    """Return hours and minutes, or seconds below two minutes."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{int(seconds // 3600)}:{int(seconds % 3600 // 60):02d} h"

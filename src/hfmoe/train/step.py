@@ -51,7 +51,7 @@ def accumulate(
 ) -> Forward:
     """Sum the gradients of the mean loss over `parts` equal parts of a batch, one part in memory at a time.
 
-    Gives the losses and the experts' loads averaged over the parts, and the whole image without gradient.
+    Returns the losses and the experts' loads averaged over the parts, and the whole image without gradient.
     """
     if parts == 1:
         losses, restored = forward(network, pair, objective=objective, perturb=perturb)

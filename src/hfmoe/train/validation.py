@@ -74,7 +74,7 @@ def read_examples(recipe: Recipe) -> tuple[Example, ...]:
 
 
 def scored_on_luma(recipe: Recipe) -> bool:
-    """Tell whether validation gives PSNR on Y: that of classical super-resolution and nothing else."""
+    """Return whether validation is PSNR on Y: that of classical super-resolution alone."""
     place = recipe.validation.folder
     return recipe.task() == "sr" and not (place is not None and may_hold_pairs(place))
 
@@ -98,7 +98,7 @@ def scoring(config: HFMoEConfig) -> EvaluationProtocol:
 
 
 def given_examples(recipe: Recipe, place: Place) -> Iterator[Example]:
-    """Give pairs as they are. Raises DataError for a photo without its degraded side, or of another size."""
+    """Yield pairs as they are. Raises DataError for a photo without its degraded side or of another size."""
     fields, config = recipe.validation, recipe.config()
     for source in find_sources([place])[: fields.images]:
         if source.degraded is None:
@@ -110,14 +110,14 @@ def given_examples(recipe: Recipe, place: Place) -> Iterator[Example]:
 
 
 def classical(recipe: Recipe, folder: Path) -> Iterator[Example]:
-    """Give the examples of classical super-resolution."""
+    """Return the examples of classical super-resolution."""
     fields, config = recipe.validation, recipe.config()
     for pair in islice(scoring(config).pairs(folder), fields.images):
         yield centre(Example(*pair), crop=fields.crop, scale=config.scale)
 
 
 def degraded_examples(recipe: Recipe, folder: Path, trial: Trial) -> Iterator[Example]:
-    """Give the examples of a trial; what it draws for a photo depends on the photo's place alone."""
+    """Return the examples of a trial; what it draws for a photo depends on the photo's place alone."""
     fields, config = recipe.validation, recipe.config()
     paths = list_images(folder)
     if not paths:
@@ -179,7 +179,7 @@ def centre(example: Example, *, crop: int | None, scale: int) -> Example:
 
 
 MOST = 100.0
-"""What equal pictures score, in dB."""
+"""PSNR of equal pictures, in dB."""
 
 
 class Validated(NamedTuple):
@@ -190,11 +190,11 @@ class Validated(NamedTuple):
 
     @property
     def psnr(self) -> float:
-        """What chooses the best weights: the mean over tasks."""
+        """The mean over tasks, which chooses the best weights."""
         return fmean(self.tasks.values())
 
     def facts(self) -> dict[str, Any]:
-        """Give the scores for the log; classical super-resolution alone is scored on Y."""
+        """Return the scores for the log; classical super-resolution alone is scored on Y."""
         if list(self.tasks) == ["sr"]:
             return {"psnr": self.psnr, "psnr_y": self.psnr}
         return {"psnr": self.psnr, "tasks": self.tasks}

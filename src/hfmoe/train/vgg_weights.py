@@ -25,7 +25,7 @@ TIMEOUT = 60
 
 
 class Source(NamedTuple):
-    """Where a file comes from, and the sha256 (hex) that it must have."""
+    """Address of a file, and the sha256 (hex) that it must have."""
 
     url: str
     sha256: str

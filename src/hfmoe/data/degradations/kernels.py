@@ -95,7 +95,7 @@ def mirrored(length: int, margin: int, *, device: torch.device | None = None) ->
 
 @lru_cache(maxsize=1024)
 def quick_length(length: int) -> int:
-    """Give the least even number of at least `length` with no prime factor above 5: quick to transform."""
+    """Return the least even number of at least `length` with no prime factor above 5: quick to transform."""
     candidate = length + length % 2
     while not _smooth(candidate):
         candidate += 2

@@ -65,7 +65,7 @@ class PoissonNoise:
 
 @dataclass(frozen=True)
 class SensorNoise:
-    """What is left of a sensor's noise after development: it grows with light, and neighbours share it.
+    """Noise of a sensor after raw development: it grows with light, and neighbours share it.
 
     Added in linear light with variance shot x light + read^2. grain: standard deviation in pixels of the
     filter that demosaicing and denoising amount to; correlation: of the channels, as colour correction

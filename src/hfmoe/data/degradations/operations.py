@@ -55,7 +55,7 @@ def apply(image: Float[Tensor, "c h w"], operations: Iterable[Operation]) -> Flo
 
 
 def as_data(operations: Iterable[Operation]) -> list[dict[str, Any]]:
-    """Give operations as plain values that JSON keeps exactly."""
+    """Return operations as plain values that JSON keeps exactly."""
     return [{"kind": operation.kind, **asdict(operation)} for operation in operations]
 
 
