@@ -14,7 +14,7 @@ from pathlib import Path
 import yaml
 from ship import portable, shortened
 
-from hfmoe.train.run_folder import load_checkpoint, save_checkpoint
+from hfmoe.train.checkpoints import load_checkpoint, save_checkpoint
 
 STATES = Path(__file__).parents[1] / "states"
 

@@ -13,7 +13,7 @@ import yaml
 from hfmoe.models.presets import PRESETS
 from hfmoe.models.weights import load_weights
 from hfmoe.train import Recipe, RunError, make_recipe, train
-from hfmoe.train.run_folder import Past, changes_between
+from hfmoe.train.resume import Past, changes_between
 
 Make = Callable[..., Recipe]
 

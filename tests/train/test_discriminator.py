@@ -17,11 +17,11 @@ from hfmoe.models.header import WeightsError
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import load_weights
 from hfmoe.train import NonFiniteError, Recipe, train
+from hfmoe.train.checkpoints import load_checkpoint
 from hfmoe.train.discriminator import DiscriminatorLearner, train_discriminator
 from hfmoe.train.fields import Optimizer
 from hfmoe.train.objective import build_losses, objective_at
 from hfmoe.train.optimizer import make_optimizer
-from hfmoe.train.run_folder import load_checkpoint
 
 Make = Callable[..., Recipe]
 FORMS: tuple[Form, ...] = get_args(Form)

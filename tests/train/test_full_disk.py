@@ -15,8 +15,8 @@ import torch
 import hfmoe
 from hfmoe.cli.app import run as command
 from hfmoe.models.weights import load_weights
-from hfmoe.train import Recipe, checkpoints, run_folder, train
-from hfmoe.train.run_folder import CheckpointError, load_checkpoint, mark_good, save_checkpoint
+from hfmoe.train import Recipe, checkpoints, train
+from hfmoe.train.checkpoints import CheckpointError, load_checkpoint, mark_good, save_checkpoint
 from hfmoe.train.run_log import Journal, read_records
 
 Make = Callable[..., Recipe]
@@ -42,7 +42,7 @@ def test_a_disk_full_for_a_while_is_told_and_the_run_ends_well(
     make: Make, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     recipe = make(checkpoint_minutes=0, log={"every": 1})
-    monkeypatch.setattr(run_folder.os, "fsync", full_from(recipe, 5, 8))
+    monkeypatch.setattr(checkpoints.os, "fsync", full_from(recipe, 5, 8))
     assert train(recipe).finished
     told = [
         record for record in read_records(recipe.run / "metrics.jsonl").records if record["kind"] == "fault"
@@ -60,7 +60,7 @@ def test_a_disk_full_to_the_end_fails_the_run_and_spares_the_last_state(
     recipe = make(checkpoint_minutes=0, log={"every": 1})
     plain = tmp_path / "recipe.json"
     plain.write_text(json.dumps(recipe.as_data()))
-    monkeypatch.setattr(run_folder.os, "fsync", full_from(recipe, 5))
+    monkeypatch.setattr(checkpoints.os, "fsync", full_from(recipe, 5))
     assert command(["train", str(plain)]) == 1
     assert "hfmoe: the state after step 12 could not be saved" in capsys.readouterr().err
     assert torch.load(recipe.run / "last.ckpt", weights_only=True)["step"] == 4
@@ -86,7 +86,7 @@ def test_a_run_that_stops_for_its_time_says_that_its_state_is_lost(
     make: Make, monkeypatch: pytest.MonkeyPatch
 ):
     recipe = make(time_limit_minutes=1e-9)
-    monkeypatch.setattr(run_folder.os, "fsync", full_from(recipe, 1))
+    monkeypatch.setattr(checkpoints.os, "fsync", full_from(recipe, 1))
     with pytest.raises(CheckpointError, match="the state after step 1 could not be saved"):
         train(recipe)
 

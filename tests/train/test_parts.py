@@ -10,13 +10,13 @@ from torch import nn
 from hfmoe.losses import l1, mse
 from hfmoe.models.network import Restored
 from hfmoe.nn.routing import LayerRouting
+from hfmoe.train.checkpoints import CheckpointError, load_checkpoint, save_checkpoint
 from hfmoe.train.fields import Optimizer, Perturb
 from hfmoe.train.learner import WeightAverage, warm_start
 from hfmoe.train.monitor import Meter, NonFiniteError
 from hfmoe.train.objective import Objective, WeightedLoss
 from hfmoe.train.optimizer import clip_together
 from hfmoe.train.progress import Progress
-from hfmoe.train.run_folder import CheckpointError, load_checkpoint, save_checkpoint
 from hfmoe.train.run_log import forget_after
 from hfmoe.train.schedule import average_decay, learning_rate, patch_size, router_temperature
 

@@ -40,17 +40,17 @@ def test_candidates_grow_hold_the_recipe_and_stay_within_the_photos():
 
 
 def test_the_probe_measures_steps_and_proposes(make: Callable[..., Recipe]):
-    found = probe(make(), limit=None, seconds=20.0)
+    found = probe(make(), limit=None, seconds=5.0)
     assert found.proposal in found.trials and found.proposal is not None
     assert all(trial.seconds > 0 and trial.peak > 50 * MIB for trial in found.trials)
     small = found.trials[0].peak + 2 * MIB
-    tight = probe(make(batch=64), limit=small, seconds=20.0)
+    tight = probe(make(batch=64), limit=small, seconds=5.0)
     assert tight.proposal is None or tight.proposal.peak <= small
     assert tight.stopped and len(tight.trials) < len(candidates(batch=64, patch=32, multiple=32, room=None))
 
 
 def test_no_proposal_where_nothing_fits(make: Callable[..., Recipe]):
-    found = probe(make(), limit=10 * MIB, seconds=20.0)
+    found = probe(make(), limit=10 * MIB, seconds=5.0)
     assert found.proposal is None and len(found.trials) <= 2
 
 

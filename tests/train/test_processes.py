@@ -85,8 +85,9 @@ def ended(number: int) -> bool:
 
 
 @pytest.mark.slow
-def test_two_processes_give_the_weights_of_one_with_the_whole_batch(make: Make, tmp_path: Path):
-    one, two = (make(**STEADY, run=str(tmp_path / name)) for name in ("one", "two"))
+def test_two_processes_give_the_weights_of_one_and_torchrun_starts_the_same_run(make: Make, tmp_path: Path):
+    runs = [make(**STEADY, run=str(tmp_path / name)) for name in ("one", "two", "torchrun")]
+    one, two, torchrun = runs
     train(one)
     done = command(two, "--hardware.devices", "2")
     assert done.returncode == 0, done.stderr
@@ -99,15 +100,9 @@ def test_two_processes_give_the_weights_of_one_with_the_whole_batch(make: Make, 
         assert shared["loss"] == pytest.approx(alone["loss"], rel=1e-3)
         assert shared["load"][0] == pytest.approx(alone["load"][0], abs=1e-6)
     assert done.stderr.count("step 4/12") == 1
-
-
-@pytest.mark.slow
-def test_torchrun_starts_the_same_run(make: Make, tmp_path: Path):
-    fabric, torchrun = (make(**STEADY, run=str(tmp_path / name)) for name in ("fabric", "torchrun"))
-    assert command(fabric, "--hardware.devices", "2").returncode == 0
     done = command(torchrun, launcher=TORCHRUN)
     assert done.returncode == 0, done.stderr
-    assert furthest(weights(fabric.run), weights(torchrun.run)) == 0
+    assert furthest(weights(two.run), weights(torchrun.run)) == 0
     state = torch.load(torchrun.run / "last.ckpt", weights_only=True)
     assert json.loads(state["recipe"])["hardware"]["devices"] == 2
 

@@ -15,8 +15,10 @@ from hfmoe.ablate.study import Scoring
 from hfmoe.image.files import list_images
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.runtime.files import read_json
+from hfmoe.train.checkpoints import CheckpointError, load_checkpoint
 from hfmoe.train.recipe import Recipe
-from hfmoe.train.run_folder import FREE, CheckpointError, RunFolder, differences, load_checkpoint
+from hfmoe.train.resume import FREE, differences
+from hfmoe.train.run_folder import RunFolder
 
 PARTS = ("recipe", "config")
 """Parts of the settings of a run."""

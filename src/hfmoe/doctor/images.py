@@ -51,7 +51,7 @@ class ImageMeasures:
     noise: float
 
     def quality(self) -> int | None:
-        """Return the JPEG quality of the file's table, or of its pixels where that is clearly worse, or None."""
+        """Return the JPEG quality of the table, or of the pixels where that is clearly worse, or None."""
         seen = self.quantised.quality if self.quantised else None
         if self.table_quality is None or (seen is not None and seen < self.table_quality - _SAME):
             return seen

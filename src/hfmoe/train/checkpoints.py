@@ -1,20 +1,65 @@
-"""Checkpoints of a run: the last state, and a good one to roll back to."""
+"""Checkpoints of a run: the last state, and a good one to roll back to, each file always whole."""
 
 import json
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
+import torch
+
+from hfmoe.runtime.files import atomic, remove_unfinished
 from hfmoe.train.diagnosis import damaged
 from hfmoe.train.hardware import from_first
 from hfmoe.train.progress import Progress
-from hfmoe.train.run_folder import (
-    Change,
-    CheckpointError,
-    listed,
-    load_checkpoint,
-    mark_good,
-    save_checkpoint,
-)
+from hfmoe.train.run_folder import Change, listed
 from hfmoe.train.trainer import Trainer, log_event
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be read or written."""
+
+
+def save_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write tensors and plain values; until the new file is safely on disk the previous one stays.
+
+    Raises CheckpointError where it cannot be written, for a full disk such as any other reason.
+    """
+    try:
+        _write(path, state)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else error.__context__ or error
+        reason = (isinstance(cause, OSError) and cause.strerror) or str(cause).strip().partition("\n")[0]
+        raise CheckpointError(f"{path} could not be written: {reason}") from error
+
+
+def _write(path: Path, state: Mapping[str, Any]) -> None:
+    remove_unfinished([path])  # of a process that was killed as it saved
+    with atomic(path) as unfinished, unfinished.open("wb") as file:
+        torch.save(dict(state), file)
+
+
+def mark_good(path: Path, good: Path) -> None:
+    """Keep a checkpoint under a second name, which stays when the first is written anew."""
+    if good.exists() and good.samefile(path):
+        return
+    unfinished = good.with_suffix(".good")
+    unfinished.unlink(missing_ok=True)
+    try:
+        os.link(path, unfinished)
+    except OSError:
+        shutil.copyfile(path, unfinished)
+    unfinished.replace(good)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read what save_checkpoint wrote; nothing but tensors and plain values is accepted."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise CheckpointError(f"{path} is not a readable checkpoint: {reason}") from error
 
 
 def save(trainer: Trainer, progress: Progress, *, last: bool = False) -> str | None:

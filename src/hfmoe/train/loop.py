@@ -12,7 +12,7 @@ from torch import Tensor
 
 from hfmoe.data import PhotoSet
 from hfmoe.train.batches import batches, read_data
-from hfmoe.train.checkpoints import record_changes, save_first
+from hfmoe.train.checkpoints import CheckpointError, record_changes, save_first
 from hfmoe.train.faults import recover, save_or_roll_back
 from hfmoe.train.hardware import (
     Requests,
@@ -30,13 +30,11 @@ from hfmoe.train.monitor import Meter, RoutingAlarm
 from hfmoe.train.objective import build_losses, check_losses
 from hfmoe.train.progress import Clock, Progress, processor_clock
 from hfmoe.train.recipe import Recipe
+from hfmoe.train.resume import Past, new_run, read_past, with_photos
 from hfmoe.train.run_folder import (
-    CheckpointError,
-    Past,
     RunError,
     RunFolder,
     save_run_weights,
-    with_photos,
 )
 from hfmoe.train.run_log import Journal, session_record
 from hfmoe.train.sample_grids import forget_samples_after
@@ -78,7 +76,7 @@ def train(
         fabric = stack.enter_context(numerics(recipe.hardware))
         first = fabric.is_global_zero
         past = from_first(
-            fabric, lambda: folder.resume(recipe, change=change) if resume else folder.check_free()
+            fabric, lambda: read_past(folder, recipe, change=change) if resume else new_run(folder)
         )
         progress = past.progress(recipe)
         screen = Screen(name=recipe.name, progress=progress, quiet=not first)
