@@ -12,7 +12,7 @@ import torch
 from hfmoe.batch.manifest import MANIFEST
 from hfmoe.cli.app import run
 from hfmoe.image.files import Picture, read_picture, write_picture
-from hfmoe.models.header import file_sha256
+from hfmoe.models.header import file_sha256, shipped
 
 
 def photo(height: int = 40, width: int = 60) -> torch.Tensor:
@@ -195,10 +195,18 @@ def test_models_lists_what_ships(tiny_weights: Path, tmp_path: Path, monkeypatch
     damaged.write_bytes(b"")
     shipped = {"tiny": tiny_weights, "damaged": damaged}
     monkeypatch.setattr("hfmoe.cli.models.shipped", lambda: shipped)
-    assert run(["models"]) == 0
+    assert run(["models", "--scores"]) == 0
     listed = capsys.readouterr().out
     sha256 = file_sha256(tiny_weights)[:12]
     assert all(word in listed for word in ("tiny", "x2", "Set5 psnr_y 30.5", "empty", sha256))
+
+
+def test_models_says_in_a_line_what_each_is_for(capsys):
+    assert run(["models"]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if any(name in line for name in shipped())]
+    assert len(lines) == len(shipped())
+    assert "worn photos" in next(line for line in lines if "tiny-photo-x4" in line)
+    assert "undoes bicubic" in next(line for line in lines if "nano-x4" in line)
 
 
 def test_an_interrupt_ends_with_130(monkeypatch, source: Path, tiny_weights: Path, capsys):
