@@ -10,13 +10,11 @@ import torch
 import torch.nn.functional as F
 
 from hfmoe.ablate import runner
-from hfmoe.ablate.cost_cache import MeasuredCost
-from hfmoe.ablate.costs import Cost
-from hfmoe.ablate.local_runner import job_of
+from hfmoe.ablate.costs import Cost, MeasuredCost
 from hfmoe.ablate.plan import Run, plan
 from hfmoe.ablate.run_state import RunFiles
 from hfmoe.ablate.study import Scoring, Study, make_study
-from hfmoe.ablate.worker import do, guarded
+from hfmoe.ablate.worker import do, guarded, job_of
 from hfmoe.bench.timing import Spread
 from hfmoe.image.files import Picture, write_picture
 from hfmoe.runtime.machine import machine

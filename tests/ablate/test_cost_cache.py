@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hfmoe.ablate import cost_cache
-from hfmoe.ablate.cost_cache import FILE, cached_costs, known_costs, measured_where
-from hfmoe.ablate.costs import Cost
-from hfmoe.ablate.preflight import recipes_of
+from hfmoe.ablate import costs
+from hfmoe.ablate.costs import FILE, Cost, cached_costs, known_costs, measured_where
+from hfmoe.ablate.runner import recipes_of
 from hfmoe.ablate.study import Study, Timing
 from hfmoe.bench.timing import Spread
 from hfmoe.runtime.machine import machine
@@ -30,8 +29,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[set[str]]:
         slower = replace(COST, milliseconds=Spread(*[float(len(calls))] * 3))
         return dict.fromkeys(recipes, slower)
 
-    monkeypatch.setattr(cost_cache, "measure", measure)
-    monkeypatch.setattr(cost_cache, "machine", lambda **_: replace(machine(), load=float(len(calls))))
+    monkeypatch.setattr(costs, "measure", measure)
+    monkeypatch.setattr(costs, "machine", lambda **_: replace(machine(), load=float(len(calls))))
     return calls
 
 
@@ -87,7 +86,7 @@ def test_what_was_measured_stays_when_another_variant_cannot_be(
     def fail(recipes: Mapping[str, Recipe], timing: Timing, *, base: str):
         raise RuntimeError("measuring costs failed: no memory")
 
-    monkeypatch.setattr(cost_cache, "measure", fail)
+    monkeypatch.setattr(costs, "measure", fail)
     study = make(
         variants={"full": {}, "slow": {"optimizer.lr": 1e-5}, "wide": {"network.texture_hidden": 16}}
     )

@@ -7,12 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from hfmoe.ablate.figures import COLOURS
 from hfmoe.ablate.plan import plan
-from hfmoe.ablate.report import page
+from hfmoe.ablate.report import COLOURS, cells, columns, page
 from hfmoe.ablate.results import Point, Results, RunOutcome, compare_runs, make_row, verdict_of
 from hfmoe.ablate.study import Study
-from hfmoe.ablate.table import cells, columns
 from hfmoe.evaluate.report import ImageScore, Report
 from hfmoe.evaluate.scores import Scores
 from hfmoe.evaluate.statistics import bootstrap_crossed, bootstrap_mean

@@ -14,12 +14,11 @@ import torch
 from hfmoe.ablate import worker
 from hfmoe.ablate.costs import measure
 from hfmoe.ablate.plan import plan
-from hfmoe.ablate.preflight import recipes_of
 from hfmoe.ablate.ray_runner import Room, check_room, leave_stop_file, needs_of
 from hfmoe.ablate.report import write_results
 from hfmoe.ablate.results import Results
 from hfmoe.ablate.run_state import next_action, state_of
-from hfmoe.ablate.runner import do_study, make_executor
+from hfmoe.ablate.runner import do_study, make_executor, recipes_of
 from hfmoe.ablate.study import Study, StudyError, Timing
 from hfmoe.data.sources import DataError
 from hfmoe.image.files import Picture, write_picture

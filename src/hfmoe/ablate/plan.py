@@ -1,4 +1,4 @@
-"""The runs of a study: every variant's recipe with every seed, and the folder of each."""
+"""Plan of a study: every variant's recipe with every seed, and the folder of each run."""
 
 import difflib
 from collections.abc import Mapping, Sequence
@@ -62,10 +62,9 @@ def plan(study: Study) -> tuple[Run, ...]:
     Raises StudyError naming the variant and the field, before anything is loaded.
     """
     recipes = {name: variant_recipe(study, name) for name in study.variants}
-    _check_alike(recipes)
-    _check_alone(recipes)
+    _check_comparable(recipes)
     return tuple(
-        Run(name, _seeded(study, name, recipe, seed))
+        Run(name, recipe.model_copy(update={"seed": seed, "run": study.folder / name / f"seed-{seed}"}))
         for seed in study.seeds
         for name, recipe in recipes.items()
     )
@@ -75,7 +74,8 @@ def variant_recipe(study: Study, name: str) -> Recipe:
     """Return the recipe of a variant with the study's first seed. Raises StudyError."""
     try:
         recipe = _changed(study, name, (study.fields, *variant_changes(study, name)))
-        _check_effect(study, name, recipe)
+        for ablation in ablations_of(study, name):
+            _check_effect(study, name, recipe, ablation)
         return recipe
     except (RecipeError, StudyError, PeerError) as error:
         raise StudyError(f"{_where_from(study, name, str(error))}: {error}") from error
@@ -136,15 +136,14 @@ def ablations_of(study: Study, name: str) -> tuple[str, ...]:
     return (named,) if isinstance(named, str) else tuple(named)
 
 
-def _check_effect(study: Study, name: str, recipe: Recipe) -> None:
+def _check_effect(study: Study, name: str, recipe: Recipe, ablation: str) -> None:
     """Refuse a named ablation that leaves the configuration of the variant's network as it is."""
-    for each in ablations_of(study, name):
-        try:
-            without = _changed(study, name, (study.fields, *variant_changes(study, name, without=each)))
-        except RecipeError:  # what the variant sets besides is only valid with it
-            continue
-        if ABLATIONS[each] and config_of(without) == config_of(recipe):
-            raise StudyError(f"ablation {each} changes nothing of this network")
+    try:
+        without = _changed(study, name, (study.fields, *variant_changes(study, name, without=ablation)))
+    except RecipeError:  # what the variant sets besides is only valid with it
+        return
+    if ABLATIONS[ablation] and config_of(without) == config_of(recipe):
+        raise StudyError(f"ablation {ablation} changes nothing of this network")
 
 
 def ablated(name: str) -> dict[str, Any]:
@@ -203,10 +202,6 @@ def _shared(study: Study, name: str) -> dict[str, Any]:
     return shared
 
 
-def _seeded(study: Study, name: str, recipe: Recipe, seed: int) -> Recipe:
-    return recipe.model_copy(update={"seed": seed, "run": study.folder / name / f"seed-{seed}"})
-
-
 def _check_shared(fields: Mapping[str, Any], inside: str = "") -> None:
     for name, value in fields.items():
         if f"{inside}{name}" in SHARED:
@@ -215,22 +210,20 @@ def _check_shared(fields: Mapping[str, Any], inside: str = "") -> None:
             _check_shared(value, f"{name}.")
 
 
-def _check_alone(recipes: Mapping[str, Recipe]) -> None:
+def _check_comparable(recipes: Mapping[str, Recipe]) -> None:
+    """Refuse variants that do not restore the same, and runs of several processes."""
+    facts = {
+        name: {"scale": recipe.config().scale, "channels": recipe.config().channels, "task": recipe.task()}
+        for name, recipe in recipes.items()
+    }
+    first, ours = next(iter(facts.items()))
+    for name, theirs in facts.items():
+        for what, value in theirs.items():
+            if value != ours[what]:
+                raise StudyError(f"variant {name}: {what} {value} must be {ours[what]}, as that of {first}")
     for name, recipe in recipes.items():
         if (processes := recipe.hardware.devices * recipe.hardware.nodes) > 1:
             raise StudyError(
                 f"variant {name}: hardware.devices x nodes = {processes} must be 1: a run is one process, "
                 "and a study does many of them"
             )
-
-
-def _check_alike(recipes: Mapping[str, Recipe]) -> None:
-    first, *others = recipes.items()
-    for name, recipe in others:
-        for what, ours, theirs in (
-            ("scale", first[1].config().scale, recipe.config().scale),
-            ("channels", first[1].config().channels, recipe.config().channels),
-            ("task", first[1].task(), recipe.task()),
-        ):
-            if ours != theirs:
-                raise StudyError(f"variant {name}: {what} {theirs} must be {ours}, as that of {first[0]}")

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from hfmoe.ablate.local_runner import ask_to_stop, job_of, start_process
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.study import Scoring
+from hfmoe.ablate.worker import ask_to_stop, job_of, start_process
 from hfmoe.batch.cluster import unhindered
 from hfmoe.runtime.machine import processors
 

@@ -1,15 +1,17 @@
-"""Report of a study: results.json, results.md with its figures, and its page report.html."""
+"""Report of a study: its table, its figures, results.json, results.md and the page report.html."""
 
 import json
+from collections.abc import Sequence
 from datetime import date
+from math import isfinite
 from pathlib import Path
 
 import hfmoe
-from hfmoe.ablate.figures import MEASURES, cost_svg, curve_figures, curves_svg, differences_svg
+from hfmoe.ablate.costs import Cost
 from hfmoe.ablate.plan import variant_changes
-from hfmoe.ablate.results import Results
-from hfmoe.ablate.table import NAMES, cells, columns, differing, estimated
-from hfmoe.report.formatting import flat, markdown_table
+from hfmoe.ablate.results import Estimate, PairedDifference, Results, RunOutcome, VariantResult
+from hfmoe.evaluate.scores import LOWER_IS_BETTER
+from hfmoe.report.formatting import amount, flat, markdown_table
 from hfmoe.report.page import (
     document,
     element,
@@ -25,15 +27,110 @@ from hfmoe.report.page import (
     tiles,
     write_text,
 )
-from hfmoe.report.svg import standalone
+from hfmoe.report.plots import IntervalRow, curve_svg, intervals_svg, panels_svg
+from hfmoe.report.scatter import NamedPoint, scatter_svg
+from hfmoe.report.series import Series
+from hfmoe.report.svg import CURVES, INK, standalone
 from hfmoe.runtime.machine import Machine, commit
 
+NAMES = {
+    "psnr_y": "PSNR Y, dB",
+    "psnr_rgb": "PSNR, dB",
+    "ssim_y": "SSIM Y",
+    "ssim_rgb": "SSIM",
+    "lpips": "LPIPS",
+    "dists": "DISTS",
+}
+COSTS = ("parameters (active)", "mult-adds (active)", "ms (over base)")
+COLOURS = {
+    "better": CURVES[2],
+    "worse": CURVES[1],
+    "inside the noise": INK,
+    "base": CURVES[0],
+    "one seed": INK,
+    "unknown": INK,
+}
+AXES = {
+    "latency": "latency of one image, ms",
+    "work": "active multiply-adds, G",
+    "training": "training, s of processor time",
+}
+"""Costs that scores are drawn against."""
 HOW = (
     "Mean over all images and seeds ± standard deviation over seeds. Differences are paired by seed and "
     "image; their 95 % intervals draw both seeds and images anew. A difference counts as one where the "
     "interval leaves out 0 and all seeds, two at least, agree on its sign; of twenty variants without "
     "any effect one would still be expected to look different."
 )
+
+
+def columns(results: Results) -> list[str]:
+    """Return the headings of the table: the sets have columns of their own where there is more than one."""
+    score = NAMES.get(results.metric, "score")
+    sets = list(results.study.evaluate.sets)
+    shown = sets if len(sets) > 1 else []
+    return ["variant", score, *shown, "minus base [95 %]", "", *COSTS, "steps", "train s"]
+
+
+def cells(results: Results) -> list[list[str]]:
+    """Return the rows of the table as text: the same on screen, in Markdown and on the page."""
+    metric, sets = results.metric, list(results.study.evaluate.sets)
+    return [
+        [
+            row.variant,
+            estimated(row.score, metric),
+            *(estimated(row.sets.get(name), metric) for name in sets if len(sets) > 1),
+            differing(row.difference, metric),
+            _remark(row),
+            *cost_cells(row.cost),
+            "" if row.steps is None else f"{row.steps:,.0f}",
+            "" if row.seconds is None else f"{row.seconds:,.1f}",
+        ]
+        for row in results.rows
+    ]
+
+
+def estimated(value: Estimate | None, metric: str) -> str:
+    """Return a mean with its spread over seeds."""
+    if value is None:
+        return ""
+    form = _form(metric)
+    return f"{value.mean:{form}}" + ("" if value.spread is None else f" ± {value.spread:{form}}")
+
+
+def differing(value: PairedDifference | None, metric: str) -> str:
+    """Return a difference with its sign and its interval."""
+    if value is None:
+        return ""
+    form, span = _form(metric), value.interval
+    return f"{value.mean:+{form}}" + ("" if span is None else f" [{span.low:+{form}} {span.high:+{form}}]")
+
+
+def _form(metric: str) -> str:
+    return ".3f" if metric.startswith("psnr") else ".4f"
+
+
+def _remark(row: VariantResult) -> str:
+    """Return the verdict, and how many runs have no scores."""
+    missing: dict[str, int] = {}
+    for outcome in row.outcomes:
+        if not outcome.done:
+            missing[outcome.state] = missing.get(outcome.state, 0) + 1
+    words = [] if row.verdict == "unknown" and missing else [row.verdict]
+    return ", ".join(
+        [*words, *(f"{count} of {len(row.outcomes)} {state}" for state, count in missing.items())]
+    )
+
+
+def cost_cells(cost: Cost | None) -> list[str]:
+    """Return what a variant costs."""
+    if cost is None:
+        return [""] * len(COSTS)
+    return [
+        f"{amount(cost.parameters)} ({amount(cost.parameters_active)})",
+        f"{amount(cost.multiply_adds)} ({amount(cost.multiply_adds_active)})",
+        f"{cost.milliseconds.median:.1f} ({cost.ratio.median:.2f})",
+    ]
 
 
 def write_results(results: Results, *, where: Machine, command: str) -> Path:
@@ -43,19 +140,23 @@ def write_results(results: Results, *, where: Machine, command: str) -> Path:
     write_text(
         folder / "results.json", json.dumps({**origin, **results.to_dict()}, indent=1, allow_nan=False) + "\n"
     )
-    drawn = {"differences": differences_svg(results)}
-    drawn |= {f"score-{measure.name}": cost_svg(results, measure) for measure in MEASURES}
-    drawn |= {"curves": curves_svg(results)}
+    drawn = {"differences": _differences_svg(results)}
+    drawn |= {f"score-{name}": _cost_svg(results, name) for name in AXES}
+    drawn |= {"curves": _curves_svg(results)}
     for name, svg in drawn.items():
         if svg is not None:
             write_text(folder / f"{name}.svg", standalone(svg))
     names = [name for name, svg in drawn.items() if svg is not None]
-    write_text(folder / "results.md", in_markdown(results, names, where=where, command=command))
-    write_text(folder / "report.html", page(results, where, origin=f"{command}, {_code()}"))
+    at = commit(Path(hfmoe.__file__))
+    code = f"hfmoe {hfmoe.__version__}" if at is None else f"commit {at}"
+    write_text(
+        folder / "results.md", _markdown(results, names, origin=f"`{command}`, {code}", where=where.line())
+    )
+    write_text(folder / "report.html", page(results, where, origin=f"{command}, {code}"))
     return folder / "report.html"
 
 
-def in_markdown(results: Results, figures: list[str], *, where: Machine, command: str) -> str:
+def _markdown(results: Results, figures: list[str], *, origin: str, where: str) -> str:
     """Return the results as a section of a Markdown document."""
     study = results.study
     parts = [f"## {study.name}\n"]
@@ -70,7 +171,7 @@ def in_markdown(results: Results, figures: list[str], *, where: Machine, command
             parts.append(f"{outcome.run.label}: {outcome.state}: {outcome.reason}\n")
     parts.append(f"{HOW}\n")
     parts += [f"![{name}]({name}.svg)\n" for name in figures]
-    parts.append(f"`{command}`, {_code()}, {date.today().isoformat()}; {where.line()}.")
+    parts.append(f"{origin}, {date.today().isoformat()}; {where}.")
     return "\n".join(parts) + "\n"
 
 
@@ -112,14 +213,17 @@ def _head(results: Results) -> str:
 
 
 def _drawings(results: Results) -> str:
-    drawings = [("Differences to the base", differences_svg(results))]
-    drawings += [(f"Score against {measure.label}", cost_svg(results, measure)) for measure in MEASURES]
+    drawings = [("Differences to the base", _differences_svg(results))]
+    drawings += [(f"Score against {label}", _cost_svg(results, name)) for name, label in AXES.items()]
     drawn = [figure(title, svg) for title, svg in drawings if svg is not None]
     return section("figures", "Figures", *drawn) if drawn else ""
 
 
 def _curves(results: Results) -> str:
-    figures = [figure(title, svg) for title, svg in curve_figures(results)]
+    figures = [
+        figure(variant, curve_svg(f"curve-{place}", curves, smooth=False))
+        for place, (variant, curves) in enumerate(_mean_curves(results).items())
+    ]
     text = "Mean validation PSNR in dB over seconds of processor time, beside the base's."
     return section("curves", "Validation curves", paragraph(text), grid(figures)) if figures else ""
 
@@ -168,6 +272,70 @@ def _settings(results: Results) -> str:
     )
 
 
-def _code() -> str:
-    at = commit(Path(hfmoe.__file__))
-    return f"hfmoe {hfmoe.__version__}" if at is None else f"commit {at}"
+def _differences_svg(results: Results) -> str | None:
+    """Draw each variant's difference to the base with its interval and seeds; None where there is none."""
+    rows = [
+        IntervalRow(row.variant, change.mean, change.interval, change.seeds, COLOURS[row.verdict])
+        for row in results.rows
+        if (change := row.difference) is not None and isfinite(change.mean)
+    ]
+    if not rows:
+        return None
+    better = "less" if results.metric in LOWER_IS_BETTER else "more"
+    name, _, unit = NAMES.get(results.metric, results.metric).partition(", ")
+    unit = unit and f"{unit}, "
+    label = f"{name} minus {results.study.reference} ({unit}{better} is better)"
+    return intervals_svg("differences", rows, label=label)
+
+
+def _cost_of(row: VariantResult, name: str) -> float | None:
+    """Return the cost on an axis of AXES."""
+    if name == "training":
+        return row.seconds
+    if row.cost is None:
+        return None
+    return row.cost.milliseconds.median if name == "latency" else row.cost.multiply_adds_active / 1e9
+
+
+def _cost_svg(results: Results, name: str) -> str | None:
+    """Draw scores against a cost, bars for the spread over seeds; None where fewer than two are known."""
+    points = [
+        NamedPoint(row.variant, cost, row.score.mean, row.score.spread or 0.0, COLOURS[row.verdict])
+        for row in results.rows
+        if row.score is not None and isfinite(row.score.mean) and (cost := _cost_of(row, name)) is not None
+    ]
+    if len(points) < 2:
+        return None
+    return scatter_svg(name, points, x=AXES[name], y=NAMES.get(results.metric, results.metric))
+
+
+def _curves_svg(results: Results) -> str | None:
+    """Draw the validation curves, a panel a variant on shared axes; None where nothing was validated."""
+    panels = _mean_curves(results)
+    if not panels:
+        return None
+    base = f"; {results.study.reference} in each panel" * (len(panels) > 1)
+    x = f"training, s of processor time{base}"
+    return panels_svg("curves", panels, first=results.study.reference, x=x, y="validation PSNR, dB")
+
+
+def _mean_curves(results: Results) -> dict[str, dict[str, Series]]:
+    """Return by variant its mean curve, the base's before it; variants without one are left out."""
+    ours = _mean_curve(results.base.outcomes)
+    curves: dict[str, dict[str, Series]] = {}
+    for row in results.rows:
+        curve = _mean_curve(row.outcomes)
+        if curve is not None:
+            before = {} if ours is None or row is results.base else {results.study.reference: ours}
+            curves[row.variant] = {**before, row.variant: curve}
+    return curves
+
+
+def _mean_curve(outcomes: Sequence[RunOutcome]) -> Series | None:
+    """Return the mean validation PSNR over seeds, over processor time, as far as every seed has come."""
+    curves = [outcome.curve for outcome in outcomes if outcome.curve]
+    if not curves:
+        return None
+    columns = list(zip(*curves, strict=False))
+    seconds = tuple(sum(point.seconds for point in column) / len(column) for column in columns)
+    return Series(seconds, tuple(sum(point.psnr for point in column) / len(column) for column in columns))

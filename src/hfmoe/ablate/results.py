@@ -11,7 +11,7 @@ from hfmoe.ablate.costs import Cost
 from hfmoe.ablate.plan import Run
 from hfmoe.ablate.run_state import RunFiles, state_of
 from hfmoe.ablate.study import Study
-from hfmoe.evaluate.report import Report, check_same_images, differences_by_image
+from hfmoe.evaluate.report import Report, check_same_images, differences_by_image, finite_or_text
 from hfmoe.evaluate.scores import LOWER_IS_BETTER
 from hfmoe.evaluate.statistics import Interval, bootstrap_crossed
 from hfmoe.runtime.files import read_json
@@ -101,8 +101,11 @@ class PairedDifference:
     seeds: tuple[float, ...]
 
 
-def estimate(values: Sequence[float]) -> Estimate:
-    """Return mean and spread of values by seed."""
+def estimate(runs: Sequence[Mapping[str, Report]], metric: str, sets: Sequence[str]) -> Estimate | None:
+    """Return mean and spread over seeds of the mean score of all images of sets; None without runs."""
+    if not runs:
+        return None
+    values = [fmean(value for name in sets for value in run[name].values(metric)) for run in runs]
     finite = all(map(math.isfinite, values))
     return Estimate(fmean(values), stdev(values) if len(values) > 1 and finite else None)
 
@@ -200,7 +203,7 @@ class Results:
             "study": self.study.model_dump(mode="json"),
             "metric": self.metric,
             "notes": list(self.notes),
-            "variants": plain([_row_data(row) for row in self.rows]),
+            "variants": finite_or_text([_row_data(row) for row in self.rows]),
         }
 
 
@@ -237,18 +240,13 @@ def make_row(
         name,
         "" if isinstance(change, str) else str(change.get("about", "")),
         outcomes,
-        estimate([score_over(reports, metric, sets) for reports in done]) if done else None,
-        {each: estimate([score_over(reports, metric, (each,)) for reports in done]) for each in sets if done},
+        estimate(done, metric, sets),
+        {each: score for each in sets if (score := estimate(done, metric, (each,))) is not None},
         difference,
-        {each: change for each, change in by_set.items() if change is not None},
+        {each: value for each, value in by_set.items() if value is not None},
         verdict,
         cost,
     )
-
-
-def score_over(reports: Mapping[str, Report], metric: str, sets: Sequence[str]) -> float:
-    """Return the mean score over all images of sets."""
-    return fmean(value for name in sets for value in reports[name].values(metric))
 
 
 def notes_of(study: Study, runs: Sequence[Run], rows: Sequence[VariantResult]) -> list[str]:
@@ -267,15 +265,6 @@ def notes_of(study: Study, runs: Sequence[Run], rows: Sequence[VariantResult]) -
     if len(study.seeds) == 1:
         notes.append("One seed: intervals hold the chance of the images alone, not that of training.")
     return notes
-
-
-def plain(value: Any) -> Any:
-    """Return numbers that JSON has no sign for, such as the PSNR of equal images, as words."""
-    if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _compared(run: Run) -> dict[str, Any]:

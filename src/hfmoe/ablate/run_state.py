@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -11,7 +12,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from hfmoe.ablate.plan import Run
-from hfmoe.ablate.study import Scoring
+from hfmoe.ablate.study import Scoring, Study, StudyError
 from hfmoe.image.files import list_images
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.runtime.files import read_json
@@ -19,9 +20,6 @@ from hfmoe.train.checkpoints import CheckpointError, load_checkpoint
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.resume import FREE, differences
 from hfmoe.train.run_folder import RunFolder
-
-PARTS = ("recipe", "config")
-"""Parts of the settings of a run."""
 
 State = Literal["new", "begun", "unscored", "done", "diverged", "failed", "changed"]
 
@@ -57,10 +55,7 @@ def state_of(run: Run, evaluation: Scoring) -> RunState:
     before = read_json(files.settings)
     if before is None:
         return RunState("new")
-    changes = tuple(
-        f"{name} ({old!r} before, {new!r} now)" for name, old, new in _differences(before, run.settings())
-    )
-    if changes:
+    if changes := _changes(before, run.settings()):
         return RunState("changed", changes)
     failure = read_json(files.failure)
     if failure is not None:
@@ -68,26 +63,43 @@ def state_of(run: Run, evaluation: Scoring) -> RunState:
     if read_json(files.trained) is None:
         return RunState("begun")
     scores = read_json(files.scores)
-    fits = scores is not None and scores.get("evaluation") == evaluation.model_dump(mode="json")
-    return RunState("done" if fits and _of_same_images(scores or {}, evaluation) else "unscored")
+    if scores is None or scores.get("evaluation") != evaluation.model_dump(mode="json"):
+        return RunState("unscored")
+    images = scores.get("images", {})  # earlier versions did not keep them
+    same = all(images.get(name, digest) == digest for name, digest in image_digests(evaluation).items())
+    return RunState("done" if same else "unscored")
 
 
 def image_digests(evaluation: Scoring) -> dict[str, str]:
     """Return a digest of the images of every set that is there, of their names and sizes."""
     places = {f"set {name}": folder for name, folder in evaluation.sets.items()}
     places |= {} if evaluation.targets is None else {"targets": evaluation.targets}
-    return {name: _digest(folder) for name, folder in places.items() if folder.is_dir()}
+    digests = {}
+    for name, folder in places.items():
+        if folder.is_dir():
+            facts = [(str(path.relative_to(folder)), path.stat().st_size) for path in list_images(folder)]
+            digests[name] = sha256(json.dumps(facts).encode()).hexdigest()[:24]
+    return digests
 
 
-def _digest(folder: Path) -> str:
-    facts = [(str(path.relative_to(folder)), path.stat().st_size) for path in list_images(folder)]
-    return sha256(json.dumps(facts).encode()).hexdigest()[:24]
+def runs_left(study: Study, runs: Sequence[Run], *, anew: bool) -> list[Run]:
+    """Return the runs that are not done; diverged ones have ended.
 
-
-def _of_same_images(scores: dict[str, Any], evaluation: Scoring) -> bool:
-    """Return whether sets hold what was scored; earlier versions did not keep what that was."""
-    before = scores.get("images", {})
-    return all(before.get(name, digest) == digest for name, digest in image_digests(evaluation).items())
+    With `anew`, runs that changed, diverged or failed lose what they have written. Raises StudyError for a
+    run whose settings changed, naming it and them.
+    """
+    states = {run.label: state_of(run, study.evaluate) for run in runs}
+    for run in runs:
+        found = states[run.label]
+        if anew and found.state in ("changed", "diverged", "failed"):
+            forget(run)
+            states[run.label] = RunState("new")
+        elif found.state == "changed":
+            raise StudyError(
+                f"{run.folder} was begun with other settings: {', '.join(found.changes)}; "
+                "--anew makes such runs anew, another --run keeps them"
+            )
+    return [run for run in runs if states[run.label].state not in ("done", "diverged")]
 
 
 def next_action(run: Run) -> str:
@@ -107,7 +119,8 @@ def forget(run: Run) -> None:
         shutil.rmtree(run.folder)
 
 
-def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[str, Any, Any]]:
+def _changes(before: dict[str, Any], after: dict[str, Any]) -> tuple[str, ...]:
+    """Return what differs between two settings of a run, but for what does not touch the weights."""
     before, after = _completed(before), json.loads(json.dumps(after))
     if after["recipe"]["peer"] is not None:  # versions before kept all of the preset for it
         before = {**before, "config": {name: before["config"].get(name) for name in after["config"]}}
@@ -116,15 +129,17 @@ def _differences(before: dict[str, Any], after: dict[str, Any]) -> list[tuple[st
     changed = list(differences(*kept))
     named = {name for name, _, _ in changed}
     doubled = {f"preset's.{name.removeprefix('network.')}" for name in named if name.startswith("network.")}
-    return [item for item in changed if item[0] not in doubled]
+    return tuple(f"{name} ({old!r} before, {new!r} now)" for name, old, new in changed if name not in doubled)
 
 
 def _completed(settings: dict[str, Any]) -> dict[str, Any]:
-    """Fields that are younger than the settings count as having had their defaults.
+    """Return settings in which fields that are younger than they have their defaults.
 
     What is no settings at all, or has fields that are unknown today, stays as it is and differs.
     """
-    recipe, config = (value if isinstance(value, dict) else {} for value in map(settings.get, PARTS))
+    recipe, config = (
+        value if isinstance(value, dict) else {} for value in map(settings.get, ("recipe", "config"))
+    )
     told = {name: value for name, value in recipe.items() if name == "run" or name not in FREE}
     with suppress(ValidationError, TypeError):
         recipe = Recipe.model_validate(told).as_data()

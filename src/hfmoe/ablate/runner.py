@@ -1,20 +1,32 @@
-"""Runner of a study: does the runs that are left on an executor, measures and compares."""
+"""Runner of a study: checks it, does the runs that are left on an executor, measures and compares.
+
+Everything that would stop a run later is looked for before anything trains.
+"""
 
 import signal
-from collections.abc import Callable, Sequence
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
-from hfmoe.ablate.cost_cache import MeasuredCost, cached_costs, known_costs, measured_where
-from hfmoe.ablate.local_runner import LocalExecutor
-from hfmoe.ablate.plan import Run
-from hfmoe.ablate.preflight import check_photos, check_study, recipes_of, runs_left
+from hfmoe.ablate.costs import MeasuredCost, cached_costs, known_costs, measured_where
+from hfmoe.ablate.plan import Run, plan
 from hfmoe.ablate.ray_runner import RayExecutor
 from hfmoe.ablate.results import Results, gather
-from hfmoe.ablate.run_state import RunFiles, next_action
-from hfmoe.ablate.study import Scoring, Study
-from hfmoe.ablate.worker import DIVERGED
-from hfmoe.runtime.files import locked, read_json
+from hfmoe.ablate.run_state import next_action, runs_left
+from hfmoe.ablate.study import Scoring, Study, StudyError
+from hfmoe.ablate.worker import ask_to_stop, how_ended, job_of, protocol_of, start_process
+from hfmoe.data.sources import find_sources
+from hfmoe.evaluate.scores import load_distances
+from hfmoe.runtime.files import locked
+from hfmoe.train import Recipe
 from hfmoe.train.hardware import StopSignal
+from hfmoe.train.learner import build_network
+from hfmoe.train.validation import read_examples
+
+PAUSE = 0.1
 
 
 class StudyInterrupted(Exception):  # noqa: N818 (like KeyboardInterrupt, it is no error)
@@ -51,12 +63,48 @@ class Executor(Protocol):
         ...
 
     def stop(self) -> list[Run]:
-        """Ask all to save and end; return those that will never begin."""
+        """Ask all to save and end, however often it is called; return those that will never begin."""
         ...
 
     def close(self) -> None:
         """Let go of whatever still runs."""
         ...
+
+
+class LocalExecutor:
+    """Executes at most `workers` runs at a time, each in a process of this machine."""
+
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self._running: dict[str, tuple[Run, subprocess.Popen[str]]] = {}
+
+    def open(self, runs: Sequence[Run]) -> None:
+        """Make nothing ready: processes need nothing."""
+
+    def start(self, run: Run, evaluation: Scoring) -> None:
+        """Start the process of a run."""
+        self._running[run.label] = (run, start_process(job_of(run, evaluation)))
+
+    def wait(self) -> list[tuple[Run, int]]:
+        """Wait a moment; return the runs that ended and the exit statuses of their processes."""
+        ended = [
+            (run, process.returncode) for run, process in self._running.values() if process.poll() is not None
+        ]
+        for run, _ in ended:
+            del self._running[run.label]
+        if not ended:
+            time.sleep(PAUSE)
+        return ended
+
+    def stop(self) -> list[Run]:
+        """Ask all to save and end; none waits to begin."""
+        for _, process in self._running.values():
+            ask_to_stop(process)
+        return []
+
+    def close(self) -> None:
+        """Let go of whatever still runs: it saves and ends."""
+        self.stop()
 
 
 def make_executor(
@@ -75,51 +123,6 @@ def make_executor(
     return RayExecutor(workers, address) if engine == "ray" else LocalExecutor(workers or 1)
 
 
-def execute(runs: Sequence[Run], evaluation: Scoring, executor: Executor, *, notify: Notify) -> None:
-    """Do runs, as many at a time as the executor takes. Raises StudyInterrupted once all have saved."""
-    waiting, running = list(runs), set[str]()
-    try:
-        executor.open(runs)
-        with StopSignal() as wish:
-            while waiting or running:
-                while waiting and len(running) < executor.workers:
-                    run = waiting.pop(0)
-                    notify(run, next_action(run))
-                    executor.start(run, evaluation)
-                    running.add(run.label)
-                if wish.signal is not None:
-                    waiting.clear()
-                    running -= {run.label for run in executor.stop()}
-                for run, status in executor.wait():
-                    running.remove(run.label)
-                    notify(run, how_ended(run, status))
-            if wish.signal is not None:
-                raise StudyInterrupted(wish.signal)
-    finally:
-        executor.close()
-
-
-def how_ended(run: Run, status: int) -> str:
-    """Return how the process of a run ended, by its status and by what it left."""
-    files = RunFiles(run.folder)
-    if status == 0:
-        return "done"
-    number = -status if status < 0 else status - 128
-    if number in (signal.SIGTERM, signal.SIGINT):
-        return "stopped"
-    if status < 0:
-        return f"failed: ended by {signal.Signals(number).name}"
-    failure = read_json(files.failure)
-    if failure is not None and status in (1, DIVERGED):
-        return f"failed: {failure.get('reason')}"
-    return f"failed: {_last_line(files) if status < 128 else ''}"
-
-
-def _last_line(files: RunFiles) -> str:
-    lines = files.log.read_text("utf-8", errors="replace").strip().splitlines() if files.log.exists() else []
-    return lines[-1] if lines else "it ended without a word"
-
-
 def do_study(study: Study, *, executor: Executor, anew: bool, notify: Notify) -> Results:
     """Do what is left of a study, measure networks that were not measured, and compare.
 
@@ -133,13 +136,11 @@ def do_study(study: Study, *, executor: Executor, anew: bool, notify: Notify) ->
             check_photos(study, runs[0].recipe)
             execute(left, study.evaluate, executor, notify=notify)
         try:
-            measured = costs_of(study)
-            remarks = measured_where(measured)
+            measured, remarks = costs_of(study), []
         except RuntimeError as error:
-            measured = known_costs(study, recipes_of(study))
-            remarks = [f"{error}.", *measured_where(measured)]
+            measured, remarks = known_costs(study, recipes_of(study)), [f"{error}."]
         costs = {name: each.cost for name, each in measured.items()}
-        return gather(study, runs, costs, remarks=remarks)
+        return gather(study, runs, costs, remarks=[*remarks, *measured_where(measured)])
 
 
 def costs_of(study: Study, *, renew: bool = False) -> dict[str, MeasuredCost]:
@@ -152,3 +153,82 @@ def costs_of(study: Study, *, renew: bool = False) -> dict[str, MeasuredCost]:
     study.folder.mkdir(parents=True, exist_ok=True)
     with locked(study.folder / ".lock"):
         return cached_costs(study, recipes_of(study), renew=True)
+
+
+def recipes_of(study: Study) -> dict[str, Recipe]:
+    """Return each variant's recipe, checked and its network built once. Raises StudyError and PeerError."""
+    recipes: dict[str, Recipe] = {}
+    for run in plan(study):
+        recipes.setdefault(run.variant, run.recipe)
+    for name, recipe in recipes.items():
+        try:
+            build_network(recipe)
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise StudyError(f"variant {name}: {error}") from error
+    return recipes
+
+
+def check_study(study: Study) -> tuple[Run, ...]:
+    """Return the runs of a study that can be scored. Raises StudyError for one that scores nothing."""
+    if not study.evaluate.sets:
+        raise StudyError("evaluate.sets names no folder to score on: --evaluate.sets.NAME FOLDER")
+    for name, place in study.evaluate.sets.items():
+        if not place.is_dir():
+            raise StudyError(f"evaluate.sets.{name}: {place} is no folder")
+    recipes = recipes_of(study)
+    try:
+        protocol_of(next(iter(recipes.values())), study.evaluate)
+    except ValueError as error:
+        raise StudyError(str(error)) from error
+    return plan(study)
+
+
+def check_photos(study: Study, recipe: Recipe) -> None:
+    """Open once what every run would only miss when it begins, or when it has trained and is to be scored.
+
+    Raises StudyError, naming the field, for a place without photos, an evaluation image that cannot be
+    scored, and weights of a score that cannot be read.
+    """
+    protocol = protocol_of(recipe, study.evaluate)
+    with _errors_of("train" if study.train else "recipe.train"):
+        find_sources(recipe.train)
+    with _errors_of("validation" if study.validation else "recipe.validation.folder"):
+        read_examples(recipe)
+    with _errors_of("evaluate.lpips or evaluate.dists"):
+        load_distances(study.evaluate.lpips, study.evaluate.dists)
+    for name, folder in study.evaluate.sets.items():
+        with _errors_of(f"evaluate.sets.{name}"):
+            deque(protocol.pairs(folder), maxlen=0)
+
+
+@contextmanager
+def _errors_of(field: str) -> Iterator[None]:
+    """Put before what goes wrong the field of the study that it came from."""
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise StudyError(f"{field}: {error}") from error
+
+
+def execute(runs: Sequence[Run], evaluation: Scoring, executor: Executor, *, notify: Notify) -> None:
+    """Do runs, as many at a time as the executor takes. Raises StudyInterrupted once all have saved."""
+    waiting, running = list(runs), set[str]()
+    try:
+        executor.open(runs)
+        with StopSignal() as stop:
+            while waiting or running:
+                while waiting and len(running) < executor.workers:
+                    run = waiting.pop(0)
+                    notify(run, next_action(run))
+                    executor.start(run, evaluation)
+                    running.add(run.label)
+                if stop.signal is not None:
+                    waiting.clear()
+                    running -= {run.label for run in executor.stop()}
+                for run, status in executor.wait():
+                    running.remove(run.label)
+                    notify(run, how_ended(run, status))
+            if stop.signal is not None:
+                raise StudyInterrupted(stop.signal)
+    finally:
+        executor.close()

@@ -1,29 +1,105 @@
-"""The process of one run: a job as one line of JSON on stdin; it trains, scores, and leaves files.
+"""Process of one run, and both ends of its protocol: a job as a line of JSON on stdin, an exit status back.
 
-It ends itself when stdin closes: whoever started it is gone, even if by a kill that nobody can catch.
-Exit status: 0 done, 3 diverged, 128 + signal when stopped with its state saved, 1 failed.
+The process trains, scores, and leaves files. It ends itself when stdin closes: whoever started it is gone,
+even if by a kill that nobody can catch. Exit status: 0 done, 3 diverged, 128 + signal when stopped with its
+state saved, 1 failed.
 """
 
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hfmoe.ablate.run_state import RunFiles
-from hfmoe.ablate.scoring import score_run
+import torch
+
+from hfmoe.ablate.plan import Run
+from hfmoe.ablate.run_state import RunFiles, image_digests
 from hfmoe.ablate.study import Scoring
+from hfmoe.evaluate.protocols import EvaluationProtocol, ProtocolSettings, choose_protocol, default_protocol
+from hfmoe.evaluate.report import evaluate
+from hfmoe.evaluate.scores import load_distances
+from hfmoe.infer.eager import Eager
+from hfmoe.infer.restorer import Restorer
+from hfmoe.models.folding import fold
+from hfmoe.models.header import ModelFacts
+from hfmoe.models.peer import Network, PeerNetwork, load_peer
+from hfmoe.models.weights import load_weights
 from hfmoe.runtime.files import BusyError, locked, read_json, write_json
 from hfmoe.runtime.machine import code_version, machine
 from hfmoe.runtime.memory import reuse_memory
 from hfmoe.train import NonFiniteError, Recipe, TrainingInterrupted, make_recipe, train
+from hfmoe.train.learner import build_network
 
 DIVERGED = 3
 PATIENCE = 120.0
 """Seconds that a run waits for an earlier process of its own that is still saving."""
+
+
+def job_of(run: Run, evaluation: Scoring) -> dict[str, Any]:
+    """Return what the process of a run is told, as plain values."""
+    settings = run.settings()
+    return {
+        "recipe": settings["recipe"],
+        "settings": settings,
+        "from": str(Path.cwd()),
+        "evaluation": evaluation.model_dump(mode="json"),
+    }
+
+
+def start_process(job: dict[str, Any]) -> subprocess.Popen[str]:
+    """Start the process of a run, out of reach of the terminal's Ctrl-C; what it says goes to output.log."""
+    recipe = job["recipe"]
+    files = RunFiles(Path(job["from"]) / recipe["run"])
+    files.folder.mkdir(parents=True, exist_ok=True)
+    threads = str(recipe["hardware"]["threads"] or 1)
+    with files.log.open("a") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hfmoe.ablate.worker"],
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            cwd=job["from"],
+            env={**os.environ, "OMP_NUM_THREADS": threads},
+        )
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+    except BrokenPipeError:
+        process.wait()
+    return process
+
+
+def ask_to_stop(process: subprocess.Popen[str]) -> None:
+    """Ask a process to save and end: once, however often it is called."""
+    if process.poll() is None and process.stdin is not None and not process.stdin.closed:
+        process.stdin.close()
+
+
+def how_ended(run: Run, status: int) -> str:
+    """Return how the process of a run ended, by its exit status and by the files it left."""
+    files = RunFiles(run.folder)
+    if status == 0:
+        return "done"
+    number = -status if status < 0 else status - 128
+    if number in (signal.SIGTERM, signal.SIGINT):
+        return "stopped"
+    if status < 0:
+        return f"failed: ended by {signal.Signals(number).name}"
+    failure = read_json(files.failure)
+    if failure is not None and status in (1, DIVERGED):
+        return f"failed: {failure.get('reason')}"
+    if status >= 128:
+        return "failed: "
+    log = files.log.read_text("utf-8", errors="replace") if files.log.exists() else ""
+    return f"failed: {(log.strip().splitlines() or ['it ended without a word'])[-1]}"
 
 
 def do(job: dict[str, Any]) -> None:
@@ -35,26 +111,14 @@ def do(job: dict[str, Any]) -> None:
         files.failure.unlink(missing_ok=True)
         if read_json(files.trained) is None:
             write_json(files.settings, job["settings"])
-            write_json(files.trained, trained(recipe))
-        evaluation = Scoring.model_validate(job["evaluation"])
-        write_json(files.scores, score_run(recipe, evaluation))
-
-
-def trained(recipe: Recipe) -> dict[str, Any]:
-    """Train, or resume, and return what it took."""
-    resume = (recipe.run / "recipe.yaml").exists()
-    result = train(recipe, resume=resume)
-    return {
-        "steps": result.step,
-        "processor_seconds": result.spent,
-        "best": result.best,
-        "code": code_version(),
-        "machine": machine().to_dict(),
-    }
+            result = train(recipe, resume=(recipe.run / "recipe.yaml").exists())
+            facts = {"steps": result.step, "processor_seconds": result.spent, "best": result.best}
+            write_json(files.trained, {**facts, "code": code_version(), "machine": machine().to_dict()})
+        write_json(files.scores, score_run(recipe, Scoring.model_validate(job["evaluation"])))
 
 
 def guarded(work: Callable[[], None], files: RunFiles) -> int:
-    """Do the work of a run and give the exit status; a failure is left in its folder."""
+    """Do the work of a run and return the exit status; a failure is left in its folder."""
     try:
         work()
     except TrainingInterrupted as stopped:
@@ -78,22 +142,71 @@ def reason_of(error: Exception) -> str:
     return words if ours and words else f"{kind.__name__}: {words}".removesuffix(": ")
 
 
-def follow(stdin: int) -> None:
-    """Ask this process to stop, as a signal would, once stdin ends."""
+def score_run(recipe: Recipe, evaluation: Scoring) -> dict[str, Any]:
+    """Score the weights that a run ended with; errors are those of reading images and weights.
 
-    def wait() -> None:
-        while os.read(stdin, 1024):
-            pass
-        os.kill(os.getpid(), signal.SIGTERM)
+    Our networks restore in tiles where memory is short, others whole.
+    """
+    protocol = protocol_of(recipe, evaluation)
+    network = prepared(network_of(recipe))
+    facts = ModelFacts(name=recipe.name, task=recipe.task())
+    restorer = Restorer(Eager(network, next(network.parameters()).device), recipe.config(), facts)
+    tile = "off" if isinstance(network, PeerNetwork) else "auto"
+    distances = load_distances(evaluation.lpips, evaluation.dists)
+    reports = {
+        name: evaluate(
+            lambda image: restorer(image, tile=tile), folder, protocol=protocol, distances=distances
+        ).to_dict()
+        for name, folder in evaluation.sets.items()
+    }
+    return {
+        "evaluation": evaluation.model_dump(mode="json"),
+        "images": image_digests(evaluation),
+        "metric": evaluation.metric or protocol.headline,
+        "sets": reports,
+    }
 
-    threading.Thread(target=wait, daemon=True, name="parent").start()
+
+def protocol_of(recipe: Recipe, evaluation: Scoring) -> EvaluationProtocol:
+    """Return the protocol of the study, or that of the task. Raises ValueError for one that does not fit."""
+    config, targets = recipe.config(), evaluation.targets
+    name = evaluation.protocol or default_protocol(
+        recipe.task(), scale=config.scale, channels=config.channels, targets=targets is not None
+    )
+    settings = ProtocolSettings(evaluation.sigma, evaluation.quality, targets, evaluation.suffixes)
+    return choose_protocol(name, scale=config.scale, settings=settings)
+
+
+def network_of(recipe: Recipe, *, untrained: bool = False) -> Network:
+    """Return the recipe's network with the weights its run ended with, or those it begins with."""
+    path = recipe.run / "last.safetensors"
+    if recipe.peer is None and not untrained:
+        return load_weights(path).network
+    network = build_network(recipe).eval()
+    if isinstance(network, PeerNetwork) and not untrained:
+        load_peer(path, network)
+    return network
+
+
+def prepared(network: Network) -> Network:
+    """Return the network folded for inference, in the memory format that it runs in."""
+    folded = fold(network).requires_grad_(False)
+    if isinstance(network, PeerNetwork) and not network.channels_last:
+        return folded
+    return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def main() -> None:
-    """Do the job on stdin."""
+    """Do the job on stdin; once stdin ends, this process is asked to stop as by a signal."""
     reuse_memory()
     job = json.loads(sys.stdin.readline())
-    follow(sys.stdin.fileno())
+
+    def follow() -> None:
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=follow, daemon=True, name="parent").start()
     sys.exit(guarded(lambda: do(job), RunFiles(Path(job["recipe"]["run"]))))
 
 

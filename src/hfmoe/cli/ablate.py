@@ -4,13 +4,12 @@ import shlex
 import sys
 from pathlib import Path
 
-from hfmoe.ablate.cost_cache import MeasuredCost, measured_where
+from hfmoe.ablate.costs import MeasuredCost, measured_where
 from hfmoe.ablate.plan import Run
-from hfmoe.ablate.report import write_results
+from hfmoe.ablate.report import COSTS, cells, columns, cost_cells, write_results
 from hfmoe.ablate.results import Results
 from hfmoe.ablate.runner import StudyInterrupted, costs_of, do_study, make_executor
 from hfmoe.ablate.study import Study, StudyError, load_study, peer_variants
-from hfmoe.ablate.table import COSTS, cells, columns, cost_cells
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
 from hfmoe.cli.output import table, tables
 from hfmoe.cli.train import Fields, import_from_here, parse_fields
