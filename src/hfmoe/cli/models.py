@@ -25,7 +25,7 @@ PURPOSES = {
     "jpeg": "removes JPEG artefacts",
     "photo": "cleans worn photos: noise, blur, JPEG",
 }
-"""What a model is for, by its task."""
+"""Purpose of a model, by its task."""
 MAIN_SCORES = ("Set5 psnr_y", "CBSD68 25 psnr_rgb", "classic5 10 psnr_rgb", "B100 psnr_rgb")
 """The one score that a line shows: the first of these that the model has."""
 

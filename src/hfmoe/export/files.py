@@ -31,7 +31,7 @@ PT2_METADATA = "hfmoe.json"
 
 @dataclass(frozen=True)
 class Order:
-    """What to write: format and precision by name, and the folder of photos that int8 is calibrated with."""
+    """Format and precision by name, and the folder of photos that int8 is calibrated with."""
 
     format: str
     precision: str = "fp32"
@@ -87,7 +87,7 @@ def write_graph(model: "onnx.ModelProto", loaded: Loaded, path: Path, order: Ord
 
 
 def metadata(loaded: Loaded, order: Order, *, source: str, routing: str) -> str:
-    """What an exported file says of itself, as JSON: as a weights file, and how the graph is to be used."""
+    """Return the metadata of an exported file as JSON: that of a weights file, and how the graph is used."""
     config = loaded.config
     geometry = tile_geometry(config)
     about = {

@@ -108,7 +108,7 @@ def halve_gated_convolutions(graph: onnx.GraphProto) -> None:
 
 
 def _gates(conv: onnx.NodeProto, split: onnx.NodeProto) -> bool:
-    """Whether a node is a dense convolution, and the other cuts its channels in two."""
+    """Return whether a node is a dense convolution, and the other cuts its channels in two."""
     of_conv, of_split = (
         {item.name: helper.get_attribute_value(item) for item in node.attribute} for node in (conv, split)
     )

@@ -41,7 +41,7 @@ class Check:
     speedup: float
 
     def passes(self, precision: str) -> bool:
-        """Whether the export is as close to eager as its precision promises."""
+        """Return whether the export is as close to eager as its precision promises."""
         if precision in MOST_ERROR:
             return self.error <= MOST_ERROR[precision]
         return min(self.height, self.width) < 64 or self.psnr_loss <= MOST_LOSS

@@ -19,18 +19,18 @@ Array = Any
 
 
 def loaded_torch() -> ModuleType | None:
-    """Give torch where something has imported it."""
+    """Return torch where something has imported it."""
     return sys.modules.get("torch")
 
 
 def is_tensor(value: object) -> bool:
-    """Whether a value is a torch tensor."""
+    """Return whether a value is a torch tensor."""
     torch = loaded_torch()
     return torch is not None and isinstance(value, torch.Tensor)
 
 
 def namespace(image: Array) -> Any:
-    """Give the module whose functions take this kind: what numpy and torch name alike can be called of it."""
+    """Return the module whose functions take this kind: numpy or torch, for functions named alike in both."""
     return loaded_torch() if is_tensor(image) else np
 
 
@@ -71,5 +71,5 @@ def zeros_like(image: Array, shape: tuple[int, ...]) -> Array:
 
 
 def is_finite(image: Array) -> bool:
-    """Whether all values are finite: of the sum, which takes no memory and which one other value spoils."""
+    """Return whether all values are finite, by their sum, which takes no memory."""
     return bool(namespace(image).isfinite(image.sum()))

@@ -22,7 +22,7 @@ SUBSAMPLED_UP_TO = 89
 
 
 def data_address(picture: Picture) -> str:
-    """Give a picture as an address that holds it, to the bit in 8 bits: WebP, or PNG above its sides."""
+    """Return a picture as an address that holds it, to the bit in 8 bits: WebP, or PNG above its sides."""
     small = max(picture.colour.shape[-2:]) <= FORMATS[".webp"].side
     kind = "webp" if small else "png"
     with TemporaryDirectory() as folder:
@@ -66,7 +66,7 @@ def through_jpeg(
 
 
 def jpeg_file(levels: UInt8[Tensor, "c h w"], *, quality: int, subsampling: bool | None = None) -> bytes:
-    """Give the bytes of a JPEG file: gray, or YCbCr with the standard tables.
+    """Return the bytes of a JPEG file: gray, or YCbCr with the standard tables.
 
     subsampling: 4:2:0 at any quality, or 4:4:4; None takes the former up to `SUBSAMPLED_UP_TO`. Raises
     ValueError when quality is not in [1, 100].

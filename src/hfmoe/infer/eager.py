@@ -1,4 +1,4 @@
-"""A network of torch as what runs a `Restorer`: device, number format, memory format."""
+"""Eager PyTorch inference: device, number format, memory format."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -89,7 +89,7 @@ def run_finite(
     effort: float,
     autocast: torch.dtype | None,
 ) -> Float[Tensor, "b c H W"]:
-    """What the network makes of the image, as float32; computed again in float32 where not finite."""
+    """Run the network; a result that is not finite is computed again in float32."""
     restored = _run(network, image, effort, autocast)
     if autocast is not None and not is_finite(restored):
         restored = _run(network, image, effort, None)

@@ -117,7 +117,7 @@ _SAYINGS = (
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a CPU, a GPU, or in another runtime."""
+    """Return whether an error says that memory ran out, on a CPU, a GPU, or in another runtime."""
     torch = loaded_torch()
     if isinstance(error, MemoryError) or (torch and isinstance(error, torch.OutOfMemoryError)):
         return True
@@ -126,7 +126,7 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def make_room() -> None:
-    """Give back what is no longer used. To be called when the error that held the tensors is gone."""
+    """Free unused memory. To be called when the error that held the tensors is gone."""
     gc.collect()
     torch = loaded_torch()
     if torch is None:

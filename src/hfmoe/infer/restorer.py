@@ -27,7 +27,7 @@ POSITIONS = 8
 
 @runtime_checkable
 class Engine(Protocol):
-    """What runs a network: `hfmoe.infer.eager.Eager`, or an exported graph's `Runtime`."""
+    """A network with its runtime: `hfmoe.infer.eager.Eager`, or an exported graph's `Runtime`."""
 
     @property
     def network(self) -> Callable[..., Any]:
@@ -36,12 +36,12 @@ class Engine(Protocol):
 
     @property
     def device(self) -> Device:
-        """Where it runs."""
+        """Device of the network."""
         ...
 
     @property
     def identity(self) -> str:
-        """What tells it from engines that make other results: weights, or a file's digest, and arithmetic."""
+        """Key of its results: weights, or a file's digest, and arithmetic."""
         ...
 
     def adopt(self, image: Array) -> Array:
@@ -72,12 +72,12 @@ class Restorer:
 
     @property
     def device(self) -> Device:
-        """Where the network runs."""
+        """Device of the network."""
         return self.engine.device
 
     @property
     def geometry(self) -> TileGeometry:
-        """What the network asks of tiles."""
+        """Tile geometry of the network."""
         return tile_geometry(self.config)
 
     @property

@@ -1,4 +1,4 @@
-"""An image restored part by part: rows of tiles go in, finished blocks of the result come out."""
+"""Streamed inference: rows of tiles go in, finished blocks of the result come out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ OnRow = Callable[[int], None]
 
 
 NETWORK_BYTES = 2**29
-"""What a run of the network may take, so that all together stays below 2 GiB."""
+"""Memory of a run of the network, in bytes, so that all together stays below 2 GiB."""
 
 
 def plan_side(restorer: Restorer, *, free: int, layers: int = 1) -> int:
@@ -138,7 +138,7 @@ class _Layers:
         return self._finish(colour, edges, band), colour.y, colour.x
 
     def _shown(self, seen: Float[np.ndarray, "1 bands h w"], window: Window) -> Float[np.ndarray, "1 c h w"]:
-        """What the network sees of the colours: within [0, 1], hidden ones filled."""
+        """Return the network's input: colours within [0, 1], hidden ones filled."""
         colour = seen[:, :-1] if self._has_alpha else seen
         colour = colour.clip(0, 1) if self._is_float else colour
         survey = self._of.survey

@@ -1,4 +1,4 @@
-"""Restore an image whole or tile by tile; where memory runs out, in smaller tiles."""
+"""Tiled inference: an image whole or tile by tile; where memory runs out, in smaller tiles."""
 
 from collections.abc import Callable, Iterator
 from itertools import groupby
@@ -16,13 +16,13 @@ OnTile = Callable[[int, int], None]
 
 
 class Load(NamedTuple):
-    """What is given to the network at once: tiles of a side (None = the whole image), and how many."""
+    """Tiles that the network gets at once: their side (None = the whole image), and how many."""
 
     tile: int | None
     batch: int = 1
 
     def holds(self, image: Float[Array, "b c h w"]) -> bool:
-        """Whether the image needs no cutting."""
+        """Return whether the image needs no cutting."""
         return self.tile is None or max(image.shape[-2:]) <= self.tile
 
     def halved(self, image: Float[Array, "b c h w"], geometry: TileGeometry) -> "Load":
@@ -132,7 +132,7 @@ def _together(parts: list[Array]) -> Float[Array, "b c y x"]:
 
 
 def _attempt(network: Restore, image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"] | None:
-    """What the network makes of the image; None, with all memory given back, when it ran out."""
+    """Run the network on the image; None, with all memory freed, where memory ran out."""
     try:
         return _run(network, image, scale)
     except (RuntimeError, MemoryError) as error:

@@ -33,7 +33,7 @@ that are kept to be used again (`hfmoe.runtime.memory.reuse_memory`)."""
 
 @dataclass(frozen=True)
 class TileGeometry:
-    """What a network asks of tiles, in input pixels, and what runs on them take.
+    """Tile geometry of a network, in input pixels, and the memory of runs on tiles.
 
     multiple: tiles begin on multiples of it. halo: pixels around a tile that are seen but not used. overlap:
     pixels over which neighbours fade. bytes_per_pixel: forecast of a run's peak memory, beside STARTING;
@@ -88,7 +88,7 @@ class TileGeometry:
 
 
 def tile_geometry(config: HFMoEConfig) -> TileGeometry:
-    """What a configuration asks of tiles.
+    """Return the tile geometry of a configuration.
 
     Tiles are aligned to windows and token groups. The halo is two windows of the coarsest scale: a tile's
     border reaches its first window in a plain block, half a window further in a shifted one, and a few
@@ -123,7 +123,7 @@ class Tile(NamedTuple):
 
 
 class Tiling(NamedTuple):
-    """Where the tiles of an image lie: spans of rows and of columns, in input pixels."""
+    """The tiles of an image: spans of rows and of columns, in input pixels."""
 
     rows: tuple[Span, ...]
     columns: tuple[Span, ...]
@@ -227,7 +227,7 @@ class Blender:
         return Span(tile.y.start, bottom), Span(tile.x.start, right)
 
     def _started(self, tile: Tile) -> Float[Array, "n d H W"]:
-        """What earlier tiles gave to the pixels of this one."""
+        """Return the sums of earlier tiles at the pixels of this one."""
         scale = self._scale
         height, width = ((span.stop - span.start) * scale for span in (tile.y, tile.x))
         sums = zeros_like(self._like, (*self._layers, height, width))

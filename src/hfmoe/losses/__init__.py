@@ -1,4 +1,4 @@
-"""What training minimises: pure functions of (restored, target), or of what other networks say of them."""
+"""Training losses: pure functions of (restored, target), or of the outputs of other networks for them."""
 
 from hfmoe.losses.adversarial import discriminator_loss, generator_loss
 from hfmoe.losses.discriminator import UNetDiscriminator

@@ -12,7 +12,7 @@ Form = Literal["vanilla", "relativistic"]
 def generator_loss(
     fake: Float[Tensor, "b 1 h w"], real: Float[Tensor, "b 1 h w"] | None = None, *, form: Form
 ) -> Float[Tensor, ""]:
-    """What the generator minimises, given the logits of restored (fake) and of target (real) images.
+    """Generator loss, given the logits of restored (fake) and of target (real) images.
 
     vanilla, non-saturating: mean softplus(-fake); Goodfellow et al., "Generative Adversarial Nets", 2014.
     relativistic average: half of mean softplus(-(fake - mean real)) + mean softplus(real - mean fake);
@@ -29,7 +29,7 @@ def generator_loss(
 def discriminator_loss(
     fake: Float[Tensor, "b 1 h w"], real: Float[Tensor, "b 1 h w"], *, form: Form
 ) -> Float[Tensor, ""]:
-    """What the discriminator minimises: the mean log loss of calling targets real and restored images fake.
+    """Discriminator loss: the mean log loss of calling targets real and restored images fake.
 
     vanilla: half of mean softplus(-real) + mean softplus(fake); relativistic average: half of
     mean softplus(-(real - mean fake)) + mean softplus(fake - mean real). The sources, those of

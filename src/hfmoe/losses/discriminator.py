@@ -35,7 +35,7 @@ class SpectralConv(nn.Module):
         self.u.copy_(F.normalize(matrix @ (matrix.T @ self.u), dim=0))
 
     def normalised(self) -> Float[Tensor, "o i k k"]:
-        """Give the weight over its largest singular value."""
+        """Return the weight over its largest singular value."""
         with torch.autocast(self.weight.device.type, enabled=False):
             return self.weight / torch.linalg.vector_norm(self.weight.flatten(1).T @ self.u)
 

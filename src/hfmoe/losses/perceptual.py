@@ -53,7 +53,7 @@ class VGGFeatures(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, image: Float[Tensor, "b c h w"]) -> dict[str, Float[Tensor, "b d hl wl"]]:
-        """Give what each layer makes of images in [0, 1], before its ReLU; one channel stands for three."""
+        """Return each layer's features before its ReLU for images in [0, 1]; one channel stands for three."""
         with torch.autocast(image.device.type, enabled=False):
             found = taps(self.features, self.scale(image), places=tuple(self._layers.values()))
         return dict(zip(self._layers, found, strict=True))

@@ -64,7 +64,7 @@ class DISTS(nn.Module):
 def likeness(
     x: Float[Tensor, "b c h w"], y: Float[Tensor, "b c h w"]
 ) -> tuple[Float[Tensor, "b c"], Float[Tensor, "b c"]]:
-    """How alike the means, and how alike the deviations from them, of each channel are; 1 at most."""
+    """Return the similarity of the means, and of the deviations from them, of each channel; 1 at most."""
     mean_x, mean_y = (reduce(each, "b c h w -> b c 1 1", "mean") for each in (x, y))
     variances = reduce((x - mean_x).square() + (y - mean_y).square(), "b c h w -> b c", "mean")
     covariance = reduce((x - mean_x) * (y - mean_y), "b c h w -> b c", "mean")

@@ -1,4 +1,4 @@
-"""What a configuration costs: parameters and multiply-adds."""
+"""Cost of a configuration: parameters and multiply-adds."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -37,7 +37,7 @@ class Shares(NamedTuple):
 
 
 def shares(layer: MoEFFN) -> Shares:
-    """How much of the heaviest expert's cost a mixture's `top_k` choices are."""
+    """Return the cost of a mixture's `top_k` choices as a share of its heaviest expert's."""
     most = float(layer.costs.topk(layer.top_k).values.sum())
     return Shares(most, min(most, layer.top_k * float((cost_prior(layer.costs) * layer.costs).sum())))
 

@@ -1,5 +1,4 @@
-"""The convolutions of networks that learned to name what photos show, for losses and metrics that look
-through them."""
+"""Convolutions of VGG and AlexNet, for perceptual losses and metrics."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
@@ -78,7 +77,7 @@ def alexnet() -> nn.Sequential:
 def taps(
     layers: nn.Sequential, x: Float[Tensor, "b c h w"], *, places: Sequence[int]
 ) -> list[Float[Tensor, "b d h2 w2"]]:
-    """What the layers at these places make of x, in order."""
+    """Return the outputs of the layers at these places, in order."""
     found = []
     for place, layer in enumerate(layers):
         x = layer(x)

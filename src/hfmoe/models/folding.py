@@ -30,5 +30,5 @@ def fold(network: Folding, *, in_place: bool = True) -> Folding:
 
 
 def is_folded(network: nn.Module) -> bool:
-    """Whether no re-parameterised convolution is left."""
+    """Return whether no re-parameterised convolution is left."""
     return not any(isinstance(module, RepConv | ScaledConv) for module in network.modules())

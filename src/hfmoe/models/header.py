@@ -1,4 +1,4 @@
-"""What a file of a model says of itself: configuration and facts as JSON, read and written without torch."""
+"""Metadata of model files: configuration and facts as JSON, read and written without torch."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ class WeightsError(ValueError):
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a user wants to know about trained weights.
+    """Facts about trained weights.
 
     name: preset or chosen name; task: one of TASKS; recipe: the training recipe as plain values;
     scores: e.g. {"Set5 psnr_y": 30.7}; licence: of the weights; code: code_version() at training;
@@ -60,7 +60,7 @@ _Built = TypeVar("_Built", HFMoEConfig, ModelFacts)
 
 
 def header_text(config: HFMoEConfig, facts: ModelFacts, **more: object) -> str:
-    """What a file says of itself, as JSON; `more` are tables that `parse_header` passes over."""
+    """Return the metadata as JSON; `more` are tables that `parse_header` passes over."""
     header = {"format": FORMAT, "config": asdict(config), "facts": asdict(facts), **more}
     return json.dumps(header, sort_keys=True)
 

@@ -1,4 +1,4 @@
-"""Networks that are not ours, made to look like one of ours to whatever trains, scores and measures them."""
+"""External networks behind the interface of `HFMoE`, to train, score and measure them alike."""
 
 import importlib
 import importlib.util
@@ -73,7 +73,7 @@ class PeerNetwork(nn.Module):
 
 
 Network = HFMoE | PeerNetwork
-"""What can be trained, scored and measured."""
+"""A network that can be trained, scored and measured."""
 
 
 def find_class(path: str) -> type[nn.Module]:

@@ -114,7 +114,7 @@ class WithoutValues(TorchFunctionMode):
 
 
 def stored(tensor: Tensor) -> Tensor:
-    """Give a tensor as files keep it: on the CPU, contiguous, floats as float32."""
+    """Return a tensor as files store it: on the CPU, contiguous, floats as float32."""
     tensor = tensor.detach().to("cpu", torch.float32 if tensor.is_floating_point() else tensor.dtype)
     return tensor.clone(memory_format=torch.contiguous_format)
 

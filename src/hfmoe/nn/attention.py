@@ -32,7 +32,7 @@ class RelativeBias(nn.Module):
         self.register_buffer("index", relative_index(window), persistent=False)
 
     def forward(self) -> Float[Tensor, "heads t t"]:
-        """Give the bias of every pair of positions, by head."""
+        """Return the bias of every pair of positions, by head."""
         return rearrange(self.table[self.index], "q k heads -> heads q k")
 
 

@@ -48,5 +48,5 @@ class DeformableGrid(nn.Module):
         self.reach = reach
 
     def forward(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
-        """Give the map as sampled at the predicted places."""
+        """Sample the map at the predicted places."""
         return sample(x, self.reach * self.offset(x).float().tanh())

@@ -13,7 +13,7 @@ TYPICAL = 0.03
 
 
 class Bands(NamedTuple):
-    """What the two paths get, and `detail`, the input minus `upsample(low)`, whose strength the router sees.
+    """Inputs of the two paths, and `detail`, the input minus `upsample(low)`, whose energy the router sees.
 
     Where the frequencies are split, the high path gets the detail alone.
     """
@@ -64,7 +64,7 @@ class NoSplit(nn.Module):
     """The low path gets 2x2 means and the high path everything."""
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Bands:
-        """Give 2x2 means as the low band and `x` itself as the high one."""
+        """Return 2x2 means as the low band and `x` itself as the high one."""
         low = F.avg_pool2d(x, 2)
         return Bands(low, x, x - upsample(low))
 

@@ -26,12 +26,12 @@ class Gate(nn.Module):
     def forward(
         self, asked: Float[Tensor, "b h w a"], answer: Float[Tensor, "b h w r"]
     ) -> Float[Tensor, "b h w r"]:
-        """Give the weighted answer."""
+        """Return the weighted answer."""
         return answer * self.gate(asked).sigmoid()
 
 
 class Answers(NamedTuple):
-    """What each band learned from the other, gated, on the low band's grid."""
+    """Attention output of each band over the other, gated, on the low band's grid."""
 
     for_low: Float[Tensor, "b r h w"]
     for_high: Float[Tensor, "b r h w"]
@@ -62,7 +62,7 @@ class CrossAttention(nn.Module):
         self.width = reduced
 
     def forward(self, low: Float[Tensor, "b l h w"], high: Float[Tensor, "b c h2 w2"]) -> Answers:
-        """Give each band's answer from the other."""
+        """Attend from each band to the other."""
         low_tokens = rearrange(self.reduce_low(low), "b c h w -> b h w c")
         size = {"window": self.window, "height": low_tokens.shape[1], "width": low_tokens.shape[2]}
         high_tokens = rearrange(self.reduce_high(high), "b c h w -> b h w c")

@@ -14,7 +14,7 @@ Effort = float | Float[Tensor, ""]
 
 
 class Perturbation(NamedTuple):
-    """What training adds to a forward pass; inference passes none of it.
+    """Noise, temperature and stochastic depth of a training step; inference passes none of it.
 
     Attributes:
         temperature: divides the router's scores; anneals towards 1.

@@ -10,7 +10,7 @@ from hfmoe.nn.cpu_ops import dot_product_attention
 
 
 class GroupTokens(nn.Module):
-    """Give each window a token that knows the whole map.
+    """Sparse global tokens, one for each group of windows.
 
     A token is the mean of `group` x `group` windows (fewer at the far borders); all tokens attend to
     each other; a window gets its group's. Cost: linear in pixels but for the small token attention.
@@ -25,7 +25,7 @@ class GroupTokens(nn.Module):
         self.group = group
 
     def forward(self, x: Float[Tensor, "b h w c"], *, window: int) -> Float[Tensor, "n 1 c"]:
-        """Give each window its group's token, windows in the order of `partition`."""
+        """Return the token of each window's group, windows in the order of `partition`."""
         means = F.avg_pool2d(rearrange(x, "b h w c -> b c h w"), window)
         pooled = group_means(means, self.group)
         tokens = rearrange(pooled, "b c y x -> b (y x) c")

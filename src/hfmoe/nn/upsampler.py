@@ -36,7 +36,7 @@ class BilinearBase(nn.Module):
     def forward(
         self, image: Float[Tensor, "b c h w"], bias: Float[Tensor, " s"] | None = None
     ) -> Float[Tensor, "b s h w"]:
-        """Give the sub-pixels of the enlarged image, plus `bias`."""
+        """Return the sub-pixels of the enlarged image, plus `bias`."""
         padded = F.pad(image, (1, 1, 1, 1), mode="replicate")
         kernel = subpixels(self.kernel.to(image.dtype), by=self.scale)
         return F.conv2d(
@@ -66,7 +66,7 @@ class Upsampler(nn.Module):
     def forward(
         self, features: Float[Tensor, "b d hf wf"], image: Float[Tensor, "b c h w"]
     ) -> Float[Tensor, "b c h2 w2"]:
-        """Give the restored image: corrections of `features` over the enlarged `image`."""
+        """Return the restored image: corrections of `features` over the enlarged `image`."""
         with exactly(image):
             if self.base is None or self.folding > 1:
                 corrections = enlarge(features.to(image.dtype), self.project, by=self.folding)

@@ -76,7 +76,7 @@ def run_in_child(
 
 
 def report_step(step: str) -> None:
-    """Tell the process that asked what is being done here."""
+    """Report progress to the parent process."""
     if _answers is not None:
         _send(_answers, step=step)
 

@@ -14,7 +14,7 @@ SUFFIX = {"onnx": ".onnx", "openvino": ".xml"}
 
 
 def is_exported(path: str | Path) -> bool:
-    """Whether a name is that of an exported file, by its suffix."""
+    """Return whether a name is that of an exported file, by its suffix."""
     return Path(path).suffix.lower() in SUFFIX.values()
 
 

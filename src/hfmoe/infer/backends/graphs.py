@@ -60,7 +60,7 @@ class Runtime(NamedTuple):
 
 
 def read_inputs(path: Path, *, inputs: list[str], text: str | None) -> Header:
-    """What a file's metadata says; WeightsError when that or the names of its inputs are not ours."""
+    """Parse a file's metadata; WeightsError when that or the names of its inputs are not ours."""
     if not text:
         raise WeightsError(f"{path} was not written by `hfmoe export`: no {METADATA_KEY!r} in its metadata")
     if not {IMAGE} <= set(inputs) <= {IMAGE, EFFORT}:
@@ -69,6 +69,6 @@ def read_inputs(path: Path, *, inputs: list[str], text: str | None) -> Header:
 
 
 def first_line(error: BaseException) -> str:
-    """What a runtime said, in one line of bearable length."""
+    """Return a runtime's message in one line of at most 160 characters."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[-1] if lines else type(error).__name__)[:160]

@@ -40,7 +40,7 @@ def open_openvino(path: Path, *, threads: int) -> Graph:
 
 
 def arithmetic_of(capabilities: Sequence[str], precision: str) -> str:
-    """What the floats of a file of this precision are computed in, "f32" or "bf16", by what the CPU can."""
+    """Return the arithmetic of a file of this precision, "f32" or "bf16", by what the CPU can."""
     return "bf16" if precision in REDUCED and "BF16" in capabilities else "f32"
 
 
