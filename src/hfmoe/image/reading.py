@@ -14,6 +14,7 @@ from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
 
 from hfmoe.image.arrays import Tensor, as_tensor
+from hfmoe.image.decoders import clear_errors, refusal, with_pixels
 from hfmoe.image.headers import CONVERTED, LEFT_OUT, complete
 from hfmoe.image.metadata import exif_of_tiff, profile_fault, read_metadata, read_profile, without_gain_map
 from hfmoe.image.picture import Bits, ImageError, Metadata, PagesError, Picture, flatten, hwc
@@ -114,10 +115,11 @@ def read_8bit(path: Path | str) -> UInt8[Tensor, "c h w"]:
 
 def _read(path: Path, *, max_pixels: int, options: dict[str, int] | None = None) -> _Samples:
     image = open_header(path, max_pixels=max_pixels, options=options)
+    loader = str(image.get("vips-loader")).split("load")[0]
     try:
-        return _decode(path, image, str(image.get("vips-loader")).split("load")[0])
+        return _decode(path, image, loader)
     except pyvips.Error as error:
-        raise ImageError(f"{path}: damaged or cut off ({_reason(error)})") from error
+        raise ImageError(f"{path}: {refusal(path, error, loader)}") from error
 
 
 def open_header(
@@ -133,9 +135,11 @@ def open_header(
     except OSError as error:
         raise ImageError(f"{path}: {error.strerror or error}") from error
     try:
+        clear_errors()
         image = _open(path, loader, options or {})
     except pyvips.Error as error:
-        raise ImageError(f"{path}: cut off, or not a {READABLE} image ({_reason(error)})") from error
+        reason = refusal(path, error, loader, damaged=f"cut off, or not a {READABLE} image")
+        raise ImageError(f"{path}: {reason}") from error
     if not options:
         _check_single(path, image, loader)
     try:
@@ -191,7 +195,7 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
 
 
 def _decode(path: Path, image: pyvips.Image, loader: str) -> _Samples:
-    plain = make_plain(path, _upright(image), loader)
+    plain = make_plain(path, _upright(with_pixels(path, image)), loader)
     image = plain.image
     values = image.numpy().reshape(image.height, image.width, image.bands)
     return _Samples(values, *plain[1:])
@@ -306,9 +310,3 @@ def check_range(path: Path, low: float, high: float, *, outside: float) -> None:
     if outside > 0.5:
         extent = f"{low:g} to {high:g}"
         raise ImageError(f"{path}: floats from {extent}, most of them outside [0, 1]; divide them first")
-
-
-def _reason(error: pyvips.Error) -> str:
-    """The first thing libvips said, in one line."""
-    lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
-    return lines[0] if lines else str(error)

@@ -12,6 +12,7 @@ import pyvips
 from jaxtyping import Float, Shaped
 
 from hfmoe.image.alpha import STEP, coarse_rows, coarse_surroundings
+from hfmoe.image.decoders import refusal, with_pixels
 from hfmoe.image.headers import LEFT_OUT
 from hfmoe.image.picture import ImageError, Picture
 from hfmoe.image.reading import (
@@ -64,7 +65,7 @@ class Strips:
         self.path, self._scratch = path, scratch
         header = open_header(path, max_pixels=LARGEST)
         loader = str(header.get("vips-loader")).split("load")[0]
-        self._turned = is_turned(header)
+        self._turned, self._loader = is_turned(header), loader
         if _held_whole(header, loader):
             size = header.width * header.height * header.bands
             if size >= WORTH_SAYING:
@@ -72,15 +73,16 @@ class Strips:
                 _log.warning("%s: its decoder holds the whole image in memory, some %s", path, held)
         try:
             if self._turned:
-                header.tiffsave(str(scratch), tile=True, tile_width=TILE, tile_height=TILE, bigtiff=True)
+                with_pixels(path, header).tiffsave(
+                    str(scratch), tile=True, tile_width=TILE, tile_height=TILE, bigtiff=True
+                )
         except pyvips.Error as error:
             full = scratch.name in str(error.detail) or refusal_of(scratch) is not None
             reason = reason_of(error, place=scratch) if full else ""
             self.close()
             if full:
                 raise ImageError(f"{scratch}: cannot be written ({reason})") from error
-            raise _damaged(path, error) from error
-        self._loader = loader
+            raise _damaged(path, error, loader) from error
         self.rewind()
 
     def rewind(self) -> None:
@@ -90,12 +92,12 @@ class Strips:
             self._region = pyvips.Region.new(self.plain.image)
             self._row = 0
         except pyvips.Error as error:
-            raise _damaged(self.path, error) from error
+            raise _damaged(self.path, error, self._loader) from error
 
     def _open(self, loader: str) -> Plain:
         image = open_header(self.path, max_pixels=LARGEST)
         if not self._turned:
-            return make_plain(self.path, image, loader)
+            return make_plain(self.path, with_pixels(self.path, image), loader)
         copy = pyvips.Image.tiffload(str(self._scratch), access="random")
         for name in image.get_fields():
             if name in ("vips-loader", "icc-profile-data", "orientation", LEFT_OUT) or name.endswith("-data"):
@@ -124,7 +126,7 @@ class Strips:
         try:
             content = self._region.fetch(0, self._row, self.width, count)
         except pyvips.Error as error:
-            raise _damaged(self.path, error) from error
+            raise _damaged(self.path, error, self._loader) from error
         self._row += count
         kind = {8: np.uint8, 16: np.uint16, 32: np.float32}[self.plain.bits]
         return np.frombuffer(content, dtype=kind).reshape(count, self.width, self.bands)
@@ -142,9 +144,8 @@ def _held_whole(image: pyvips.Image, loader: str) -> bool:
     return loader in DECODED_WHOLE or bool(image.get_typeof("interlaced") and image.get("interlaced"))
 
 
-def _damaged(path: Path, error: pyvips.Error) -> ImageError:
-    lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
-    return ImageError(f"{path}: damaged or cut off ({lines[0] if lines else error})")
+def _damaged(path: Path, error: pyvips.Error, loader: str) -> ImageError:
+    return ImageError(f"{path}: {refusal(path, error, loader)}")
 
 
 class Survey(NamedTuple):
