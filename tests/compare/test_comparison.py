@@ -10,8 +10,8 @@ import torch
 
 from hfmoe.cli.app import run
 from hfmoe.compare import Options, compare_files, compare_images, read_views
-from hfmoe.compare.page import entry
-from hfmoe.compare.pairs import match
+from hfmoe.compare.files import match
+from hfmoe.compare.report import entry
 from hfmoe.compare.views import make_views
 from hfmoe.evaluate.scores import score_image
 from hfmoe.image.encoded import data_address
@@ -230,7 +230,7 @@ def test_results_that_keep_the_whole_name_of_their_source_are_found(tmp_path: Pa
 
 
 def test_beyond_its_room_a_page_keeps_the_squares(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("hfmoe.compare.writing.MOST_BYTES", 1)
+    monkeypatch.setattr("hfmoe.compare.files.MOST_BYTES", 1)
     for name in ("one", "two"):
         put(tmp_path / f"a/{name}.png", scene())
         put(tmp_path / f"b/{name}.png", scene(seed=1))

@@ -10,7 +10,7 @@ from rich.console import Console
 from hfmoe.cli.errors import FAILED, UsageError, complain
 from hfmoe.cli.output import table, tables
 from hfmoe.compare import Comparison, Options, compare_files
-from hfmoe.compare.tables import difference_line, mean_rows, score_rows, wins
+from hfmoe.compare.report import difference_line, mean_rows, score_rows, wins
 from hfmoe.evaluate.scores import load_distances
 from hfmoe.image.files import printable
 from hfmoe.report.figure import check_matplotlib

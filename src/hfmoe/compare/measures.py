@@ -1,17 +1,18 @@
-"""Numbers of a comparison: scores against the truth, the difference of A and B, energy by frequency."""
+"""Measures of a comparison: scores against the truth, the difference of A and B, energy by frequency, and
+the squares worth a look: where A and B differ, and where each is far from the truth.
+"""
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from hfmoe.compare.spots import Spot, find_spots
 from hfmoe.compare.views import View, Views, as_colour
-from hfmoe.evaluate.pictures import error_map
+from hfmoe.evaluate.pictures import Square, error_map, largest_mean
+from hfmoe.evaluate.report import finite_or_text
 from hfmoe.evaluate.scores import Distance, comparable, distances_of, score_image
 from hfmoe.image.colour import luma
 from hfmoe.image.resize import crop_border
@@ -54,6 +55,13 @@ class Difference:
     psnr: float
 
 
+class Spot(NamedTuple):
+    """A square and why it is shown."""
+
+    why: str
+    square: Square
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two images, and what tells them apart.
@@ -71,30 +79,26 @@ class Comparison:
     notes: tuple[str, ...]
 
     def bands(self) -> dict[str, tuple[float, ...]]:
-        """Geometric mean of the energy ratios of each third of the frequencies, by label; NaN without any."""
+        """Return geometric means of the energy ratios of each third of the frequencies; NaN without any."""
         return {label: tuple(map(_typical, ratio.chunk(len(BANDS)))) for label, ratio in self.energy.items()}
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values for JSON; what is not finite as text."""
         height, width = self.views.first.image.shape[-2:]
-        places = [{"why": place.why, **place.square._asdict()} for place in self.places]
-        bands = {
-            label: dict(zip(BANDS, map(_plain, means), strict=True)) for label, means in self.bands().items()
-        }
-        return {
+        values = {
             "images": {view.label: view.name for view in self.views.all()},
             "height": height,
             "width": width,
             "same": self.views.same,
-            "difference": {name: _plain(value) for name, value in asdict(self.difference).items()},
-            "scores": {
-                label: {name: _plain(value) for name, value in scores.items()}
-                for label, scores in self.scores.items()
+            "difference": asdict(self.difference),
+            "scores": self.scores,
+            f"energy_over_{self.reference}": {
+                label: dict(zip(BANDS, means, strict=True)) for label, means in self.bands().items()
             },
-            f"energy_over_{self.reference}": bands,
-            "places": places,
+            "places": [{"why": place.why, **place.square._asdict()} for place in self.places],
             "notes": list(self.notes),
         }
+        return finite_or_text(values)
 
 
 def compare_images(views: Views, options: Options | None = None) -> Comparison:
@@ -155,5 +159,52 @@ def _typical(ratios: Tensor) -> float:
     return float(kept.log().mean().exp())
 
 
-def _plain(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)
+def find_spots(views: Views, *, side: int, border: int = 0) -> tuple[Spot, ...]:
+    """Return the squares of `side` pixels that matter, most telling first; none where all are equal.
+
+    With a truth: where A and B differ most, where each is farthest from the truth, and where each is better
+    than the other by most. Without one: where they differ most, squares that do not overlap.
+    """
+    difference = error_map(views.first.image, views.second.image).square()
+    if views.truth is None:
+        return _apart(difference, side=side, border=border)
+    first, second = (
+        error_map(view.image, views.truth.image).square() for view in (views.first, views.second)
+    )
+    wanted = {
+        "A and B differ most": difference,
+        "A is farthest from the truth": first,
+        "B is farthest from the truth": second,
+        "A is better than B by most": second - first,
+        "B is better than A by most": first - second,
+    }
+    spots: list[Spot] = []
+    for why, values in wanted.items():
+        square = largest_mean(values, side=side, border=border)
+        covered = (index for index, spot in enumerate(spots) if _shared(spot.square, square) > 0.5)
+        if square.mean <= 0:
+            continue
+        if (index := next(covered, None)) is None:
+            spots.append(Spot(why, square))
+        else:
+            spots[index] = spots[index]._replace(why=f"{spots[index].why}; {why}")
+    return tuple(spots)
+
+
+def _apart(difference: Float[Tensor, "h w"], *, side: int, border: int) -> tuple[Spot, ...]:
+    """Return the largest differences; a square that was taken counts no more."""
+    spots, left = [], difference.clone()
+    for order in ("A and B differ most", "second largest difference", "third largest difference"):
+        square = largest_mean(left, side=side, border=border)
+        if square.mean <= 0:
+            break
+        spots.append(Spot(order, square))
+        left[square.place()] = torch.tensor(-1.0).to(left)
+    return tuple(spots)
+
+
+def _shared(one: Square, other: Square) -> float:
+    """Return the share of a square that another of its size covers."""
+    down = min(one.top, other.top) + one.height - max(one.top, other.top)
+    across = min(one.left, other.left) + one.width - max(one.left, other.left)
+    return max(0, down) * max(0, across) / (one.height * one.width)

@@ -59,26 +59,30 @@ def read_views(first: Path | str, second: Path | str, truth: Path | str | None =
     Raises ImageError for a file that cannot be read and for sizes of which none is a whole multiple.
     """
     given = {"A": Path(first), "B": Path(second)} | ({} if truth is None else {"truth": Path(truth)})
-    pictures = {label: _read(path) for label, path in given.items()}
+    for path in given.values():
+        if path.is_file() and path.suffix.lower() not in READ_SUFFIXES:
+            raise ImageError(f"{path}: suffix must be one of {', '.join(READ_SUFFIXES)}")
+    pictures = {label: read_picture(path) for label, path in given.items()}
     return make_views(pictures, names=_names(given))
 
 
 def make_views(pictures: Mapping[str, Picture], *, names: Mapping[str, str]) -> Views:
-    """Views of pictures by label, "A", "B" and perhaps "truth"; errors as those of `read_views`."""
-    views = {label: _view(label, names[label], picture) for label, picture in pictures.items()}
-    due = _largest(views)
-    fitted = {label: _fit(view, due) for label, view in views.items()}
-    first, second = _alike(
-        fitted["A"], fitted["B"], colour=any(len(view.image) == 3 for view in views.values())
-    )
-    shown = Views(first, second, fitted.get("truth"), False, ())
-    return Views(first, second, shown.truth, _equal(pictures["A"], pictures["B"]), _notes(pictures, shown))
+    """Return views of pictures by label, "A", "B" and perhaps "truth"; errors as those of `read_views`.
 
-
-def _read(path: Path) -> Picture:
-    if path.is_file() and path.suffix.lower() not in READ_SUFFIXES:
-        raise ImageError(f"{path}: suffix must be one of {', '.join(READ_SUFFIXES)}")
-    return read_picture(path)
+    All get the size of the truth, else of the larger of A and B; A and B are in colour where anything is.
+    """
+    views = {
+        label: View(label, names[label], round_to_8bit(flatten(picture).colour), picture.icc)
+        for label, picture in pictures.items()
+    }
+    due = views.get("truth") or max(views.values(), key=lambda view: view.image[0].numel())
+    views = {label: _fit(view, due) for label, view in views.items()}
+    colour = any(len(view.image) == 3 for view in views.values())
+    for label in ("A", "B"):
+        if colour and len(views[label].image) == 1:  # the profile of a gray one is not for that
+            views[label] = views[label]._replace(image=as_colour(views[label].image), icc=None)
+    notes = tuple(_notes(pictures, views))
+    return Views(views["A"], views["B"], views.get("truth"), _equal(pictures["A"], pictures["B"]), notes)
 
 
 def _names(given: Mapping[str, Path]) -> dict[str, str]:
@@ -89,17 +93,6 @@ def _names(given: Mapping[str, Path]) -> dict[str, str]:
         if len(set(names.values())) == len(set(given.values())):
             break
     return {label: printable(name) for label, name in names.items()}
-
-
-def _view(label: str, name: str, picture: Picture) -> View:
-    return View(label, name, round_to_8bit(flatten(picture).colour), picture.icc)
-
-
-def _largest(views: Mapping[str, View]) -> View:
-    """Return the view whose size the others are brought to: the truth, else the larger of A and B."""
-    if "truth" in views:
-        return views["truth"]
-    return max(views.values(), key=lambda view: view.image.shape[-2] * view.image.shape[-1])
 
 
 def _fit(view: View, due: View) -> View:
@@ -116,27 +109,18 @@ def _fit(view: View, due: View) -> View:
     return view._replace(image=round_to_8bit(resize(view.image, scale=factor)), enlarged=factor)
 
 
-def _alike(first: View, second: View, *, colour: bool) -> tuple[View, View]:
-    """Return both views in colour where anything is; the profile of a gray one is not for that."""
-    pair = [
-        view._replace(image=as_colour(view.image), icc=None) if colour and len(view.image) == 1 else view
-        for view in (first, second)
-    ]
-    return pair[0], pair[1]
-
-
 def as_colour(image: Float[Tensor, "c h w"]) -> Float[Tensor, "3 h w"]:
-    """Three channels of an image of one or three."""
+    """Return three channels of an image of one or three."""
     return repeat(image, "1 h w -> 3 h w") if len(image) == 1 else image
 
 
-def _notes(pictures: Mapping[str, Picture], views: Views) -> tuple[str, ...]:
+def _notes(pictures: Mapping[str, Picture], views: Mapping[str, View]) -> list[str]:
     """Return what one should know of the images before one believes the numbers; that A is B says `same`."""
-    notes = [f"{view.title}." for view in views.all() if view.enlarged > 1]
+    notes = [f"{view.title}." for view in views.values() if view.enlarged > 1]
     for (one, left), (other, right) in combinations(pictures.items(), 2):
         if _equal(left, right) and (one, other) != ("A", "B"):
             notes.append(f"{one} and {other} are the same image: every sample is equal.")
-        elif not _equal(left, right) and _equal_in_8bit(left, right):
+        elif not _equal(left, right) and _equal(_in_8bit(left), _in_8bit(right)):
             most = float((left.colour - right.colour).abs().max())
             notes.append(
                 f"{one} and {other} are equal in 8 bits; in their files they differ by up to {most:.2g}."
@@ -146,7 +130,7 @@ def _notes(pictures: Mapping[str, Picture], views: Views) -> tuple[str, ...]:
         notes.append(f"Laid over white, for transparency: {', '.join(clear)}.")
     if len({picture.icc for picture in pictures.values()}) > 1:
         notes.append("The colour profiles differ; samples are compared as they are stored.")
-    return tuple(notes)
+    return notes
 
 
 def _equal(one: Picture, other: Picture) -> bool:
@@ -156,7 +140,5 @@ def _equal(one: Picture, other: Picture) -> bool:
     return alike and torch.equal(one.colour, other.colour)
 
 
-def _equal_in_8bit(one: Picture, other: Picture) -> bool:
-    return one.colour.shape == other.colour.shape and torch.equal(
-        *(round_to_8bit(flatten(each).colour) for each in (one, other))
-    )
+def _in_8bit(picture: Picture) -> Picture:
+    return Picture(round_to_8bit(flatten(picture).colour))
