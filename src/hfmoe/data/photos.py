@@ -133,7 +133,7 @@ def read_photos(
     def prepared(sources: Sequence[Source]) -> Iterator[Photo | None]:
         # closed here and now: left to the collector, the pool could be joined by one of its own threads
         with closing(in_threads(prepare_one, sources, threads=threads)) as outcomes:
-            yield from _without_broken(outcomes, errors, most=most)
+            yield from _without_broken(outcomes, errors, most=most, share=unreadable, count=len(sources))
 
     if cache is None:
         photos = list(prepared(sources))
@@ -161,7 +161,7 @@ def read_photos(
 
 
 def _without_broken(
-    outcomes: Iterable[Photo | ImageError], errors: list[ImageError], *, most: int
+    outcomes: Iterable[Photo | ImageError], errors: list[ImageError], *, most: int, share: float, count: int
 ) -> Iterator[Photo | None]:
     """Return None in place of images that could not be read, and note why; an error for more than `most`."""
     for outcome in outcomes:
@@ -170,10 +170,13 @@ def _without_broken(
             continue
         errors.append(outcome)
         if len(errors) > most:
-            if most == 0:
+            if share == 0:
                 raise outcome
             reasons = "; ".join(map(str, errors[:NAMED]))
-            raise DataError(f"more than {most} photos cannot be read, which is all that may be: {reasons}")
+            rule = f"faults.unreadable {share:g} lets {most} of {count} photos be left out"
+            raise DataError(
+                f"{reasons}; {rule}: raise it in the recipe, or see `hfmoe doctor`, which names all"
+            )
         yield None
 
 

@@ -19,6 +19,7 @@ from hfmoe.image.headers import CONVERTED, LEFT_OUT, complete
 from hfmoe.image.metadata import exif_of_tiff, profile_fault, read_metadata, read_profile, without_gain_map
 from hfmoe.image.picture import Bits, ImageError, Metadata, PagesError, Picture, flatten, hwc
 from hfmoe.image.sniffing import READABLE, sniff
+from hfmoe.runtime.fork import check_fork
 
 MAX_PIXELS = 2**28
 ROWS = 64
@@ -130,6 +131,7 @@ def open_header(
     options: of libvips' loader, such as a page; with any, files of several pages and GIF are opened.
     """
     _check_place(path)
+    check_fork("libvips")
     try:
         loader = sniff(path, pages=bool(options))
     except OSError as error:

@@ -14,6 +14,7 @@ from hfmoe.image.arrays import as_array
 from hfmoe.image.metadata import attach, exif_into_tiff, profile_fault
 from hfmoe.image.picture import ImageError, Metadata, Picture, hwc, quantise
 from hfmoe.runtime.files import atomic
+from hfmoe.runtime.fork import check_fork
 
 ROWS = 64
 """Rows of a picture that are rounded at a time."""
@@ -117,6 +118,7 @@ def write_picture(path: Path | str, picture: Picture, *, quality: int = QUALITY)
 
 def save_image(path: Path, image: pyvips.Image, like: Picture, *, quality: int) -> None:
     """Write what libvips makes, with the metadata of a picture like it. Raises ImageError."""
+    check_fork("libvips")
     form = FORMATS[path.suffix.lower()]
     keep = "icc" if like.metadata == Metadata() else "all"
     try:

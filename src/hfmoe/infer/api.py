@@ -1,7 +1,7 @@
 """The public functions of the package: `hfmoe.load` and `hfmoe.restore`."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -14,6 +14,8 @@ from hfmoe.infer.tiled import OnTile
 from hfmoe.models.header import find_weights
 
 DEFAULT_MODEL = "nano-x4"
+_ARRAY_PROTOCOLS = ("__array__", "__array_interface__")
+"""What numpy can view as an array."""
 
 
 def load(
@@ -39,7 +41,7 @@ def restore(
     image: Any,
     model: str | Path | Restorer = DEFAULT_MODEL,
     *,
-    tile: int | str = "auto",
+    tile: SupportsIndex | str = "auto",
     effort: float = 0.5,
     strength: float = 1.0,
     ensemble: bool = False,
@@ -57,6 +59,8 @@ def restore(
     restorer = model if isinstance(model, Restorer) else load(model, device=device)
     if isinstance(image, str | Path):
         image = read_picture(image)
+    if not is_tensor(image) and any(hasattr(image, name) for name in _ARRAY_PROTOCOLS):
+        image = np.asarray(image)
     if not (isinstance(image, Picture | np.ndarray) or is_tensor(image)):
         raise TypeError(f"{type(image).__name__} is no path, Picture, tensor or array")
     options: dict[str, Any] = {

@@ -42,11 +42,12 @@ def open_tensor(image: Shaped[Tensor, "..."]) -> Opened:
 
 
 def open_array(image: np.ndarray) -> Opened:
-    """An array h w, or h w c: uint8, uint16, or floating in [0, 1]; 2 or 4 channels have alpha last.
+    """An array h w, or h w c: uint8, uint16, or floating in [0, 1], of any byte order; of 2 or 4 channels the
+    last is alpha.
 
     Raises ValueError for other types, axes or channels.
     """
-    bits = _BITS.get(image.dtype)
+    bits = _BITS.get(image.dtype.newbyteorder("="))
     if image.ndim not in (2, 3) or (bits is None and image.dtype.kind != "f"):
         kind = f"shape {image.shape} and {image.dtype}"
         raise ValueError(f"an array of {kind} must be uint8, uint16 or floating, (h w) or (h w c)")

@@ -11,7 +11,8 @@ from hfmoe.image.arrays import Array, as_tensor, is_finite
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.folding import fold
 from hfmoe.models.network import HFMoE
-from hfmoe.models.weights import Loaded
+from hfmoe.models.weights import Loaded, standard_defaults
+from hfmoe.runtime.fork import survive_forks
 
 AUTOCAST = {"off": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -39,6 +40,7 @@ class Eager(NamedTuple):
 
     def restore(self, image: Float[Tensor, "b c h w"], *, effort: float) -> Float[Tensor, "b c H W"]:
         """Run the network on its device."""
+        survive_forks()
         image = image.to(self.device, memory_format=torch.channels_last)
         return run_finite(self.network, image, effort=effort, autocast=self.autocast)
 
@@ -50,7 +52,9 @@ def make_restorer(loaded: Loaded, *, device: str = "auto", autocast: str = "off"
     """
     place = choose_device(device)
     network: HFMoE = loaded.network
-    folded = fold(network).eval().requires_grad_(False)
+    with standard_defaults():
+        folded = fold(network)
+    folded = folded.eval().requires_grad_(False)
     folded = folded.to(device=place, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Restorer(Eager(folded, place, choose_autocast(autocast)), loaded.config, loaded.facts)
 
@@ -97,5 +101,5 @@ def run_finite(
 
 
 def _run(network: Callable[..., Any], image: Tensor, effort: float, autocast: torch.dtype | None) -> Tensor:
-    with torch.autocast(image.device.type, autocast, enabled=autocast is not None):
+    with standard_defaults(), torch.autocast(image.device.type, autocast, enabled=autocast is not None):
         return network(image, effort=effort).image.float()

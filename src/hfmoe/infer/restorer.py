@@ -5,7 +5,8 @@ Written once for numpy arrays and tensors; what runs the network decides which o
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from operator import index
+from typing import Any, Protocol, SupportsIndex, runtime_checkable
 
 from einops import rearrange, reduce, repeat
 from jaxtyping import Float
@@ -89,7 +90,7 @@ class Restorer:
         self,
         image: Float[Array, "b c h w"],
         *,
-        tile: int | str = "auto",
+        tile: SupportsIndex | str = "auto",
         effort: float = 0.5,
         strength: float = 1.0,
         ensemble: bool = False,
@@ -180,7 +181,7 @@ class Restorer:
         """Least side of a tile in input pixels."""
         return self.geometry.smallest
 
-    def _load(self, image: Float[Array, "b c h w"], tile: int | str, ensemble: bool) -> Load:
+    def _load(self, image: Float[Array, "b c h w"], tile: SupportsIndex | str, ensemble: bool) -> Load:
         """Tiles and how many of them at once, by what was asked for and by free memory.
 
         The whole result lies where the image does; the network's device sees tiles of both.
@@ -203,11 +204,12 @@ class Restorer:
         at_once = plan_batch(side, bytes_per_pixel=cost, free=free, device=self.device)
         return Load(side, at_once)
 
-    def _side(self, tile: int | str) -> int | None:
+    def _side(self, tile: SupportsIndex | str) -> int | None:
         if tile == "off":
             return None
-        if not isinstance(tile, int) or isinstance(tile, bool):
+        if not isinstance(tile, SupportsIndex) or isinstance(tile, bool):
             raise ValueError(f"tile {tile!r} must be 'auto', 'off' or a number of pixels")
+        tile = index(tile)
         if tile < self.smallest_tile():
             raise ValueError(f"tile {tile} must be at least {self.smallest_tile()} for {self.facts.name}")
         return self.geometry.rounded(tile)

@@ -1,6 +1,7 @@
 """Weights as one self-describing safetensors file: a path alone rebuilds the network."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,6 +69,23 @@ def read_header(path: Path | str) -> Header:
     return parse_header(path, metadata[METADATA_KEY])
 
 
+@contextmanager
+def standard_defaults() -> Iterator[None]:
+    """Build and run networks in float32 on the CPU, whatever the global defaults are set to."""
+    kind = torch.get_default_dtype()
+    if kind != torch.float32:
+        torch.set_default_dtype(torch.float32)
+    try:
+        if torch.get_default_device().type == "cpu":
+            yield
+        else:
+            with torch.device("cpu"):
+                yield
+    finally:
+        if kind != torch.float32:
+            torch.set_default_dtype(kind)
+
+
 def load_weights(path: Path | str) -> Loaded:
     """Rebuild the network that a weights file describes.
 
@@ -83,7 +101,7 @@ def load_weights(path: Path | str) -> Loaded:
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
         _match_tensors(path, expected, tensors)
-        with torch.random.fork_rng(devices=[]):
+        with torch.random.fork_rng(devices=[]), standard_defaults():
             network = HFMoE(config)
         network.load_state_dict(tensors)
     except WeightsError:
