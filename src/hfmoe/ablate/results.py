@@ -50,7 +50,7 @@ class RunOutcome:
 
 
 def outcome_of(run: Run, study: Study) -> RunOutcome:
-    """Return what one run left."""
+    """Read the outcome of a run from its folder."""
     files = RunFiles(run.folder)
     state = state_of(run, study.evaluate).state
     trained, scores = read_json(files.trained), read_json(files.scores)

@@ -41,7 +41,7 @@ PATIENCE = 120.0
 
 
 def job_of(run: Run, evaluation: Scoring) -> dict[str, Any]:
-    """Return what the process of a run is told, as plain values."""
+    """Return the job of a run's process as plain values."""
     settings = run.settings()
     return {
         "recipe": settings["recipe"],

@@ -1,1 +1,1 @@
-"""Protocols that degrade and score, and the reports of running a restorer over them."""
+"""Evaluation: protocols that degrade and score, reports of a restorer, and statistics of their scores."""

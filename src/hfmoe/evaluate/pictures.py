@@ -51,13 +51,13 @@ class Square(NamedTuple):
     mean: float
 
     def place(self) -> tuple[Any, ...]:
-        """Return what cuts it out of an image's last two axes."""
+        """Return the index of the square in an image's last two axes."""
         down, across = slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
         return (..., down, across)
 
 
 def error_map(restored: Float[Tensor, "c h w"], target: Float[Tensor, "d h w"]) -> Float[Tensor, "h w"]:
-    """Return root mean square of the channels' differences at each pixel, both in 8-bit levels, in levels."""
+    """Return the root mean square over channels of the differences in 8-bit levels, at each pixel."""
     difference = round_to_8bit(restored) - round_to_8bit(target)
     return 255 * reduce(difference.square(), "c h w -> h w", "mean").sqrt()
 
@@ -74,7 +74,7 @@ def worst_crop(pair: ImagePair, restored: Float[Tensor, "1 c H W"], *, side: int
 
 
 def largest_mean(values: Float[Tensor, "h w"], *, side: int, border: int = 0) -> Square:
-    """The square of `side` pixels, or of the whole inner side where that is less, whose mean is largest.
+    """Return the square of `side` pixels, or of the whole inner side where less, whose mean is largest.
 
     Of those that lie an eighth of their side apart, and those at the ends of rows and columns.
     """
@@ -101,7 +101,7 @@ def unrestored(pair: ImagePair) -> Float[Tensor, "1 c H W"]:
 
 
 def baseline_name(pair: ImagePair) -> str:
-    """Return what the unrestored image is called: "bicubic" where it had to be enlarged, else "input"."""
+    """Return the name of the unrestored image: "bicubic" where it had to be enlarged, else "input"."""
     return "input" if pair.degraded.shape[-2:] == pair.target.shape[-2:] else "bicubic"
 
 
@@ -151,7 +151,7 @@ class Album:
 
 
 def check_pictures(folder: Path) -> None:
-    """Asked before the work: OSError naming the folder that cannot be one, ImportError without matplotlib."""
+    """Raise OSError naming a folder that cannot be one, ImportError without matplotlib."""
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder", str(folder))
     check_matplotlib()

@@ -47,7 +47,7 @@ class Report:
         return mean_scores([image.scores for image in self.images])
 
     def values(self, metric: str) -> list[float]:
-        """One score of every image."""
+        """Return one score of every image."""
         return [getattr(image.scores, metric) for image in self.images]
 
     def interval(self, metric: str) -> Interval | None:

@@ -92,7 +92,7 @@ def wilcoxon(differences: Sequence[float]) -> float:
 
 
 def sign_flip(differences: Sequence[float], *, resamples: int = RESAMPLES, seed: int = 0) -> float:
-    """Two-sided p-value of the mean under random signs of the differences (Fisher's randomisation test).
+    """Return two-sided p-value of the mean under random signs (Fisher's randomisation test).
 
     Every pattern up to 16 differences, random ones beyond; the observed pattern counts among them.
     """
@@ -134,7 +134,7 @@ def _acceleration(data: np.ndarray) -> float:
 
 
 def _doubled_ranks(sizes: np.ndarray) -> np.ndarray:
-    """Twice the mean ranks, which are whole numbers."""
+    """Return twice the mean ranks, which are whole numbers."""
     _, place, count = np.unique(sizes, return_inverse=True, return_counts=True)
     last = np.cumsum(count)
     return (2 * last - count + 1)[place]
