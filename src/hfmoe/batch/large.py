@@ -149,6 +149,8 @@ def _canvas(
     settings: Settings,
 ) -> Canvas:
     """The raw result; ImageError when the format, memory or the disk cannot take it."""
+    if settings.background is not None and strips.plain.has_alpha:
+        raise ImageError(f"{strips.path}: a background needs the whole image in memory (stream off)")
     like = (found or Survey(0.0, 1.0, None)).stand_in(strips)
     if settings.strip:
         like = strip(like)

@@ -8,7 +8,9 @@ from string import Formatter
 from typing import Any
 
 from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES, QUALITY, READ_SUFFIXES
+from hfmoe.image.picture import Picture, flatten, strip
 
+COLOURS = {"white": "#ffffff", "gray": "#808080", "black": "#000000"}
 STREAM = ("auto", "on", "off")
 FIELDS = ("stem", "name", "scale", "model", "suffix")
 """What a naming pattern may hold: the source's name without and with its suffix, and of the result."""
@@ -24,6 +26,8 @@ class Settings:
         1 to 100 for jpg, webp and avif; the last two are lossless at 100.
     strip
         Drop EXIF, XMP and resolution; the colour profile stays.
+    background
+        Lay transparent pictures over this colour, which JPEG needs: white, gray, black or #rrggbb.
     tile
         auto (by free memory), off (whole image), or the side of the tiles in input pixels.
     stream
@@ -41,6 +45,7 @@ class Settings:
 
     quality: int = QUALITY
     strip: bool = False
+    background: str | None = None
     tile: int | str = "auto"
     stream: str = "auto"
     pages: bool = False
@@ -54,6 +59,8 @@ class Settings:
                 raise ValueError(f"{name} {getattr(self, name)} must be in [0, 1]")
         if not 1 <= self.quality <= 100:
             raise ValueError(f"quality {self.quality} must be in [1, 100]")
+        if self.background is not None:
+            parse_colour(self.background)
         if isinstance(self.tile, str) and self.tile not in ("auto", "off"):
             raise ValueError(f"tile {self.tile!r} must be auto, off or a number of pixels")
         if self.stream not in STREAM:
@@ -66,7 +73,15 @@ class Settings:
         """What results depend on: all but how the image is cut."""
         values = asdict(self)
         del values["tile"], values["stream"]
+        if self.background is None:  # as manifests of before this field have it
+            del values["background"]
         return values
+
+    def prepared(self, picture: Picture) -> Picture:
+        """Return a picture with what is to be dropped before it is restored gone."""
+        if self.background is not None:
+            picture = flatten(picture, background=parse_colour(self.background))
+        return strip(picture) if self.strip else picture
 
     def of_network(self) -> dict[str, Any]:
         """The options of `Restorer.picture`."""
@@ -81,6 +96,15 @@ class Settings:
     def written_suffixes(self) -> tuple[str, ...]:
         """Suffixes that results may have."""
         return tuple(dict.fromkeys((*IMAGE_SUFFIXES, *(PAGED_SUFFIXES if self.pages else ()))))
+
+
+def parse_colour(colour: str) -> tuple[float, float, float]:
+    """Return red, green and blue in [0, 1] of a name or #rrggbb. Raises ValueError for others."""
+    digits = COLOURS.get(colour.lower(), colour).removeprefix("#")
+    if len(digits) != 6 or not all(digit in "0123456789abcdefABCDEF" for digit in digits):
+        raise ValueError(f"background {colour!r} must be {', '.join(COLOURS)} or #rrggbb")
+    red, green, blue = (int(digits[place : place + 2], 16) / 255 for place in (0, 2, 4))
+    return red, green, blue
 
 
 class PlanError(ValueError):

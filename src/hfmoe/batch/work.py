@@ -20,7 +20,6 @@ from hfmoe.image.files import (
     check_writable,
     read_arrays,
     read_facts,
-    strip,
     write_picture,
 )
 from hfmoe.image.pages import Pages, open_pages
@@ -87,9 +86,7 @@ class PictureWork:
             return OpenedPicture(restore_pages, identity, began)
         if goes_by_parts(source, self.restorer, self.settings):
             return OpenedPicture(partial(restore_large, key=(self.model, identity)), identity, began)
-        picture = read_arrays(source)
-        if self.settings.strip:
-            picture = strip(picture)
+        picture = self.settings.prepared(read_arrays(source))
         height, width = (side * self.restorer.scale for side in picture.colour.shape[-2:])
         check_writable(target, picture, height=height, width=width, quality=self.settings.quality)
         return OpenedPicture(picture, identity, began)
@@ -146,7 +143,7 @@ def restore_pages(
     pages = open_pages(source)
     pictures = pages.pictures()
     first = next(pictures)
-    like = strip(first) if settings.strip else first
+    like = settings.prepared(first)
     height, width = (side * restorer.scale for side in first.colour.shape[-2:])
     check_writable(target, like, height=height, width=width, quality=settings.quality)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +165,7 @@ def restore_pages(
 def _restored(
     picture: Picture, restorer: Restorer, settings: Settings, number: int, count: int, on_tile: OnTile | None
 ) -> Picture:
-    restored = restorer.picture(picture, **settings.of_network())
+    restored = restorer.picture(settings.prepared(picture), **settings.of_network())
     if on_tile:
         on_tile(number + 1, count)
     return restored

@@ -58,11 +58,24 @@ class Picture:
             raise ValueError(f"bits {self.bits} must be 8, 16 or 32")
 
 
-def flatten(picture: Picture, *, background: float = 1.0) -> Picture:
-    """The picture without alpha, laid over a plain background (white by default)."""
+def flatten(picture: Picture, *, background: float | tuple[float, float, float] = 1.0) -> Picture:
+    """The picture without alpha, laid over a plain background: a gray level, or RGB (white by default)."""
     if picture.alpha is None:
         return picture
-    colour = picture.colour * picture.alpha + background * (1 - picture.alpha)
+    hidden = 1 - picture.alpha
+    if isinstance(background, tuple) and len(picture.colour) == 1 and picture.icc is not None:
+        red, green, blue = background
+        background = 0.299 * red + 0.587 * green + 0.114 * blue  # the profile is of gray
+    if not isinstance(background, tuple):
+        colour = picture.colour * picture.alpha + background * hidden
+        return replace(picture, colour=colour, alpha=None)
+    channels = (
+        picture.colour if len(picture.colour) == 3 or len(set(background)) == 1 else [picture.colour[0]] * 3
+    )
+    bands = [
+        band * picture.alpha[0] + under * hidden[0] for band, under in zip(channels, background, strict=False)
+    ]
+    colour = namespace(picture.colour).stack(bands)
     return replace(picture, colour=colour, alpha=None)
 
 

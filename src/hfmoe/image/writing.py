@@ -149,7 +149,9 @@ def check_writable(
     if form is None:
         raise ImageError(f"{path}: suffix {path.suffix!r} is none of {', '.join(FORMATS)}")
     if picture.alpha is not None and not form.alpha:
-        raise ImageError(f"{path}: {form.name} holds no alpha; use PNG, WebP, TIFF or AVIF, or flatten it")
+        raise ImageError(
+            f"{path}: {form.name} holds no alpha; use PNG, WebP, TIFF or AVIF, or --background white"
+        )
     if max(height, width) > form.side:
         size = f"{width} x {height} pixels"
         raise ImageError(f"{path}: {size}; a {form.name} side holds at most {form.side}, use PNG or TIFF")
