@@ -122,7 +122,7 @@ def commit(source: Path) -> str | None:
     if _git(source.parent, "ls-files", "--error-unmatch", source.name) is None:
         return None
     head = _git(source.parent, "rev-parse", "HEAD")
-    changed = _git(source.parent, "status", "--porcelain", "--untracked-files=no", ".")
+    changed = _git(source.parent, "--no-optional-locks", "status", "--porcelain", "--untracked-files=no", ".")
     return head and head + ("+" if changed else "")
 
 
