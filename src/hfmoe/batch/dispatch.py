@@ -14,8 +14,10 @@ from hfmoe.batch.pipeline import Pipeline, Steps
 from hfmoe.batch.planning import Job, Place, plan_jobs
 from hfmoe.batch.settings import Naming, Selection, Settings
 from hfmoe.batch.work import OnBegin, PictureWork, Result
-from hfmoe.image.files import printable
-from hfmoe.infer.api import DEFAULT_MODEL, load
+from hfmoe.image.files import ImageError, printable, read_facts
+from hfmoe.image.streaming import LARGEST
+from hfmoe.image.target_size import MODEL_SCALES
+from hfmoe.infer.api import DEFAULT_MODEL, check_scale, load, model_of_scale
 from hfmoe.infer.backends.exported import exported_digest, is_exported
 from hfmoe.infer.memory import CPU, free_bytes
 from hfmoe.infer.restorer import Restorer
@@ -51,6 +53,13 @@ class JobSummary:
     skipped: list[Job] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     left_out: list[Place] = field(default_factory=list)
+
+    def add(self, other: "JobSummary") -> None:
+        """Add what became of further pictures."""
+        self.done += other.done
+        self.skipped += other.skipped
+        self.failed += other.failed
+        self.left_out += other.left_out
 
 
 OnEnd = Callable[[Done | Failed], None]
@@ -190,7 +199,7 @@ def restore_files(
     inputs: Sequence[Path | str] | Path | str,
     output: Path | str | None = None,
     *,
-    model: str | Path | Restorer = DEFAULT_MODEL,
+    model: str | Path | Restorer | None = None,
     format: str = "png",
     name: str | None = None,
     include: Sequence[str] = (),
@@ -204,20 +213,51 @@ def restore_files(
 ) -> JobSummary:
     """Restore files, folders (with their trees) and patterns, as `hfmoe restore` does.
 
-    output: a file for one file, a folder otherwise; None writes beside a file and into `<folder>-x4/`. name:
+    output: a file for one file, a folder otherwise; None writes beside a file and into `<folder>-x4/`. model:
+    None takes nano-x4, or by scale, width, height and fit as the command does (see Settings). name:
     such as "{stem}_x{scale}{suffix}", see Naming; include, exclude: see Selection; settings: see Settings.
     What an earlier or interrupted call did of the same sources with the same settings is skipped, or redone.
     A bad file stops no other and is in the summary. Raises PlanError for inputs and outputs that contradict
     each other, WeightsError for a model that cannot be used.
     """
-    restorer = model if isinstance(model, Restorer) else load(model, device=device)
     chosen = Settings(**settings)
     selection = Selection(include, exclude, recursive, chosen.read_suffixes)
-    naming = make_naming(restorer, chosen, format=format, pattern=name)
+    first = model or model_of_scale(chosen.scale)
+    restorer = first if isinstance(first, Restorer) else load(first, device=device)
+    check_scale(restorer, chosen.scale, restorer.facts.name)
+    naming = make_naming(restorer, chosen, format=format, pattern=name, chosen_by_size=model is None)
     jobs, left_out = _plan(inputs, output, naming, selection)
-    digest = model_digest(model)
-    summary = run_here(jobs, restorer, chosen, model=digest, workers=workers, redo=redo, on_end=on_end)
-    return replace(summary, left_out=left_out)
+    summary = JobSummary(left_out=left_out)
+    by_size = model is None and is_chosen_by_size(chosen)
+    for scale, group in by_scale(jobs, chosen).items() if by_size else ((restorer.scale, jobs),):
+        if scale != restorer.scale:
+            first = model_of_scale(scale)
+            restorer = load(first, device=device)
+        digest = model_digest(first)
+        part = run_here(group, restorer, chosen, model=digest, workers=workers, redo=redo, on_end=on_end)
+        summary.add(part)
+    return summary
+
+
+def is_chosen_by_size(settings: Settings) -> bool:
+    """Whether the size of each picture decides which model it takes, where none is named."""
+    return settings.size is not None and settings.scale is None
+
+
+def by_scale(jobs: Sequence[Job], settings: Settings) -> dict[int, list[Job]]:
+    """The jobs by the scale of the smallest model, of at least 2, that makes the size of their results.
+
+    A picture whose header cannot be read is with the first; reading it says why.
+    """
+    assert settings.size is not None
+    groups: dict[int, list[Job]] = {}
+    for job in jobs:
+        try:
+            least = settings.size.least_scale(*read_facts(Path(job.source), max_pixels=LARGEST).upright)
+        except (ImageError, OSError):
+            least = 2
+        groups.setdefault(min(least, MODEL_SCALES[-1]), []).append(job)
+    return dict(sorted(groups.items()))
 
 
 def restore_on_ray(
@@ -239,6 +279,7 @@ def restore_on_ray(
     """
     restorer = load(model, device="cpu")
     chosen = Settings(**settings)
+    check_scale(restorer, chosen.scale, model)
     selection = replace(selection or Selection(), suffixes=chosen.read_suffixes)
     naming = make_naming(restorer, chosen, format=format, pattern=name)
     jobs, left_out = _plan(inputs, output, naming, selection)
@@ -256,15 +297,26 @@ def _plan(
 
 
 def make_naming(
-    restorer: Restorer, settings: Settings, *, format: str = "png", pattern: str | None = None
+    restorer: Restorer,
+    settings: Settings,
+    *,
+    format: str = "png",
+    pattern: str | None = None,
+    chosen_by_size: bool = False,
 ) -> Naming:
-    """How a model's results are called. Raises ValueError for a format that is not written."""
+    """How a model's results are called. Raises ValueError for a format that is not written.
+
+    chosen_by_size: no model was named, so where sizes choose it, none is in the names.
+    """
     suffix, known = f".{format.lower().lstrip('.')}", settings.written_suffixes
     if suffix not in known:
         names = ", ".join(each.lstrip(".") for each in known)
         raise ValueError(f"format {format!r} must be one of {names}")
     mark = f"-x{restorer.scale}" if restorer.scale > 1 else "-restored"
-    return Naming(mark, suffix, pattern, restorer.scale, restorer.facts.name, known)
+    if settings.size is not None:
+        mark = f"-{settings.size.mark}"
+    model = "nano" if chosen_by_size and is_chosen_by_size(settings) else restorer.facts.name
+    return Naming(mark, suffix, pattern, restorer.scale, model, known, settings.size)
 
 
 def model_digest(model: str | Path | Restorer) -> str:

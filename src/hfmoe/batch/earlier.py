@@ -1,13 +1,15 @@
 """Results of earlier jobs that lie beside their sources: they are no sources."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from hfmoe.batch.settings import Naming
 from hfmoe.image.files import ImageError, read_facts
+from hfmoe.image.target_size import Size, TargetSize
 
-_MARK = re.compile(r"(?P<source>.+)(?:-x(?P<scale>[1-9]\d?)|-restored)")
+_MARK = re.compile(r"(?P<source>.+)-(?P<mark>x\d+(?:\.\d+)?|[wh]\d+|\d+x\d+|restored)")
 """How results are called by default, without their suffix."""
 
 
@@ -22,23 +24,39 @@ def earlier_results(names: Iterable[str], naming: Naming, *, folder: Path | None
         by_stem.setdefault(PurePath(name).stem, []).append(name)
         by_stem.setdefault(name, []).append(name)
     made = {naming.name(Path(name)): name for name in names}
+    own = (naming.size or TargetSize(naming.scale),)
     results = set()
     for name in names:
         marked = _MARK.fullmatch(PurePath(name).stem)
         sources = [each for each in by_stem.get(marked["source"], ()) if each != name] if marked else []
-        scale = int(marked["scale"] or 1) if marked else naming.scale
+        sizes = _sizes_of(marked["mark"]) if marked else own
         if not sources and made.get(name, name) != name:
-            sources, scale = [made[name]], naming.scale
-        if any(folder is None or _fits(folder / name, folder / source, scale) for source in sources):
+            sources, sizes = [made[name]], own
+        if any(folder is None or _fits(folder / name, folder / source, sizes) for source in sources):
             results.add(name)
     return results
 
 
-def _fits(result: Path, source: Path, scale: int) -> bool:
+def _sizes_of(mark: str) -> tuple[TargetSize, ...]:
+    """The sizes that a mark in a name can mean; none where it means none."""
+    with suppress(ValueError):
+        if mark == "restored":
+            return (TargetSize(1),)
+        if mark.startswith("x"):
+            return (TargetSize(float(mark[1:])),)
+        if mark[0] in "wh":
+            side = int(mark[1:])
+            return (TargetSize(width=side) if mark[0] == "w" else TargetSize(height=side),)
+        width, height = map(int, mark.split("x"))
+        return TargetSize(fit=mark), TargetSize(width=width, height=height)
+    return ()
+
+
+def _fits(result: Path, source: Path, sizes: Sequence[TargetSize]) -> bool:
     """Whether a file may be another, enlarged; what cannot be read is judged by its name alone."""
     try:
-        large, small = (read_facts(path) for path in (result, source))
+        large, small = (Size(*read_facts(path).upright) for path in (result, source))
     except (ImageError, OSError):
-        return True
-    sizes = {(large.height, large.width), (large.width, large.height)}
-    return (small.height * scale, small.width * scale) in sizes
+        return bool(sizes)
+    grown = large.height >= small.height and large.width >= small.width
+    return grown and any(size.of(*small) == large for size in sizes)

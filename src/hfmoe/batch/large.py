@@ -10,6 +10,7 @@ from typing import NamedTuple
 from hfmoe.batch.settings import Settings
 from hfmoe.image.files import MAX_PIXELS, ImageError, check_writable, read_facts, strip
 from hfmoe.image.streaming import LARGEST, Canvas, Strips, Survey, encoder_bytes, needs_survey, survey
+from hfmoe.image.target_size import Size, result_size
 from hfmoe.infer.memory import CPU, SHARE
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.streaming import Streaming, plan_side, plan_tiling
@@ -28,11 +29,12 @@ class Large(NamedTuple):
 
 
 class _Places(NamedTuple):
-    """Files beside a result while it is made: its raw levels, how far they go, and a turned source."""
+    """Files beside a result while it is made: raw levels, how far they go, a turned source, a reduction."""
 
     raw: Path
     state: Path
     scratch: Path
+    reduced: Path
 
 
 class _State(NamedTuple):
@@ -89,7 +91,8 @@ def restore_large(
         found = survey(strips) if needs_survey(strips) else None
         if found is not None:
             strips.rewind()
-        canvas = _canvas(target, places, strips, found, restorer, settings)
+        size = _size(strips, restorer, settings)
+        canvas = _canvas(target, places, strips, found, restorer, settings, size)
         about = json.dumps([*key, settings.of_results(), canvas.size, restorer.facts.name], default=list)
         digest = sha256(about.encode()).hexdigest()
         layers = max(1, (strips.bands - strips.plain.has_alpha) // restorer.config.channels)
@@ -101,10 +104,23 @@ def restore_large(
         streaming = Streaming(restorer, strips, found, tiling, settings.effort, settings.strength)
         try:
             _fill(canvas, streaming, places.state, state, on_tile)
-            canvas.save(quality=settings.quality)
+            _save(canvas, places, size, settings)
         finally:
             canvas.close()
-    return Large(canvas.width, canvas.height)
+    return Large(size.width, size.height)
+
+
+def _save(canvas: Canvas, places: _Places, size: Size, settings: Settings) -> None:
+    """Write the image file, at another size by way of a second raw file."""
+    if size == (canvas.height, canvas.width):
+        canvas.save(quality=settings.quality)
+        return
+    reduced = canvas.like_of(places.reduced, size)
+    try:
+        canvas.reduce_into(reduced)
+        reduced.save(quality=settings.quality)
+    finally:
+        reduced.drop()
 
 
 def _fill(canvas: Canvas, streaming: Streaming, place: Path, state: _State, on_tile: OnTile | None) -> None:
@@ -122,14 +138,16 @@ def _fill(canvas: Canvas, streaming: Streaming, place: Path, state: _State, on_t
 def _places(target: Path) -> Iterator[_Places]:
     """Where the files lie; removed after success and errors, kept after an interrupt but for the scratch."""
     stem = f".{target.name[:200]}"
-    places = _Places(*(target.with_name(stem + ending) for ending in (".part", ".state", ".turned")))
+    places = _Places(
+        *(target.with_name(stem + ending) for ending in (".part", ".state", ".turned", ".reduced"))
+    )
     try:
         yield places
     except Exception:
         _remove(places)
         raise
     except BaseException:
-        _remove((places.scratch,))
+        _remove((places.scratch, places.reduced))
         raise
     _remove(places)
 
@@ -147,6 +165,7 @@ def _canvas(
     found: Survey | None,
     restorer: Restorer,
     settings: Settings,
+    size: Size,
 ) -> Canvas:
     """The raw result; ImageError when the format, memory or the disk cannot take it."""
     if settings.background is not None and strips.plain.has_alpha:
@@ -154,14 +173,21 @@ def _canvas(
     like = (found or Survey(0.0, 1.0, None)).stand_in(strips)
     if settings.strip:
         like = strip(like)
-    height, width = strips.height * restorer.scale, strips.width * restorer.scale
-    check_writable(target, like, height=height, width=width, quality=settings.quality)
-    needed = encoder_bytes(target, height=height, width=width, bands=strips.bands)
+    check_writable(target, like, **size._asdict(), quality=settings.quality)
+    needed = encoder_bytes(target, **size._asdict(), bands=strips.bands)
     if needed > restorer.free_bytes(CPU):
         form = target.suffix.lower().lstrip(".")
         needs = f"{needed / 2**30:.1f} GiB of memory, more than is free"
         raise ImageError(f"{target}: {form} is written as a whole, which takes {needs}; use PNG or TIFF")
+    height, width = strips.height * restorer.scale, strips.width * restorer.scale
     return Canvas(places.raw, target, like, height=height, width=width)
+
+
+def _size(strips: Strips, restorer: Restorer, settings: Settings) -> Size:
+    try:
+        return result_size(settings.size, strips.height, strips.width, scale=restorer.scale)
+    except ValueError as error:
+        raise ImageError(f"{strips.path}: {error}") from error
 
 
 def is_begun(target: Path) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 
 from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES, QUALITY, READ_SUFFIXES
 from hfmoe.image.picture import Picture, flatten, strip
+from hfmoe.image.target_size import TargetSize, asked_size
 
 COLOURS = {"white": "#ffffff", "gray": "#808080", "black": "#000000"}
 STREAM = ("auto", "on", "off")
@@ -22,6 +23,16 @@ class Settings:
 
     Parameters
     ----------
+    scale
+        Picks the nano model of that scale, for 1 tiny-photo-x1, or checks the scale of the model. A fraction
+        such as 1.5 takes the next larger one, whose result is then reduced.
+    width
+        Width of the result in pixels; the height follows, unless it is given, too. Without a model each
+        picture takes the nano model that is just large enough (x2 to x4), and its result is reduced.
+    height
+        Height of the result in pixels, as width.
+    fit
+        A box such as 1920x1080, width first, that the result just fits in, as width.
     quality
         1 to 100 for jpg, webp and avif; the last two are lossless at 100.
     strip
@@ -43,6 +54,10 @@ class Settings:
         Average over eight flips and turns: a little better, eight times as long.
     """
 
+    scale: float | int | None = None
+    width: int | None = None
+    height: int | None = None
+    fit: str | None = None
     quality: int = QUALITY
     strip: bool = False
     background: str | None = None
@@ -54,6 +69,7 @@ class Settings:
     ensemble: bool = False
 
     def __post_init__(self) -> None:
+        _ = self.size
         for name in ("effort", "strength"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} {getattr(self, name)} must be in [0, 1]")
@@ -69,10 +85,18 @@ class Settings:
             whole = "an ensemble" if self.ensemble else "tile off"
             raise ValueError(f"stream on: {whole} needs the whole image in memory")
 
+    @property
+    def size(self) -> TargetSize | None:
+        """Size of results where it is not just the model's scale. Raises ValueError as TargetSize."""
+        return asked_size(self.scale, self.width, self.height, self.fit)
+
     def of_results(self) -> dict[str, Any]:
-        """What results depend on: all but how the image is cut."""
+        """What results depend on: all but how the image is cut, and what manifests always have."""
         values = asdict(self)
-        del values["tile"], values["stream"]
+        for name in ("tile", "stream", "scale", "width", "height", "fit"):
+            del values[name]
+        if self.size is not None:
+            values["size"] = self.size.mark
         if self.background is None:  # as manifests of before this field have it
             del values["background"]
         return values
@@ -116,8 +140,9 @@ class Naming:
     """How results are called.
 
     mark: what tells a result from its source, such as "-x4"; suffix: of the format, with its dot; pattern: a
-    name of FIELDS in braces, None for "{stem}<mark>{suffix}"; known: suffixes that results may have. Raises
-    PlanError for a pattern of other fields, of folders, or without such a suffix.
+    name of FIELDS in braces, None for "{stem}<mark>{suffix}"; known: suffixes that results may have; size: of
+    results, where it is not just the scale. Raises PlanError for a pattern of other fields, of folders, or
+    without such a suffix.
     """
 
     mark: str
@@ -126,6 +151,7 @@ class Naming:
     scale: int = 1
     model: str = ""
     known: Sequence[str] = IMAGE_SUFFIXES
+    size: TargetSize | None = None
 
     def __post_init__(self) -> None:
         if self.pattern is not None:
@@ -135,8 +161,9 @@ class Naming:
         """The name of a source's result; `whole` keeps the source's own suffix in it."""
         if self.pattern is None:
             return f"{source.name if whole else source.stem}{self.mark}{self.suffix}"
+        scale = self.scale if self.size is None else self.size.mark.removeprefix("x")
         return self.pattern.format(
-            stem=source.stem, name=source.name, scale=self.scale, model=self.model, suffix=self.suffix
+            stem=source.stem, name=source.name, scale=scale, model=self.model, suffix=self.suffix
         )
 
     def _check(self, pattern: str) -> None:

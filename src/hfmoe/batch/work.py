@@ -25,6 +25,7 @@ from hfmoe.image.files import (
 from hfmoe.image.pages import Pages, open_pages
 from hfmoe.image.picture import PagesError
 from hfmoe.image.streaming import Canvas, Roll
+from hfmoe.image.target_size import Size, reduce_picture, result_size
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiled import OnTile
 
@@ -87,8 +88,8 @@ class PictureWork:
         if goes_by_parts(source, self.restorer, self.settings):
             return OpenedPicture(partial(restore_large, key=(self.model, identity)), identity, began)
         picture = self.settings.prepared(read_arrays(source))
-        height, width = (side * self.restorer.scale for side in picture.colour.shape[-2:])
-        check_writable(target, picture, height=height, width=width, quality=self.settings.quality)
+        size = sized(source, picture, self.restorer, self.settings)
+        check_writable(target, picture, **size._asdict(), quality=self.settings.quality)
         return OpenedPicture(picture, identity, began)
 
     def restore(self, job: Job, opened: OpenedPicture) -> OpenedPicture:
@@ -100,8 +101,9 @@ class PictureWork:
                 Path(job.source), Path(job.target), self.restorer, self.settings, on_tile=on_tile
             )
             return opened._replace(picture=large)
-        options = self.settings.of_network()
-        return opened._replace(picture=self.restorer.picture(opened.picture, on_tile=on_tile, **options))
+        size = sized(Path(job.source), opened.picture, self.restorer, self.settings)
+        restored = self.restorer.picture(opened.picture, on_tile=on_tile, **self.settings.of_network())
+        return opened._replace(picture=reduce_picture(restored, size))
 
     def write(self, job: Job, restored: OpenedPicture) -> Result:
         """Encode a result."""
@@ -112,6 +114,15 @@ class PictureWork:
             result = Large(result.colour.shape[2], result.colour.shape[1])
         assert isinstance(result, Large)
         return Result(*result, read=restored.identity, seconds=time.monotonic() - restored.began)
+
+
+def sized(source: Path, picture: Picture, restorer: Restorer, settings: Settings) -> Size:
+    """Size of the result of a picture. ImageError where the model does not enlarge that much."""
+    height, width = picture.colour.shape[-2:]
+    try:
+        return result_size(settings.size, height, width, scale=restorer.scale)
+    except ValueError as error:
+        raise ImageError(f"{source}: {error}") from error
 
 
 def goes_by_pages(source: Path, target: Path, settings: Settings) -> bool:
@@ -144,7 +155,8 @@ def restore_pages(
     pictures = pages.pictures()
     first = next(pictures)
     like = settings.prepared(first)
-    height, width = (side * restorer.scale for side in first.colour.shape[-2:])
+    size = sized(source, first, restorer, settings)
+    height, width = size
     check_writable(target, like, height=height, width=width, quality=settings.quality)
     target.parent.mkdir(parents=True, exist_ok=True)
     raw = target.with_name(f".{target.name[:200]}.part")
@@ -154,7 +166,7 @@ def restore_pages(
             for number, picture in enumerate(chain((first,), pictures)):
                 _check_alike(pages, number, picture, first)
                 restored = _restored(picture, restorer, settings, number, len(pages.numbers), on_tile)
-                canvas.put(restored, number * height, 0)
+                canvas.put(reduce_picture(restored, size), number * height, 0)
             canvas.save(quality=settings.quality, roll=Roll(height, pages.delays, pages.loop))
     finally:
         with suppress(OSError):

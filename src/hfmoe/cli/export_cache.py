@@ -8,49 +8,41 @@ import sys
 from pathlib import Path
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.infer.api import DEFAULT_MODEL, load
+from hfmoe.infer.api import check_scale, load, model_of_scale
 from hfmoe.infer.backends.exported import SUFFIX, is_exported, runtime_of
 from hfmoe.infer.restorer import Restorer
-from hfmoe.models.header import file_sha256, find_weights, shipped
+from hfmoe.models.header import file_sha256, find_weights
 from hfmoe.runtime.machine import code_version
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
-CLEANER = "tiny-photo-x1"
-"""The model of scale 1 when none is named: it is for photos as they are, whatever is wrong with them."""
 
 
-def choose_model(model: str | None, *, scale: int | None, backend: str = "auto") -> str:
-    """The model's name or file; of none, the nano of the scale. UsageError for what cannot be.
+def choose_model(model: str | None, *, scale: float | int | None, backend: str = "auto") -> str:
+    """The model's name or file; of none, the shipped one of the scale. UsageError for what cannot be.
 
     backend: "auto" runs weights in torch and exported files in their runtime; "torch", "onnx" and "openvino"
     ask for one, the last two with an export of their own where `model` is weights.
     """
     if backend not in BACKENDS:
         raise UsageError(f"--backend {backend!r} must be one of {', '.join(BACKENDS)}")
-    if scale is not None and scale not in (1, 2, 3, 4):
-        raise UsageError(f"--scale {scale} must be 1, 2, 3 or 4")
     if model is None:
-        model = DEFAULT_MODEL if scale is None else _shipped_of(scale)
+        try:
+            model = model_of_scale(scale)
+        except ValueError as error:
+            raise UsageError(f"--{error}") from error
     if backend == "torch" and is_exported(model):
         raise UsageError(f"--backend torch: {model} is an exported file")
     return str(exported_copy(model, backend)) if backend in ("onnx", "openvino") else model
 
 
-def open_model(model: str, *, scale: int | None, device: str) -> Restorer:
-    """Load a model. UsageError when its scale is another."""
+def open_model(model: str, *, scale: float | int | None, device: str) -> Restorer:
+    """Load a model. UsageError when its scale is another, or smaller than a fraction that is asked for."""
     restorer = load(model, device=device)
-    if scale not in (None, restorer.scale):
-        raise UsageError(f"--scale {scale}: {model} is a model of scale {restorer.scale}")
+    try:
+        check_scale(restorer, scale, model)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
     return restorer
-
-
-def _shipped_of(scale: int) -> str:
-    name, known = CLEANER if scale == 1 else f"nano-x{scale}", shipped()
-    if name not in known:
-        raise UsageError(
-            f"--scale {scale}: no model of that scale ships ({', '.join(known)} do); give a --model"
-        )
-    return name
 
 
 def exported_copy(model: str, backend: str) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -19,6 +19,8 @@ from hfmoe.batch.dispatch import (
     Done,
     Failed,
     JobSummary,
+    by_scale,
+    is_chosen_by_size,
     make_naming,
     model_digest,
     run_here,
@@ -26,7 +28,7 @@ from hfmoe.batch.dispatch import (
 )
 from hfmoe.batch.large import is_begun
 from hfmoe.batch.planning import Job, Place, plan_jobs
-from hfmoe.batch.settings import PlanError, Selection, Settings
+from hfmoe.batch.settings import Naming, PlanError, Selection, Settings
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
 from hfmoe.cli.export_cache import choose_model, open_model
 from hfmoe.image.files import printable
@@ -43,7 +45,6 @@ def restore(
     /,
     *,
     model: str | None = None,
-    scale: int | None = None,
     output: str | None = None,
     name: str | None = None,
     include: list[str] | None = None,
@@ -71,8 +72,6 @@ def restore(
     model
         A model that ships (see `hfmoe models`), a weights file, or what `hfmoe export` wrote (.onnx, .xml);
         default nano-x4.
-    scale
-        Picks the nano model of that scale, for 1 tiny-photo-x1, or checks the scale of the model.
     output
         A file for one input, a folder for several; made where it is missing.
     name
@@ -106,19 +105,46 @@ def restore(
     if engine not in ("local", "ray") or (engine == "local" and address is not None):
         raise UsageError(f"--engine {engine!r} must be local or ray; --address is of ray")
     _check(engine, workers, (*inputs, *([output] if output else [])))
-    name_of_model = choose_model(model, scale=scale, backend=backend)
-    restorer = open_model(name_of_model, scale=scale, device="cpu" if engine == "ray" else device)
+    chosen = ModelChoice(model, settings, backend, "cpu" if engine == "ray" else device)
+    if engine == "ray" and chosen.by_size:
+        raise UsageError("--engine ray asks for a --model with --width, --height and --fit")
+    restorer = chosen.open()
     _check_tile(settings.tile, restorer)
     selection = Selection(include or (), exclude or (), recursive, settings.read_suffixes)
-    jobs, left_out = _plan(
-        inputs, output, restorer, settings, format=format, pattern=name, selection=selection
-    )
+    naming = _naming(restorer, settings, format=format, pattern=name, chosen_by_size=model is None)
+    jobs, left_out = _plan(inputs, output, naming, selection)
     if engine == "ray":
         cluster = _cluster(address, workers, "cpu" if device == "auto" else device)
-        summary = _run_on_ray(jobs, name_of_model, restorer.scale, settings, cluster, redo=redo)
+        summary = _run_on_ray(jobs, chosen.name(), restorer.scale, settings, cluster, redo=redo)
     else:
-        summary = _run_here(jobs, name_of_model, restorer, settings, workers=workers, redo=redo)
+        summary = _run_here(jobs, chosen, workers=workers, redo=redo)
     return _report(summary, jobs, left_out)
+
+
+class ModelChoice(NamedTuple):
+    """What decides the model of a picture: a name, a scale, or the size that its result is to have."""
+
+    model: str | None
+    settings: Settings
+    backend: str
+    device: str
+
+    @property
+    def by_size(self) -> bool:
+        """Whether it differs by picture."""
+        return self.model is None and is_chosen_by_size(self.settings)
+
+    def name(self, scale: int | None = None) -> str:
+        """Name or file of the model; scale: of a picture's. Raises UsageError."""
+        return choose_model(self.model, scale=scale or self.settings.scale, backend=self.backend)
+
+    def open(self, scale: int | None = None) -> Restorer:
+        """Load the model. Raises UsageError."""
+        return open_model(self.name(scale), scale=scale or self.settings.scale, device=self.device)
+
+    def groups(self, jobs: list[Job]) -> dict[int | None, list[Job]]:
+        """The jobs by the scale of their model, None for the one of all."""
+        return {**by_scale(jobs, self.settings)} if self.by_size else {None: jobs}
 
 
 def _check(engine: str, workers: int, places: Sequence[str]) -> None:
@@ -144,45 +170,45 @@ def _cluster(address: str | None, workers: int, device: str) -> Cluster:
         raise UsageError(f"--{error}") from error
 
 
+def _naming(restorer: Restorer, settings: Settings, **options: Any) -> Naming:
+    try:
+        return make_naming(restorer, settings, **options)
+    except ValueError as error:
+        named = "" if isinstance(error, PlanError) else "--"
+        raise UsageError(f"{named}{error}") from error
+
+
 def _plan(
-    inputs: Sequence[str],
-    output: str | None,
-    restorer: Restorer,
-    settings: Settings,
-    *,
-    format: str,
-    pattern: str | None,
-    selection: Selection,
+    inputs: Sequence[str], output: str | None, naming: Naming, selection: Selection
 ) -> tuple[list[Job], list[Place]]:
     left_out: list[Place] = []
     try:
-        naming = make_naming(restorer, settings, format=format, pattern=pattern)
-        jobs = plan_jobs(inputs, output, naming=naming, selection=selection, left_out=left_out)
-        return jobs, left_out
-    except PlanError as error:
-        raise UsageError(str(error)) from error
+        return plan_jobs(inputs, output, naming=naming, selection=selection, left_out=left_out), left_out
     except ValueError as error:
-        raise UsageError(f"--{error}") from error
+        named = "" if isinstance(error, PlanError) else "--"
+        raise UsageError(f"{named}{error}") from error
 
 
-def _run_here(
-    jobs: list[Job], model: str, restorer: Restorer, settings: Settings, *, workers: int, redo: bool
-) -> JobSummary:
+def _run_here(jobs: list[Job], chosen: ModelChoice, *, workers: int, redo: bool) -> JobSummary:
+    summary = JobSummary()
     with _progress() as progress, _terminable():
         screen = _Screen(progress, len(jobs))
         try:
-            return run_here(
-                jobs,
-                restorer,
-                settings,
-                model=model_digest(model),
-                workers=workers,
-                redo=redo,
-                on_begin=screen.begin,
-                on_end=screen.end,
-            )
+            for scale, group in chosen.groups(jobs).items():
+                part = run_here(
+                    group,
+                    chosen.open(scale),
+                    chosen.settings,
+                    model=model_digest(chosen.name(scale)),
+                    workers=workers,
+                    redo=redo,
+                    on_begin=screen.begin,
+                    on_end=screen.end,
+                )
+                summary.add(part)
         except KeyboardInterrupt as stop:
             raise _stopped(stop, screen.ended, jobs) from stop
+    return summary
 
 
 def _run_on_ray(

@@ -5,18 +5,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TypeVar
 
 import numpy as np
 import pyvips
-import torch
 from einops import rearrange
 from jaxtyping import UInt8
-from torch import Tensor
 
+from hfmoe.image.arrays import Tensor, as_tensor
 from hfmoe.image.picture import ImageError, Picture
-from hfmoe.image.reading import read_gray8, read_rgb8
-from hfmoe.image.writing import FORMATS, write_picture
+from hfmoe.image.reading import read_arrays, read_gray8, read_rgb8
+from hfmoe.image.writing import FORMATS, QUALITY, write_picture
+from hfmoe.runtime.fork import check_fork
 
+_Read = TypeVar("_Read", Picture, Tensor)
 SUBSAMPLED_UP_TO = 89
 """Up to this quality colours are stored at half the resolution (4:2:0), as libvips and most programs do."""
 
@@ -25,10 +27,24 @@ def data_address(picture: Picture) -> str:
     """Return a picture as an address that holds it, to the bit in 8 bits: WebP, or PNG above its sides."""
     small = max(picture.colour.shape[-2:]) <= FORMATS[".webp"].side
     kind = "webp" if small else "png"
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / f"picture.{kind}"
-        write_picture(path, replace(picture, bits=8), quality=100)
-        return f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+    content = encode_picture(replace(picture, bits=8), kind, quality=100)
+    return f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
+
+
+def encode_picture(picture: Picture, kind: str, *, quality: int = QUALITY) -> bytes:
+    """Return the bytes of an image file, such as "png". Raises ImageError as `write_picture`."""
+    with TemporaryDirectory(prefix="hfmoe-") as folder:
+        path = Path(folder) / f"result.{kind}"
+        try:
+            write_picture(path, picture, quality=quality)
+        except ImageError as error:
+            raise ImageError(str(error).replace(str(path), path.name)) from error
+        return path.read_bytes()
+
+
+def decode_picture(data: bytes, name: str) -> Picture:
+    """Decode the bytes of an image file as `read_arrays` does; `name` stands for it in errors."""
+    return _read(data, name, read_arrays)
 
 
 def decode_rgb8(data: bytes, name: str) -> UInt8[Tensor, "3 h w"]:
@@ -41,7 +57,7 @@ def decode_gray8(data: bytes, name: str) -> UInt8[Tensor, "1 h w"]:
     return _read(data, name, read_gray8)
 
 
-def _read(data: bytes, name: str, read: Callable[[Path], Tensor]) -> Tensor:
+def _read(data: bytes, name: str, read: Callable[[Path], _Read]) -> _Read:
     """Read bytes by way of a file that goes away, so that they mean what the same file in a folder means."""
     with TemporaryDirectory(prefix="hfmoe-") as folder:
         path = Path(folder) / "image"
@@ -78,6 +94,7 @@ def jpeg_file(levels: UInt8[Tensor, "c h w"], *, quality: int, subsampling: bool
 
 
 def _image(levels: UInt8[Tensor, "c h w"]) -> pyvips.Image:
+    check_fork("libvips")
     channels, height, width = levels.shape
     samples = np.ascontiguousarray(rearrange(levels, "c h w -> h w c").numpy())
     image = pyvips.Image.new_from_memory(samples.data, width, height, channels, "uchar")
@@ -97,4 +114,4 @@ def _on_one_thread(image: pyvips.Image) -> pyvips.Image:
 def _levels(data: bytes, *, channels: int) -> UInt8[Tensor, "c h w"]:
     image = _on_one_thread(pyvips.Image.new_from_buffer(data, "").copy())
     values = image.numpy().reshape(image.height, image.width, image.bands)[..., :channels]
-    return rearrange(torch.from_numpy(values.copy()), "h w c -> c h w").contiguous()
+    return as_tensor(rearrange(values, "h w c -> c h w").copy())

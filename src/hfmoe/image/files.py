@@ -85,7 +85,10 @@ def _is_image(path: Path, folder: Path) -> bool:
 
 
 class FileFacts(NamedTuple):
-    """Size in pixels, bits a sample, colour channels, alpha, format, and a short name of the ICC profile."""
+    """Size in pixels, bits a sample, colour channels, alpha, format, and a short name of the ICC profile.
+
+    on_its_side: the orientation turns the image by a quarter, to `upright`.
+    """
 
     height: int
     width: int
@@ -94,6 +97,12 @@ class FileFacts(NamedTuple):
     has_alpha: bool
     format: str
     profile: str
+    on_its_side: bool = False
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Height and width of the upright image."""
+        return (self.width, self.height) if self.on_its_side else (self.height, self.width)
 
 
 def read_facts(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> FileFacts:
@@ -110,6 +119,7 @@ def read_facts(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> FileFacts:
         has_alpha=has_alpha,
         format=str(image.get("vips-loader")).split("load")[0],
         profile=hashlib.sha256(icc).hexdigest()[:8] if icc else "none",
+        on_its_side=bool(image.get_typeof("orientation")) and int(str(image.get("orientation"))) > 4,
     )
 
 

@@ -101,6 +101,11 @@ def _blocks(inputs: int, outputs: int, scale: float) -> tuple[MatrixBlock, ...]:
     return blocks_of(_taps(inputs, outputs, scale), step=step)
 
 
+def row_blocks(inputs: int, outputs: int) -> tuple[MatrixBlock, ...]:
+    """The matrices of one axis, block by block, by which `resize` brings it to a size."""
+    return _blocks(inputs, outputs, outputs / inputs)
+
+
 def crop_to_multiple(image: Shaped[Array, "*b c h w"], *, multiple: int) -> Shaped[Array, "*b c H W"]:
     """The top-left part whose height and width are the largest multiples of `multiple`.
 

@@ -4,6 +4,7 @@ import errno
 import logging
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from hfmoe.image.reading import (
     open_header,
     to_floats,
 )
+from hfmoe.image.target_size import Size, reduce_rows, row_parts
 from hfmoe.image.tiff import HEAD, wrap_samples
 from hfmoe.image.writing import (
     BYTES,
@@ -263,6 +265,28 @@ class Canvas:
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise ImageError(f"{self._target}: cannot be written ({reason})") from error
+
+    def rows(self, first: int, last: int) -> Picture:
+        """Some rows of what was put, in the levels that are stored."""
+        row = self.width * self._bands * self._kind.itemsize
+        self._file.seek(HEAD + first * row)
+        content = self._file.read((last - first) * row)
+        samples = np.frombuffer(content, self._kind).reshape(last - first, self.width, self._bands)
+        top = 1 if self._bits == 32 else (2**self._bits - 1) << (16 - self._bits if self._bits > 8 else 0)
+        bands = to_floats(samples, top=top)
+        colour, alpha = (bands, None) if self._like.alpha is None else (bands[:-1], bands[-1:])
+        return replace(self._like, colour=colour, alpha=alpha)
+
+    def like_of(self, path: Path, size: Size) -> "Canvas":
+        """A new canvas of another size for the same image file."""
+        path.unlink(missing_ok=True)
+        return Canvas(path, self._target, self._like, height=size.height, width=size.width)
+
+    def reduce_into(self, other: "Canvas") -> None:
+        """Put the picture at the size of another canvas into that, part by part."""
+        size = Size(other.height, other.width)
+        for part in row_parts(self.height, size):
+            other.put(reduce_rows(part, self.rows(part.first, part.last), size), part.row, 0)
 
     def flush(self) -> None:
         """Have the disk hold all that was put."""

@@ -1,21 +1,57 @@
 """The public functions of the package: `hfmoe.load` and `hfmoe.restore`."""
 
+import math
+from collections.abc import Callable
+from os import PathLike
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any, NamedTuple, SupportsIndex
 
 import numpy as np
 
 from hfmoe.image.arrays import is_tensor
-from hfmoe.image.files import Picture, read_picture
-from hfmoe.infer.array_io import open_array, open_tensor
+from hfmoe.image.encoded import decode_picture, encode_picture
+from hfmoe.image.files import QUALITY, Picture, check_writable, read_picture
+from hfmoe.image.target_size import (
+    MODEL_SCALES,
+    Size,
+    asked_size,
+    reduce_image,
+    reduce_picture,
+    result_size,
+)
+from hfmoe.infer.array_io import Opened, open_array, open_pillow, open_tensor
 from hfmoe.infer.backends.exported import is_exported, open_exported
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiled import OnTile
-from hfmoe.models.header import find_weights
+from hfmoe.models.header import find_weights, shipped
 
 DEFAULT_MODEL = "nano-x4"
+CLEANER = "tiny-photo-x1"
+"""The model of scale 1 when none is named: it is for photos as they are, whatever is wrong with them."""
 _ARRAY_PROTOCOLS = ("__array__", "__array_interface__")
 """What numpy can view as an array."""
+
+
+def model_of_scale(scale: float | int | None) -> str:
+    """Name of the shipped model that is taken where none is named: the smallest of no smaller scale.
+
+    Raises ValueError where none ships.
+    """
+    if scale is None:
+        return DEFAULT_MODEL
+    name, known = CLEANER if scale == 1 else f"nano-x{max(2, math.ceil(scale))}", shipped()
+    if name not in known:
+        raise ValueError(
+            f"scale {scale:g}: no model of that scale ships ({', '.join(known)} do); name a model"
+        )
+    return name
+
+
+def check_scale(restorer: Restorer, scale: float | int | None, model: object) -> None:
+    """ValueError when a model has not the scale that is asked for; of a fraction, when it is smaller."""
+    if scale is None or scale == restorer.scale or (scale % 1 and scale < restorer.scale):
+        return
+    raise ValueError(f"scale {scale:g}: {model} is a model of scale {restorer.scale}")
 
 
 def load(
@@ -39,40 +75,100 @@ def load(
 
 def restore(
     image: Any,
-    model: str | Path | Restorer = DEFAULT_MODEL,
+    model: str | Path | Restorer | None = None,
     *,
     tile: SupportsIndex | str = "auto",
     effort: float = 0.5,
     strength: float = 1.0,
     ensemble: bool = False,
+    scale: float | int | None = None,
+    width: int | None = None,
+    height: int | None = None,
+    fit: str | None = None,
+    format: str = "png",
+    quality: int = QUALITY,
     device: str = "auto",
     on_tile: OnTile | None = None,
 ) -> Any:
     """Restore one image and return it as the kind that was given; a path gives a Picture.
 
-    image: path, Picture, floating tensor (c h w) or (b c h w), or array (h w) or (h w c) of uint8, uint16
-    or floats; floats are in [0, 1], and of 2 or 4 channels the last is alpha. model: a name, a weights
-    file, or what `load` returned, which saves loading it for every image; device counts for the first two.
+    image: path, Picture, Pillow image, tensor (c h w) or (b c h w), or array (h w) or (h w c); both of uint8,
+    uint16 or floats in [0, 1], of 2 or 4 channels the last is alpha. Bytes of an image file, or a binary file
+    to read them from, give bytes, of `format` and `quality`. A list or tuple gives a list. model: a name, a
+    weights file, or what `load` returned, which saves loading it for every image; None is nano-x4, or what
+    scale, width, height and fit ask for, as options of `hfmoe restore`; device counts for all but the last.
     tile, effort, strength and ensemble: see Restorer. Raises ValueError (WeightsError, ImageError) for what
     cannot be used, TypeError for other kinds.
     """
-    restorer = model if isinstance(model, Restorer) else load(model, device=device)
-    if isinstance(image, str | Path):
-        image = read_picture(image)
-    if not is_tensor(image) and any(hasattr(image, name) for name in _ARRAY_PROTOCOLS):
-        image = np.asarray(image)
-    if not (isinstance(image, Picture | np.ndarray) or is_tensor(image)):
-        raise TypeError(f"{type(image).__name__} is no path, Picture, tensor or array")
-    options: dict[str, Any] = {
-        "tile": tile,
-        "effort": effort,
-        "strength": strength,
-        "ensemble": ensemble,
-        "on_tile": on_tile,
-    }
+    options: dict[str, Any] = {"tile": tile, "effort": effort, "strength": strength, "ensemble": ensemble}
+    size, sides = asked_size(scale, width, height, fit), {"width": width, "height": height, "fit": fit}
+    by_size = model is None and size is not None and scale is None
+    if not by_size and not isinstance(model, Restorer):
+        model = load(model_of_scale(scale) if model is None else model, device=device)
+    if isinstance(image, list | tuple):
+        more = options | sides | {"scale": scale, "format": format, "quality": quality, "device": device}
+        return [restore(each, model, on_tile=on_tile, **more) for each in image]
+    opened = _open(image, format, quality)
+    if model is None and size is not None:
+        model = load(model_of_scale(min(size.least_scale(*opened.sides), MODEL_SCALES[-1])), device=device)
+    assert isinstance(model, Restorer)
+    check_scale(model, scale, model.facts.name)
+    wanted = result_size(size, *opened.sides, scale=model.scale)
+    return opened.restore(model, wanted, options | {"on_tile": on_tile})
+
+
+class _Image(NamedTuple):
+    """An image as a caller holds it: height and width, and its result of a size, of the same kind."""
+
+    sides: tuple[int, int]
+    restore: Callable[[Restorer, Size, dict[str, Any]], Any]
+
+
+def _open(image: Any, format: str, quality: int) -> _Image:
+    """Raises TypeError for what is no image."""
+    if isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read"):
+        return _encoded(image, format, quality)
+    if isinstance(image, str | PathLike):
+        image = read_picture(Path(image))
     if isinstance(image, Picture):
-        return restorer.picture(image, **options)
-    opened = open_array(image) if isinstance(image, np.ndarray) else open_tensor(image)
-    if opened.alpha is None:
-        return opened.close(restorer(opened.colour, **options), None)
-    return opened.close(*restorer.with_alpha(opened.colour, opened.alpha, **options))
+        return _picture(image, lambda result: result)
+    if is_tensor(image):
+        return _plain(open_tensor(image))
+    if type(image).__module__.startswith("PIL."):
+        return _plain(open_pillow(image))
+    if any(hasattr(image, name) for name in _ARRAY_PROTOCOLS):
+        return _plain(open_array(np.asarray(image)))
+    raise TypeError(f"{type(image).__name__} is no path, Picture, tensor, array, Pillow image, bytes or file")
+
+
+def _encoded(image: Any, format: str, quality: int) -> _Image:
+    """The bytes of an image file, or a file that holds them."""
+    data = image.read() if hasattr(image, "read") else bytes(image)
+    if not isinstance(data, bytes):
+        raise TypeError(f"{type(image).__name__} gives {type(data).__name__}; open the file as binary")
+    name = getattr(image, "name", None)
+    picture = decode_picture(data, name if isinstance(name, str) else "the image")
+    kind = format.lower().lstrip(".")
+    height, width = picture.colour.shape[1:]
+    check_writable(f"result.{kind}", picture, height=height, width=width, quality=quality)
+    return _picture(picture, lambda result: encode_picture(result, kind, quality=quality))
+
+
+def _picture(picture: Picture, close: Callable[[Picture], Any]) -> _Image:
+    def restored(restorer: Restorer, size: Size, options: dict[str, Any]) -> Any:
+        return close(reduce_picture(restorer.picture(picture, **options), size))
+
+    return _Image((picture.colour.shape[1], picture.colour.shape[2]), restored)
+
+
+def _plain(opened: Opened) -> _Image:
+    def restored(restorer: Restorer, size: Size, options: dict[str, Any]) -> Any:
+        if opened.alpha is None:
+            colour, alpha = restorer(opened.colour, **options), None
+        else:
+            colour, alpha = restorer.with_alpha(opened.colour, opened.alpha, **options)
+        if colour.shape[-2:] != size:
+            colour, alpha = reduce_image(colour, alpha, size)
+        return opened.close(colour, alpha)
+
+    return _Image((opened.colour.shape[-2], opened.colour.shape[-1]), restored)

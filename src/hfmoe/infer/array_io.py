@@ -1,4 +1,4 @@
-"""Tensors and arrays as callers hold them, to batches of colour and alpha in [0, 1] and back."""
+"""Tensors, arrays and Pillow's images as callers hold them, to batches in [0, 1] and back."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -11,6 +11,12 @@ from hfmoe.image.arrays import Array, Tensor, alike, namespace
 from hfmoe.image.picture import quantise
 
 _BITS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
+_TENSOR_BITS = {"torch.uint8": 8, "torch.uint16": 16}
+_PILLOW_MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA"}
+_PILLOW_MODES |= {"RGB": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "RGBA": "RGBA", "RGBa": "RGBA"}
+"""What Pillow's images are converted to; all but YCbCr lose nothing."""
+_PILLOW_SAID = ("icc_profile", "exif", "xmp", "dpi")
+"""What a Pillow image says of itself that is true of a larger one, too."""
 
 
 class Opened(NamedTuple):
@@ -22,20 +28,21 @@ class Opened(NamedTuple):
 
 
 def open_tensor(image: Shaped[Tensor, "..."]) -> Opened:
-    """A floating tensor in [0, 1], with or without a batch axis; 2 or 4 channels have alpha last.
+    """A tensor of uint8, uint16 or floats in [0, 1], with or without a batch axis; 2 or 4 channels have alpha
+    last.
 
-    Raises ValueError when it is not floating, has other axes or channels, or is plainly not in [0, 1].
+    Raises ValueError for other types, axes or channels, and for floats that are plainly not in [0, 1].
     """
-    if image.ndim not in (3, 4) or not image.is_floating_point():
-        shape = tuple(image.shape)
-        raise ValueError(
-            f"a tensor of shape {shape} and {image.dtype} must be floating, (c h w) or (b c h w)"
-        )
+    bits = _TENSOR_BITS.get(str(image.dtype))
+    if image.ndim not in (3, 4) or (bits is None and not image.is_floating_point()):
+        kind = f"shape {tuple(image.shape)} and {image.dtype}"
+        raise ValueError(f"a tensor of {kind} must be uint8, uint16 or floating, (c h w) or (b c h w)")
     batch = image if image.ndim == 4 else image[None]
-    colour, alpha = _split(batch)
+    colour, alpha = _split(batch.float() / (2**bits - 1) if bits else batch)
 
     def close(restored: Tensor, restored_alpha: Tensor | None) -> Tensor:
-        joined = _join(restored, restored_alpha).to(image)
+        joined = _join(restored, restored_alpha)
+        joined = (quantise(joined.double(), bits=bits) if bits else joined).to(image)
         return joined if image.ndim == 4 else joined[0]
 
     return Opened(colour, alpha, close)
@@ -62,6 +69,41 @@ def open_array(image: np.ndarray) -> Opened:
         return array if image.ndim == 3 else array[..., 0]
 
     return Opened(colour, alpha, close)
+
+
+def open_pillow(image: Any) -> Opened:
+    """A Pillow image; what comes back is one, of a mode that holds the same, with profile and EXIF.
+
+    The pixels stay as they lie: an orientation that EXIF names is neither applied nor dropped. Raises
+    ValueError for a mode whose colours need a profile to be converted, such as CMYK.
+    """
+    from PIL import Image
+
+    opened = open_array(_pillow_array(image))
+
+    def close(restored: np.ndarray, restored_alpha: np.ndarray | None) -> Any:
+        result = Image.fromarray(opened.close(restored, restored_alpha))
+        result.info = {name: image.info[name] for name in _PILLOW_SAID if name in image.info}
+        return result
+
+    return opened._replace(close=close)
+
+
+def _pillow_array(image: Any) -> np.ndarray:
+    if image.mode == "F" or image.mode.startswith("I;16"):
+        return np.asarray(image)
+    if image.mode == "I":
+        values = np.asarray(image)
+        if values.size and not 0 <= values.min() <= values.max() < 2**16:
+            extent = f"{values.min()} to {values.max()}"
+            raise ValueError(f"a Pillow image of mode I from {extent} must be in [0, 65535]")
+        return values.astype(np.uint16)
+    if image.mode not in _PILLOW_MODES:
+        raise ValueError(f"a Pillow image of mode {image.mode} must be converted to RGB first")
+    mode = _PILLOW_MODES[image.mode]
+    if "transparency" in image.info:
+        mode = {"L": "LA", "RGB": "RGBA"}.get(mode, mode)
+    return np.asarray(image.convert(mode))
 
 
 def _split(batch: Float[Array, "b c h w"]) -> tuple[Array, Array | None]:
