@@ -71,7 +71,7 @@ def measured(model: str, size: int, tile: int | str) -> float:
     reuse_memory()
     torch.set_num_threads(1)
     restorer = make_restorer(describe(model), device="cpu")
-    image = torch.rand(1, restorer.config.channels, size, size, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, restorer.channels, size, size, generator=torch.Generator().manual_seed(0))
     resting = resident_mib()
     restorer(image, tile=tile)
     return peak_mib() - resting

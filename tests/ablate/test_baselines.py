@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from hfmoe.ablate.baselines import PlainNetwork, SpacedDepthwise
-from hfmoe.models.peer import find_class
+from hfmoe.models.external import find_class
 
 
 @settings(max_examples=25, deadline=None)

@@ -174,7 +174,7 @@ def test_only_the_tile_that_overflows_is_made_again(restorer: Restorer):
     image = torch.zeros(1, 3, 2 * side, side)
     image[:, :, 0, 0] = 1
     engine = Eager(network, torch.device("cpu"), torch.bfloat16)
-    double = Restorer(engine, restorer.config, restorer.facts)
+    double = Restorer(engine, restorer.geometry, restorer.facts)
     restored = double(image, tile=side)
     assert torch.isfinite(restored).all()
     assert network.calls.count(False) == 1
@@ -184,4 +184,4 @@ def test_only_the_tile_that_overflows_is_made_again(restorer: Restorer):
 def test_values_that_are_not_finite_in_float32_are_an_error(restorer: Restorer):
     engine = Eager(Overflowing(always=True), torch.device("cpu"), torch.bfloat16)
     with pytest.raises(RuntimeError, match="not finite, in float32 too"):
-        Restorer(engine, restorer.config, restorer.facts)(torch.rand(1, 3, 8, 8))
+        Restorer(engine, restorer.geometry, restorer.facts)(torch.rand(1, 3, 8, 8))

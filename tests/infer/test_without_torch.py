@@ -20,6 +20,7 @@ from hfmoe.image.files import Picture, read_arrays, read_picture, write_picture
 from hfmoe.infer.backends.graphs import Graph, Runtime
 from hfmoe.infer.eager import Eager
 from hfmoe.infer.restorer import Restorer
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.models.header import METADATA_KEY, Header, ModelFacts, header_text
 from hfmoe.models.presets import PRESETS
 
@@ -68,14 +69,14 @@ def in_numpy() -> Restorer:
     def run(feeds: dict[str, np.ndarray]) -> np.ndarray:
         return feeds["image"].repeat(2, -2).repeat(2, -1)
 
-    return Restorer(Runtime(Graph(run, ("image",), HEADER)), HEADER.config, HEADER.facts)
+    return Restorer(Runtime(Graph(run, ("image",), HEADER)), tile_geometry(HEADER.config), HEADER.facts)
 
 
 def in_torch() -> Restorer:
     def network(image: torch.Tensor, *, effort: float) -> SimpleNamespace:
         return SimpleNamespace(image=F.interpolate(image, scale_factor=2))
 
-    return Restorer(Eager(network, torch.device("cpu")), HEADER.config, HEADER.facts)
+    return Restorer(Eager(network, torch.device("cpu")), tile_geometry(HEADER.config), HEADER.facts)
 
 
 def photo(bits: int, *, alpha: bool, height: int = 150, width: int = 230) -> Picture:

@@ -17,8 +17,8 @@ from hfmoe.bench.inputs import pink_image
 from hfmoe.bench.timing import CLOCKS, Rounds, Spread, interleave, ratio, spread
 from hfmoe.bench.worker import expert_costs
 from hfmoe.models.cost import count_parameters, count_work, flops_of_addmm, multiply_adds
+from hfmoe.models.external import ExternalNetwork, Network
 from hfmoe.models.header import ModelFacts, WeightsError
-from hfmoe.models.peer import Network, PeerNetwork
 from hfmoe.models.weights import Loaded
 from hfmoe.runtime.child import ChildError, run_in_child
 from hfmoe.runtime.files import read_json, write_json
@@ -180,7 +180,7 @@ def _cost(network: Network, image: Tensor, ready: Network, seconds: Rounds, base
     """Return counts and times of a network; those of one that is not ours are counted in a pass."""
     milliseconds = Spread(*(1e3 * value for value in spread(seconds.runs())))
     over = ratio(seconds, base) or Spread(float("nan"), float("nan"), float("nan"))
-    if isinstance(network, PeerNetwork):
+    if isinstance(network, ExternalNetwork):
         weights = sum(weight.numel() for weight in network.parameters())
         counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.addmm_: flops_of_addmm})
         with counter, torch.no_grad():

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hfmoe.ablate.study import Study, StudyError
-from hfmoe.models.peer import PeerError, find_class
+from hfmoe.models.external import ExternalError, find_class
 from hfmoe.models.presets import ABLATIONS
 from hfmoe.train import Recipe, RecipeError, make_recipe
 
@@ -77,7 +77,7 @@ def variant_recipe(study: Study, name: str) -> Recipe:
         for ablation in ablations_of(study, name):
             _check_effect(study, name, recipe, ablation)
         return recipe
-    except (RecipeError, StudyError, PeerError) as error:
+    except (RecipeError, StudyError, ExternalError) as error:
         raise StudyError(f"{_where_from(study, name, str(error))}: {error}") from error
 
 
@@ -100,7 +100,7 @@ def _where_from(study: Study, name: str, error: str) -> str:
     for part, changes in (("recipe", ()), ("fields", (study.fields,))):
         try:
             _changed(study, name, changes)
-        except (RecipeError, StudyError, PeerError) as other:
+        except (RecipeError, StudyError, ExternalError) as other:
             if str(other) == error:
                 return part
     return f"variant {name}"

@@ -156,7 +156,7 @@ def costs_of(study: Study, *, renew: bool = False) -> dict[str, MeasuredCost]:
 
 
 def recipes_of(study: Study) -> dict[str, Recipe]:
-    """Return each variant's recipe, checked and its network built once. Raises StudyError and PeerError."""
+    """Return each variant's recipe, checked, its network built once. Raises StudyError and ExternalError."""
     recipes: dict[str, Recipe] = {}
     for run in plan(study):
         recipes.setdefault(run.variant, run.recipe)

@@ -25,9 +25,9 @@ from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.scores import load_distances
 from hfmoe.infer.eager import Eager
 from hfmoe.infer.restorer import Restorer
+from hfmoe.models.external import ExternalNetwork, Network, load_external
 from hfmoe.models.folding import fold
 from hfmoe.models.header import ModelFacts
-from hfmoe.models.peer import Network, PeerNetwork, load_peer
 from hfmoe.models.weights import load_weights
 from hfmoe.runtime.files import BusyError, locked, read_json, write_json
 from hfmoe.runtime.machine import code_version, machine
@@ -151,7 +151,7 @@ def score_run(recipe: Recipe, evaluation: Scoring) -> dict[str, Any]:
     network = prepared(network_of(recipe))
     facts = ModelFacts(name=recipe.name, task=recipe.task())
     restorer = Restorer(Eager(network, next(network.parameters()).device), recipe.config(), facts)
-    tile = "off" if isinstance(network, PeerNetwork) else "auto"
+    tile = "off" if isinstance(network, ExternalNetwork) else "auto"
     distances = load_distances(evaluation.lpips, evaluation.dists)
     reports = {
         name: evaluate(
@@ -183,15 +183,15 @@ def network_of(recipe: Recipe, *, untrained: bool = False) -> Network:
     if recipe.peer is None and not untrained:
         return load_weights(path).network
     network = build_network(recipe).eval()
-    if isinstance(network, PeerNetwork) and not untrained:
-        load_peer(path, network)
+    if isinstance(network, ExternalNetwork) and not untrained:
+        load_external(path, network)
     return network
 
 
 def prepared(network: Network) -> Network:
     """Return the network folded for inference, in the memory format that it runs in."""
     folded = fold(network).requires_grad_(False)
-    if isinstance(network, PeerNetwork) and not network.channels_last:
+    if isinstance(network, ExternalNetwork) and not network.channels_last:
         return folded
     return folded.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 

@@ -322,7 +322,7 @@ def make_naming(
 def model_digest(model: str | Path | Restorer) -> str:
     """What tells a model from another: of a file its sha256, of an open one its name and what runs it."""
     if isinstance(model, Restorer):
-        return f"{model.facts.name} {model.config} {model.engine.identity}"
+        return f"{model.facts.name} {model.geometry} {model.engine.identity}"
     if is_exported(model):
         return exported_digest(model)
     return file_sha256(find_weights(model))

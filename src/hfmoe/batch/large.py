@@ -95,7 +95,7 @@ def restore_large(
         canvas = _canvas(target, places, strips, found, restorer, settings, size)
         about = json.dumps([*key, settings.of_results(), canvas.size, restorer.facts.name], default=list)
         digest = sha256(about.encode()).hexdigest()
-        layers = max(1, (strips.bands - strips.plain.has_alpha) // restorer.config.channels)
+        layers = max(1, (strips.bands - strips.plain.has_alpha) // restorer.channels)
         side = plan_side(restorer, free=restorer.free_bytes(restorer.device), layers=layers)
         state = _state(
             places, canvas, digest, settings.tile if isinstance(settings.tile, int) else None, side

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from hfmoe.infer.backends.exported import is_exported, open_exported, runtime_of
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.models.folding import fold
 from hfmoe.models.weights import Loaded
 
@@ -87,7 +88,7 @@ def make_exported(path: str, loaded: Loaded, case: Case) -> Infer:
     Raises ValueError when it is the export of another network.
     """
     restorer = open_exported(path, threads=torch.get_num_threads())
-    if (restorer.config, restorer.facts.name) != (loaded.config, loaded.facts.name):
+    if (restorer.geometry, restorer.facts.name) != (tile_geometry(loaded.config), loaded.facts.name):
         raise ValueError(f"{path} is an export of {restorer.facts.name}, not of this {loaded.facts.name}")
     graph = restorer.network
     graph.prepare((1, loaded.config.channels, case.height, case.width))

@@ -9,6 +9,7 @@ FAILED, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130
 TRAINING_NEEDS = ("lightning_fabric", "tensorboard", "matplotlib")
 """Libraries of the extra `train`."""
 EXTRAS = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
+EXTRAS |= {"spandrel": "peers"}
 EXTRAS |= {"ray": "ray", "fsspec": "ray", "pyarrow": "ray", "pandas": "ray"}
 """Extra of the package that brings a library."""
 

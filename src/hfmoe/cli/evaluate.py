@@ -176,7 +176,7 @@ def _contender(model: str, options: EvaluateOptions) -> Contender:
         return Contender(bicubic(options.scale), options.scale, "classical-sr")
     restorer = open_model(choose_model(model, scale=options.scale), scale=options.scale, device="auto")
     targets = options.targets is not None
-    channels = restorer.config.channels
+    channels = restorer.channels
     fitting = default_protocol(restorer.facts.task, scale=restorer.scale, channels=channels, targets=targets)
     return Contender(lambda image: restorer(image, effort=options.effort), restorer.scale, fitting)
 

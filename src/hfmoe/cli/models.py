@@ -105,7 +105,7 @@ def _full_row(path: Path) -> tuple[str, ...]:
 def seconds_a_megapixel(restorer: Restorer) -> float:
     """Return the seconds that a megapixel of the result takes on this machine, by the faster of two runs."""
     side = 256 // restorer.scale // 64 * 64  # nothing is padded
-    image = torch.rand(1, restorer.config.channels, side, side, generator=torch.Generator().manual_seed(0))
+    image = torch.rand(1, restorer.channels, side, side, generator=torch.Generator().manual_seed(0))
 
     def run() -> float:
         start = time.perf_counter()

@@ -15,6 +15,7 @@ from hfmoe.infer.backends.exported import is_exported, open_exported
 from hfmoe.infer.backends.graphs import GraphOutput
 from hfmoe.infer.eager import Eager, make_restorer
 from hfmoe.infer.restorer import Restorer
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.weights import Loaded
 
@@ -71,7 +72,7 @@ def compare(
 ) -> Check:
     """One size: the same drawn images through both, in turns."""
     scale = eager.scale
-    truth = drawn(batch, eager.config.channels, height * scale, width * scale)
+    truth = drawn(batch, eager.channels, height * scale, width * scale)
     image = resize(truth, size=(height, width)).clamp(0, 1)
 
     def timed(restorer: Restorer) -> tuple[Tensor, float]:
@@ -114,4 +115,4 @@ def open_program(path: Path, loaded: Loaded) -> Restorer:
     def network(image: Tensor, *, effort: float = 0.5) -> GraphOutput:
         return GraphOutput(program(image.contiguous(), torch.tensor(effort)))
 
-    return Restorer(Eager(network, torch.device("cpu")), loaded.config, loaded.facts)
+    return Restorer(Eager(network, torch.device("cpu")), tile_geometry(loaded.config), loaded.facts)

@@ -57,10 +57,11 @@ def check_scale(restorer: Restorer, scale: float | int | None, model: object) ->
 def load(
     name_or_path: str | Path = DEFAULT_MODEL, *, device: str = "auto", autocast: str = "off"
 ) -> Restorer:
-    """Open a model that ships (`hfmoe models` lists them), a weights file or an exported one.
+    """Open a model that ships (`hfmoe models` lists them), a weights file, an exported one or another's.
 
     device: "auto" (cuda, else mps, else cpu) or a name; autocast: "off", "bfloat16" or "float16".
-    An exported file (.onnx, .xml) runs on the CPU in its runtime, as it was exported.
+    An exported file (.onnx, .xml) runs on the CPU in its runtime, as it was exported. Another's is a file of
+    any architecture that spandrel knows (extra `peers`), or an ONNX file from one image to one image.
     Raises WeightsError (a ValueError) when there is no such model or its file cannot be used.
     """
     if is_exported(name_or_path):
@@ -68,9 +69,14 @@ def load(
             raise ValueError(f"{name_or_path} is exported: device must be cpu and autocast off")
         return open_exported(name_or_path)
     from hfmoe.infer.eager import make_restorer
-    from hfmoe.models.weights import load_weights
+    from hfmoe.models.weights import is_external, load_weights
 
-    return make_restorer(load_weights(find_weights(name_or_path)), device=device, autocast=autocast)
+    path = find_weights(name_or_path)
+    if is_external(path):
+        from hfmoe.infer.external import load_external
+
+        return load_external(path, device=device, autocast=autocast)
+    return make_restorer(load_weights(path), device=device, autocast=autocast)
 
 
 def restore(

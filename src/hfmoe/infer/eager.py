@@ -9,6 +9,7 @@ from torch import Tensor
 
 from hfmoe.image.arrays import Array, as_tensor, is_finite
 from hfmoe.infer.restorer import Restorer
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.models.folding import fold
 from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import Loaded, standard_defaults
@@ -56,7 +57,9 @@ def make_restorer(loaded: Loaded, *, device: str = "auto", autocast: str = "off"
         folded = fold(network)
     folded = folded.eval().requires_grad_(False)
     folded = folded.to(device=place, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    return Restorer(Eager(folded, place, choose_autocast(autocast)), loaded.config, loaded.facts)
+    return Restorer(
+        Eager(folded, place, choose_autocast(autocast)), tile_geometry(loaded.config), loaded.facts
+    )
 
 
 def choose_device(name: str = "auto") -> torch.device:

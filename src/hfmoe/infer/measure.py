@@ -54,7 +54,7 @@ def measure_job(job: dict[str, Any]) -> dict[str, Any]:
     restorer = make_restorer(describe(job["model"]), device=str(choose_device("cpu")))
     torch.set_num_threads(job["threads"])
     generator = torch.Generator().manual_seed(0)
-    image = torch.rand(1, restorer.config.channels, job["height"], job["width"], generator=generator)
+    image = torch.rand(1, restorer.channels, job["height"], job["width"], generator=generator)
     seconds: list[float] = []
 
     def run() -> None:

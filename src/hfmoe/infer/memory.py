@@ -82,9 +82,10 @@ def plan_tile(
     None means that the whole image fits. Never below the smallest tile, even when memory is short.
     """
     pixels = int(free * share) // (geometry.bytes_per_pixel * at_once)
-    if height * width <= min(pixels, LARGEST**2):
+    whole = geometry.largest is None or max(height, width) <= geometry.largest
+    if whole and height * width <= min(pixels, LARGEST**2):
         return None
-    side = min(math.isqrt(max(pixels, 1)), LARGEST)
+    side = min(math.isqrt(max(pixels, 1)), geometry.largest or LARGEST)
     return max(side // geometry.multiple * geometry.multiple, geometry.smallest)
 
 

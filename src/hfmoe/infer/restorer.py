@@ -18,8 +18,7 @@ from hfmoe.image.filters import low_pass
 from hfmoe.image.resize import resize
 from hfmoe.infer.memory import CPU, Device, free_bytes, plan_batch, plan_tile
 from hfmoe.infer.tiled import Load, OnTile, restore_tensor
-from hfmoe.infer.tiles import STARTING, TileGeometry, tile_geometry
-from hfmoe.models.config import HFMoEConfig
+from hfmoe.infer.tiles import STARTING, TileGeometry
 from hfmoe.models.header import ModelFacts
 
 POSITIONS = 8
@@ -62,7 +61,7 @@ class Restorer:
     """
 
     engine: Engine
-    config: HFMoEConfig
+    geometry: TileGeometry
     facts: ModelFacts
     sharers: int = 1
 
@@ -77,14 +76,14 @@ class Restorer:
         return self.engine.device
 
     @property
-    def geometry(self) -> TileGeometry:
-        """Tile geometry of the network."""
-        return tile_geometry(self.config)
-
-    @property
     def scale(self) -> int:
         """Output pixels per input pixel along each side."""
-        return self.config.scale
+        return self.geometry.scale
+
+    @property
+    def channels(self) -> int:
+        """Channels of the network's images: 1 (gray) or 3 (RGB)."""
+        return self.geometry.channels
 
     def __call__(
         self,
@@ -118,7 +117,7 @@ class Restorer:
                 run, whole, self.geometry, tile=load.tile, batch=load.batch, on_tile=on_tile
             )
 
-        channels = to_channels(cast(own, "float32"), self.config.channels)
+        channels = to_channels(cast(own, "float32"), self.channels)
         restored = (
             mean_of_positions(restore, channels, on_tile=on_tile) if ensemble else restore(channels, on_tile)
         )
@@ -199,19 +198,24 @@ class Restorer:
         if tile == "auto":
             side = plan_tile(height, width, geometry=geometry, free=free, at_once=image.shape[0])
         else:
-            side = self._side(tile)
+            side = self._side(tile, max(height, width))
         cost = geometry.bytes_per_pixel * image.shape[0]
         at_once = plan_batch(side, bytes_per_pixel=cost, free=free, device=self.device)
         return Load(side, at_once)
 
-    def _side(self, tile: SupportsIndex | str) -> int | None:
-        if tile == "off":
+    def _side(self, tile: SupportsIndex | str, image: int) -> int | None:
+        largest = self.geometry.largest
+        if tile == "off" and (largest is None or image <= largest):
             return None
+        if tile == "off":
+            raise ValueError(f"tile 'off': {self.facts.name} takes {largest} pixels a side, not {image}")
         if not isinstance(tile, SupportsIndex) or isinstance(tile, bool):
             raise ValueError(f"tile {tile!r} must be 'auto', 'off' or a number of pixels")
         tile = index(tile)
         if tile < self.smallest_tile():
             raise ValueError(f"tile {tile} must be at least {self.smallest_tile()} for {self.facts.name}")
+        if largest is not None and tile > largest:
+            raise ValueError(f"tile {tile} must be at most {largest} for {self.facts.name}")
         return self.geometry.rounded(tile)
 
 

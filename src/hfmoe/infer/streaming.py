@@ -117,7 +117,7 @@ class _Layers:
         self._has_alpha, self._is_float = plain.has_alpha, plain.bits == 32
         restorer = streaming.restorer
         colours = np.zeros((1, streaming.strips.bands - self._has_alpha, 1, 1), np.float32)
-        shapes = [to_channels(like, restorer.config.channels).shape for like in (colours, colours[:, :1])]
+        shapes = [to_channels(like, restorer.channels).shape for like in (colours, colours[:, :1])]
         layers = [(shape[0], shape[1]) for shape in shapes]
         blenders = [Blender(streaming.tiling, shape, restorer.geometry, like=colours) for shape in layers]
         self._colour = blenders[0]
@@ -152,7 +152,7 @@ class _Layers:
         def run(channels: Float[Array, "b c h w"]) -> Float[Array, "b c H W"]:
             return restorer.part(channels, effort=of.effort, strength=of.strength)
 
-        channels = to_channels(np.ascontiguousarray(part), restorer.config.channels)
+        channels = to_channels(np.ascontiguousarray(part), restorer.channels)
         restored = restore_tensor(run, restorer.engine.adopt(channels), restorer.geometry, tile=None)
         return as_array(restored)
 

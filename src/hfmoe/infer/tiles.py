@@ -37,7 +37,8 @@ class TileGeometry:
 
     multiple: tiles begin on multiples of it. halo: pixels around a tile that are seen but not used. overlap:
     pixels over which neighbours fade. bytes_per_pixel: forecast of a run's peak memory, beside STARTING;
-    fallow_per_pixel: freed memory that runs on parts leave to the next ones, up to MOST_FALLOW.
+    fallow_per_pixel: freed memory that runs on parts leave to the next ones, up to MOST_FALLOW. least,
+    largest: sides of a tile that the network takes.
     """
 
     scale: int
@@ -47,6 +48,8 @@ class TileGeometry:
     channels: int = 3
     bytes_per_pixel: int = 0
     fallow_per_pixel: int = 0
+    least: int = 1
+    largest: int | None = None
 
     @property
     def margin(self) -> int:
@@ -56,7 +59,7 @@ class TileGeometry:
     @property
     def smallest(self) -> int:
         """Least side of a tile: two halos, the fade between neighbours, one grid step."""
-        return (-(-self.margin // self.multiple) + 1) * self.multiple
+        return max((-(-self.margin // self.multiple) + 1) * self.multiple, self.rounded(self.least))
 
     def rounded(self, side: int) -> int:
         """The least side on the grid that is no smaller."""

@@ -25,13 +25,12 @@ from hfmoe.models.header import (
 from hfmoe.models.network import HFMoE
 from hfmoe.runtime.files import write_atomically
 
-PEER_KEY = "hfmoe-peer"
+EXTERNAL_KEY = "hfmoe-peer"
 """Metadata of weights of networks that are not ours."""
 _PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _PICKLE_ADVICE = (
-    "is a pickle, which can run any code when opened; to convert it, read it where you trust it with "
-    "torch.load(path, weights_only=True), put its tensors into an HFMoE network with load_state_dict, "
-    "and write that with hfmoe.models.weights.save_weights"
+    "is a pickle, no weights file of ours; if it holds a network that spandrel knows, `hfmoe restore`, "
+    "`evaluate` and `export` take it (pip install 'hf-moe-ir[peers]')"
 )
 
 
@@ -62,11 +61,27 @@ def read_header(path: Path | str) -> Header:
             metadata = file.metadata() or {}
     except (safetensors.SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is damaged or not a safetensors file ({one_line(error)})") from error
-    if PEER_KEY in metadata:
+    if EXTERNAL_KEY in metadata:
         raise WeightsError(f"{path} holds weights of a network that is not ours; only hfmoe ablate uses it")
     if METADATA_KEY not in metadata:
         raise WeightsError(f"{path} is a safetensors file, but without {METADATA_KEY!r} in its metadata")
     return parse_header(path, metadata[METADATA_KEY])
+
+
+def is_external(path: Path) -> bool:
+    """Return whether a file holds tensors of a network that is not ours: a pickle, or safetensors without our
+    metadata. A file that is neither is for `read_header` to refuse."""
+    if path.suffix.lower() == ".pt2":
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+        if start[8:] != b"{":
+            return _is_pickle(start)
+        with safetensors.safe_open(path, framework="pt") as file:
+            return not {METADATA_KEY, EXTERNAL_KEY} & set(file.metadata() or {})
+    except (safetensors.SafetensorError, OSError):
+        return False
 
 
 @contextmanager
@@ -149,9 +164,13 @@ def _refuse_other_formats(path: Path) -> None:
         return
     if path.suffix.lower() == ".pt2":
         raise WeightsError(f"{path} is a program for torch.export.load; use weights, .onnx or .xml here")
-    if start[:4] == b"PK\x03\x04" or start[:2] in _PICKLE_STARTS:
+    if _is_pickle(start):
         raise WeightsError(f"{path} {_PICKLE_ADVICE}")
     raise WeightsError(f"{path} is damaged or not a safetensors file")
+
+
+def _is_pickle(start: bytes) -> bool:
+    return start[:4] == b"PK\x03\x04" or start[:2] in _PICKLE_STARTS
 
 
 def _match_tensors(path: Path, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> None:

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from hfmoe.losses import UNetDiscriminator
+from hfmoe.models.external import ExternalNetwork, Network, build_external
 from hfmoe.models.header import find_weights
 from hfmoe.models.network import HFMoE
-from hfmoe.models.peer import Network, PeerNetwork, build_peer
 from hfmoe.models.weights import load_weights
 from hfmoe.nn.routing import cost_prior
 from hfmoe.train.discriminator import DiscriminatorLearner
@@ -140,14 +140,14 @@ def build_learner(
 
 
 def build_network(recipe: Recipe) -> Network:
-    """Build the recipe's network, ours or a peer, with weights from its seed. Raises PeerError."""
+    """Build the recipe's network, ours or a peer, with weights from its seed. Raises ExternalError."""
     config, peer = recipe.config(), recipe.peer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         if peer is None:
             return HFMoE(config)
-        network = build_peer(peer.network, peer.arguments)
-    return PeerNetwork(network, config, multiple=peer.multiple, channels_last=peer.channels_last)
+        network = build_external(peer.network, peer.arguments)
+    return ExternalNetwork(network, config, multiple=peer.multiple, channels_last=peer.channels_last)
 
 
 def build_discriminator(recipe: Recipe, fabric: Fabric) -> DiscriminatorLearner | None:

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import yaml
 
+from hfmoe.models.external import ExternalNetwork, Network, save_external
 from hfmoe.models.header import ModelFacts
-from hfmoe.models.peer import Network, PeerNetwork, save_peer
 from hfmoe.models.weights import save_weights
 from hfmoe.runtime.files import write_atomically
 from hfmoe.runtime.machine import code_version
@@ -114,7 +114,7 @@ def save_run_weights(
         date=date.today().isoformat(),
         notes=recipe.notes,
     )
-    if isinstance(network, PeerNetwork):
-        save_peer(path, network, facts)
+    if isinstance(network, ExternalNetwork):
+        save_external(path, network, facts)
     else:
         save_weights(path, network, facts)

@@ -11,8 +11,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from hfmoe.data import Pair
+from hfmoe.models.external import Network
 from hfmoe.models.network import LayerRouting, Perturbation, Restored
-from hfmoe.models.peer import Network
 from hfmoe.train.diagnosis import NonFinite, non_finite
 from hfmoe.train.discriminator import discriminator_step
 from hfmoe.train.hardware import averaging

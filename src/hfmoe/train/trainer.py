@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from hfmoe.image.files import ImageError
-from hfmoe.models.peer import Network
+from hfmoe.models.external import Network
 from hfmoe.train.learner import Learner
 from hfmoe.train.monitor import Meter, RoutingAlarm
 from hfmoe.train.objective import Loss

@@ -29,8 +29,8 @@ from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import crop_to_multiple
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.config import HFMoEConfig
+from hfmoe.models.external import Network
 from hfmoe.models.folding import fold
-from hfmoe.models.peer import Network
 from hfmoe.train.fields import may_hold_pairs
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import active

@@ -1,11 +1,14 @@
-"""Exported files opened: a `Restorer` of an ONNX file or one for OpenVINO, by its suffix."""
+"""Exported files opened: a `Restorer` of an ONNX file, ours or another's, or one for OpenVINO."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from hfmoe.infer.backends.external import open_external_onnx
 from hfmoe.infer.backends.graphs import RESTORED, Graph, Runtime, first_line, read_inputs
 from hfmoe.infer.restorer import Restorer
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.models.header import METADATA_KEY, WeightsError, file_sha256
 from hfmoe.runtime.machine import default_threads
 
@@ -24,7 +27,7 @@ def runtime_of(path: str | Path) -> str:
 
 
 def open_exported(path: str | Path, *, threads: int | None = None) -> Restorer:
-    """Open a file that `hfmoe export` wrote as ONNX or for OpenVINO, on the CPU.
+    """Open a file that `hfmoe export` wrote as ONNX or for OpenVINO, or another's ONNX file, on the CPU.
 
     threads: as many as torch would use by default. Raises WeightsError when the file cannot be used,
     ImportError when its runtime is not installed.
@@ -32,9 +35,17 @@ def open_exported(path: str | Path, *, threads: int | None = None) -> Restorer:
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such file")
-    graph = _open(path, threads or default_threads())
-    runtime = Runtime(graph, identity=exported_digest(path))
-    return Restorer(runtime, graph.header.config, graph.header.facts)
+    threads, identity = threads or default_threads(), exported_digest(path)
+    if runtime_of(path) == "openvino":
+        from hfmoe.infer.backends.openvino import open_openvino
+
+        graph = open_openvino(path, threads=threads)
+    else:
+        session = open_session(path, threads=threads)
+        if METADATA_KEY not in session.get_modelmeta().custom_metadata_map:
+            return open_external_onnx(path, session, identity=identity)
+        graph = own_graph(path, session)
+    return Restorer(Runtime(graph, identity=identity), tile_geometry(graph.header.config), graph.header.facts)
 
 
 def exported_digest(path: str | Path) -> str:
@@ -43,25 +54,21 @@ def exported_digest(path: str | Path) -> str:
     return file_sha256(path) + (file_sha256(beside) if beside.is_file() else "")
 
 
-def _open(path: Path, threads: int) -> Graph:
-    if runtime_of(path) == "onnx":
-        return open_onnx(path, threads=threads)
-    from hfmoe.infer.backends.openvino import open_openvino
-
-    return open_openvino(path, threads=threads)
-
-
-def open_onnx(path: Path, *, threads: int) -> Graph:
-    """The graph of an ONNX file. Raises WeightsError when the file is not one that `hfmoe export` wrote."""
+def open_session(path: Path, *, threads: int) -> Any:
+    """Open an ONNX file in its runtime. Raises WeightsError when it is none."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 4  # errors are raised
     try:
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise WeightsError(f"{path} is damaged or not an ONNX file ({first_line(error)})") from error
+
+
+def own_graph(path: Path, session: Any) -> Graph:
+    """Return the graph of a file that `hfmoe export` wrote. Raises WeightsError for a damaged header."""
 
     def run(feeds: dict[str, np.ndarray]) -> np.ndarray:
         try:

@@ -46,7 +46,7 @@ class Runtime(NamedTuple):
     identity: digest of its file.
     """
 
-    network: Graph
+    network: Callable[..., GraphOutput]
     device: Device = CPU
     identity: str = ""
 

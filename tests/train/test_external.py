@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hfmoe.models.external import ExternalError, ExternalNetwork, build_external, find_class, load_external
 from hfmoe.models.folding import fold
 from hfmoe.models.header import WeightsError
-from hfmoe.models.peer import PeerError, PeerNetwork, build_peer, find_class, load_peer
 from hfmoe.nn.repconv import RepConv
 from hfmoe.train import Recipe, RecipeError, train
 from hfmoe.train.learner import build_network
@@ -75,8 +75,8 @@ def test_a_peer_learns_goes_on_with_the_same_bits_and_its_weights_come_back(
     assert train(parts, resume=True).finished
     one, other = (build_network(recipe) for recipe in (whole, parts))
     for network, recipe in ((one, whole), (other, parts)):
-        assert isinstance(network, PeerNetwork)
-        load_peer(recipe.run / "last.safetensors", network)
+        assert isinstance(network, ExternalNetwork)
+        load_external(recipe.run / "last.safetensors", network)
     for name, value in one.state_dict().items():
         assert value.equal(other.state_dict()[name]), name
     assert one.state_dict()["network.enter.1.num_batches_tracked"] == 6
@@ -98,18 +98,18 @@ def test_a_peer_sees_sides_that_are_multiples_and_gives_back_the_size_that_is_du
     assert seen == [(1, 3, 16, 32)]
 
 
-def build_network_of(network: nn.Module, *, multiple: int) -> PeerNetwork:
+def build_network_of(network: nn.Module, *, multiple: int) -> ExternalNetwork:
     from hfmoe.models.presets import PRESETS
 
-    return PeerNetwork(network, PRESETS["nano-x2"], multiple=multiple)
+    return ExternalNetwork(network, PRESETS["nano-x2"], multiple=multiple)
 
 
 def test_a_peer_of_another_shape_or_without_weights_is_named(make: Make):
-    with pytest.raises(PeerError, match=r"Wrong gave \(2, 3, 32, 32\), must give .*\(2, 3, 64, 64\)"):
+    with pytest.raises(ExternalError, match=r"Wrong gave \(2, 3, 32, 32\), must give .*\(2, 3, 64, 64\)"):
         train(make(**peer("Wrong")))
-    with pytest.raises(PeerError, match="theirs:Idle has no weights to train"):
-        build_peer("theirs:Idle", {})
-    with pytest.raises(PeerError, match="theirs has no Missing"):
+    with pytest.raises(ExternalError, match="theirs:Idle has no weights to train"):
+        build_external("theirs:Idle", {})
+    with pytest.raises(ExternalError, match="theirs has no Missing"):
         find_class("theirs:Missing")
 
 
@@ -127,6 +127,6 @@ def test_weights_of_another_network_are_refused(make: Make, tmp_path: Path):
     recipe = make(**peer(), steps=1)
     train(recipe)
     network = build_network(make(**peer(arguments={"dim": 5})))
-    assert isinstance(network, PeerNetwork)
+    assert isinstance(network, ExternalNetwork)
     with pytest.raises(WeightsError, match="holds no weights of Droppy"):
-        load_peer(recipe.run / "last.safetensors", network)
+        load_external(recipe.run / "last.safetensors", network)
