@@ -62,7 +62,7 @@ def test_files_keep_their_depth_and_evaluate_takes_it(community: Path, photo: Te
     (tmp_path / "a-x2.png").unlink()
     report, against = tmp_path / "scores.json", ["--against", str(community)]
     assert run(["evaluate", str(path), str(tmp_path), "--json", str(report), *against]) == 0
-    assert '"classical-sr v1"' in report.read_text()
+    assert '"classical-sr-x2 v1"' in report.read_text()
 
 
 class Attack:

@@ -177,14 +177,14 @@ def test_a_truncated_file_is_refused(kept: float, tiny_weights: Path, tmp_path: 
     refusal(path)
 
 
-def test_pickles_are_refused_unread_with_a_way_to_convert_them(tmp_path: Path):
+def test_pickles_are_refused_unread_with_the_commands_that_take_them(tmp_path: Path):
     torch.save({"a": torch.ones(2)}, tmp_path / "new.pth")
     (tmp_path / "plain.ckpt").write_bytes(pickle.dumps({"a": 1}))
     with zipfile.ZipFile(tmp_path / "w.safetensors", "w") as archive:
         archive.writestr("data.pkl", b"")
     for path in tmp_path.iterdir():
         assert "is a pickle" in (message := refusal(path))
-        assert "convert" in message
+        assert "peers" in message
 
 
 def test_an_exported_program_is_not_taken_for_a_pickle(tmp_path: Path):
