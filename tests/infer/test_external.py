@@ -42,12 +42,14 @@ def photo() -> Tensor:
 def test_a_community_file_runs_as_spandrel_runs_it_and_its_tiles_equal_the_whole(
     community: Path, photo: Tensor
 ):
-    from spandrel import ModelLoader
+    from spandrel import ImageModelDescriptor, ModelLoader
 
     restorer = hfmoe.load(community, device="cpu")
     assert (restorer.scale, restorer.channels, restorer.facts.name) == (2, 3, "2x_Tiny")
     whole = restorer(photo, tile="off")
-    torch.testing.assert_close(whole, ModelLoader().load_from_file(community)(photo).clone())
+    theirs = ModelLoader().load_from_file(community)
+    assert isinstance(theirs, ImageModelDescriptor)
+    torch.testing.assert_close(whole, theirs(photo).clone())
     torch.testing.assert_close(restorer(photo, tile=restorer.smallest_tile()), whole, atol=1e-5, rtol=0)
 
 
