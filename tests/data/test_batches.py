@@ -44,7 +44,7 @@ def test_batches_without_tasks_stay_those_that_shipped_weights_were_trained_on()
     photos = PhotoSet.of([Photo(pixels(h, w), pixels(2 * h, 2 * w)) for h, w in sizes], scale=2)
     digest = hashlib.sha256()
     for step in (0, 1, 12345):
-        for side in batch(photos, seed=3, step=step, size=16, patch=16):
+        for side in batch(photos, seed=3, step=step, size=16, patch=16).images().values():
             digest.update(np.ascontiguousarray(side.numpy()).tobytes())
     assert digest.hexdigest()[:32] == "690c74c07f0ddf14663f6a5bd44328f3"
 
@@ -68,7 +68,7 @@ def test_degraded_crops_are_what_shrinking_the_target_crops_gives_away_from_the_
 
     from hfmoe.image.resize import resize
 
-    degraded, target = batch(read_photos([folder], scale=2), seed=0, step=0, size=8, patch=24)
+    degraded, target, *_ = batch(read_photos([folder], scale=2), seed=0, step=0, size=8, patch=24)
     shrunk = resize(target, scale=Fraction(1, 2), round_to_uint8=True)
     inner = (..., slice(3, -3), slice(3, -3))
     # rounding happens between the two passes, so a turned crop may differ by one gray level or two
@@ -90,7 +90,7 @@ def test_batches_lie_in_the_unit_range_and_in_channels_last_memory(folder: Path)
     pair = batch(read_photos([folder], scale=2), seed=0, step=0, size=3, patch=16)
     assert pair.degraded.shape == (3, 3, 16, 16)
     assert pair.target.shape == (3, 3, 32, 32)
-    for side in pair:
+    for side in pair.images().values():
         assert side.min() >= 0
         assert side.max() <= 1
         assert side.is_contiguous(memory_format=torch.channels_last)

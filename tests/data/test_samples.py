@@ -59,7 +59,7 @@ def test_degraded_and_target_show_the_same_place_whatever_the_task_and_turn(task
     shifted = (pair.degraded - means.roll((3, 3), dims=(2, 3))).square().mean(dim=(1, 2, 3)).sqrt()
     assert errors.median() < 0.08
     assert (errors < shifted).float().mean() > 0.9
-    for side in pair:
+    for side in pair.images().values():
         assert side.is_contiguous(memory_format=torch.channels_last)
         assert side.isfinite().all()
 
@@ -100,7 +100,7 @@ def test_a_mixture_of_classical_super_resolution_alone_gives_the_batches_of_no_m
     photos = read_photos([folder], scale=2)
     plain = batch(photos, seed=7, step=3, size=8, patch=16)
     mixed = batch(photos, seed=7, step=3, size=8, patch=16, mixture=only(SuperResolutionTask()))
-    assert all(torch.equal(one, other) for one, other in zip(plain, mixed, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(plain[:2], mixed[:2], strict=True))
 
 
 def test_tasks_change_no_crop():

@@ -11,6 +11,7 @@ import torch
 from lightning_fabric import Fabric
 from safetensors.torch import save_file
 
+from hfmoe.data import Pair
 from hfmoe.losses import UNetDiscriminator, VGGFeatures
 from hfmoe.losses.adversarial import Form
 from hfmoe.models.header import WeightsError
@@ -53,6 +54,10 @@ def generator(recipe: Recipe) -> HFMoE:
     return network
 
 
+def pair(seed: int) -> Pair:
+    return Pair(image(1, 3, 32, 32), image(1, 3, 64, 64, seed=seed))
+
+
 def image(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
@@ -81,7 +86,7 @@ def test_the_generator_gets_a_gradient_from_the_adversarial_term_and_the_discrim
     losses = build_losses(recipe.loss, device=torch.device("cpu"), discriminate=discriminator.logits)
     objective = objective_at(0.0, recipe.loss, losses)
     restored = network(image(1, 3, 32, 32))
-    values = objective(restored, image(1, 3, 64, 64, seed=1))
+    values = objective(restored, pair(1))
     alone = values["total"] - values["l1"]
     torch.testing.assert_close(alone, values["adversarial"])
     trained = list(network.parameters())
@@ -95,7 +100,7 @@ def test_a_term_of_weight_0_is_logged_and_gives_no_gradient(make: Make):
     recipe = make(**gan(0.0))
     losses = build_losses(recipe.loss, device=torch.device("cpu"), discriminate=discriminator.logits)
     restored = generator(recipe)(image(1, 3, 32, 32))
-    values = objective_at(0.0, recipe.loss, losses)(restored, image(1, 3, 64, 64, seed=1))
+    values = objective_at(0.0, recipe.loss, losses)(restored, pair(1))
     assert values["adversarial"] > 0 and not values["adversarial"].requires_grad
     assert values["total"].requires_grad
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from hfmoe.data import Pair
 from hfmoe.losses import l1, mse
 from hfmoe.models.network import Restored
 from hfmoe.nn.routing import LayerRouting
@@ -14,7 +15,7 @@ from hfmoe.train.checkpoints import CheckpointError, load_checkpoint, save_check
 from hfmoe.train.fields import Optimizer, Perturb
 from hfmoe.train.learner import WeightAverage, warm_start
 from hfmoe.train.monitor import Meter, NonFiniteError
-from hfmoe.train.objective import Objective, WeightedLoss
+from hfmoe.train.objective import ActiveLoss, Objective, PixelTerm
 from hfmoe.train.optimizer import clip_together
 from hfmoe.train.progress import Progress
 from hfmoe.train.run_log import forget_after
@@ -110,9 +111,10 @@ def test_the_objective_names_each_term_and_adds_them_weighted():
     where = torch.zeros(1, 1, 1, 1, dtype=torch.int64), torch.ones(1, 1, 1, 1), torch.ones(1)
     layer = LayerRouting(*where, balance=torch.tensor(2.0), z=torch.tensor(3.0))
     restored = Restored(torch.full((1, 3, 4, 4), 0.5), (layer,))
-    objective = Objective((WeightedLoss("l1", 2.0, l1), WeightedLoss("mse", 4.0, mse)), 0.1, 0.01)
-    losses = objective(restored, torch.zeros(1, 3, 4, 4))
-    assert {name: value.item() for name, value in losses.items()} == pytest.approx(
+    losses = ActiveLoss(PixelTerm(kind="l1", weight=2.0), l1), ActiveLoss(PixelTerm(kind="mse", weight=4.0), mse)
+    objective = Objective(losses, 0.1, 0.01)
+    values = objective(restored, Pair(torch.zeros(1, 3, 1, 1), torch.zeros(1, 3, 4, 4)))
+    assert {name: value.item() for name, value in values.items()} == pytest.approx(
         {"total": 2 * 0.5 + 4 * 0.25 + 0.1 * 2 + 0.01 * 3, "l1": 0.5, "mse": 0.25, "balance": 2, "z": 3}
     )
 

@@ -1,5 +1,6 @@
 """Batches of pairs as a pure function of (seed, step)."""
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,14 +10,39 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hfmoe.data.photos import PhotoSet
-from hfmoe.data.samples import Mixture, Sample, draw, draw_sample, gather, make_sample, stack
+from hfmoe.data.samples import GIVEN, Mixture, Sample, draw, draw_sample, gather, make_sample, stack
 
 
 class Pair(NamedTuple):
-    """A batch in [0, 1], in channels-last memory: what the network sees and what it should give back."""
+    """A batch in [0, 1], in channels-last memory: what the network sees and what it should give back.
+
+    teacher: what another network made of the degraded images, where photos are labelled. tasks: the kind of
+    each image's task, empty where it is not known.
+    """
 
     degraded: Float[Tensor, "b c h w"]
     target: Float[Tensor, "b c H W"]
+    teacher: Float[Tensor, "b c H W"] | None = None
+    tasks: tuple[str, ...] = ()
+
+    def images(self) -> dict[str, Tensor]:
+        """Return the tensors by name."""
+        return {name: side for name, side in self._asdict().items() if isinstance(side, Tensor)}
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Pair":
+        """Return the batch with every tensor changed alike."""
+        return self._replace(**{name: change(side) for name, side in self.images().items()})
+
+    def of(self, places: Sequence[int]) -> "Pair":
+        """Return the batch of some of the images."""
+        chosen = self.map(lambda side: side[list(places)])
+        return chosen._replace(tasks=tuple(self.tasks[place] for place in places) if self.tasks else ())
+
+    def parts(self, count: int) -> list["Pair"]:
+        """Cut the batch into equal parts, in order."""
+        size = len(self.degraded) // count
+        cuts = [slice(start, start + size) for start in range(0, size * count, size)]
+        return [self.map(lambda side, cut=cut: side[cut])._replace(tasks=self.tasks[cut]) for cut in cuts]
 
 
 def batch(
@@ -37,12 +63,19 @@ def batch(
     """
     if mixture is None:
         crops = draw(photos, seed=seed, step=step, size=size, patch=patch)[part::parts]
-        return Pair(*map(_unit_range, gather(photos, crops, patch=patch)))
+        sides = [_unit_range(side) for side in gather(photos, crops, patch=patch) if side is not None]
+        return Pair(*sides, tasks=tuple(photos.tasks[crop.photo] or GIVEN for crop in crops))
     samples = draw_samples(
         photos, mixture, seed=seed, step=step, size=size, patch=patch, part=part, parts=parts
     )
     made = [make_sample(photos, sample, patch=patch) for sample in samples]
-    return Pair(stack([each.degraded for each in made]), stack([each.target for each in made]))
+    taught = [each.teacher for each in made if each.teacher is not None]
+    return Pair(
+        stack([each.degraded for each in made]),
+        stack([each.target for each in made]),
+        stack(taught) if taught else None,
+        tuple(sample.task for sample in samples),
+    )
 
 
 def draw_samples(

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hfmoe.data.camera_processing import CameraProcessing
 from hfmoe.data.prefetch import in_threads
-from hfmoe.data.sources import DataError, ImageAt, Place, Source, find_sources
+from hfmoe.data.sources import DataError, Place, Source, find_sources
 from hfmoe.image.files import ImageError
 from hfmoe.image.resize import resize
 from hfmoe.runtime.files import atomic, write_atomically
@@ -27,19 +27,24 @@ NAMED = 5
 
 
 class Photo(NamedTuple):
-    """One photo, channels last: what the network sees and what it should give back (H = scale * h)."""
+    """One photo, channels last: what the network sees and what it should give back (H = scale * h).
+
+    teacher: what another network made of the degraded side, None where nobody asked one.
+    """
 
     degraded: UInt8[np.ndarray, "h w c"]
     target: UInt8[np.ndarray, "H W c"]
+    teacher: UInt8[np.ndarray, "H W c"] | None = None
 
 
 @dataclass(frozen=True)
 class PhotoSet:
     """Photos that share a scale, with the sizes of their degraded sides (height, width) in one array.
 
-    `identity` tells sets apart by the names and sizes of their files; "" where it is unknown. `given` and
-    `names` say of each photo whether its degraded side came with it, and what it is called; `unreadable` says
-    which were left out and why.
+    `identity` tells sets apart by the names and sizes of their files; "" where unknown. `given`, `names` and
+    `tasks` say of each photo whether its degraded side came with it, what it is called, and the kind of
+    task that degraded it where that is known; `teachers` holds the facts of those who labelled them, by name,
+    with the share of the photos; `unreadable` says which were left out and why.
     """
 
     photos: tuple[Photo, ...]
@@ -48,7 +53,14 @@ class PhotoSet:
     identity: str = ""
     given: tuple[bool, ...] = ()
     names: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    teachers: Mapping[str, Any] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether a teacher's result came with any photo."""
+        return any(photo.teacher is not None for photo in self.photos)
 
     @classmethod
     def of(
@@ -64,11 +76,26 @@ class PhotoSet:
         sizes = np.array([photo.degraded.shape[:2] for photo in photos], dtype=np.int64).reshape(-1, 2)
         given = tuple(source.degraded is not None for source in sources) or (False,) * len(photos)
         names = tuple(source.target.name for source in sources) or tuple(map(str, range(len(photos))))
-        return cls(tuple(photos), scale, sizes, identity, given, names, tuple(unreadable))
+        tasks = tuple(str(source.record.get("task", "")) for source in sources) or ("",) * len(photos)
+        teachers = teachers_of(sources)
+        return cls(tuple(photos), scale, sizes, identity, given, names, tasks, teachers, tuple(unreadable))
 
     def smaller_than(self, patch: int) -> int:
         """Count the photos that have no room for a patch of `patch` x `patch` degraded pixels."""
         return int((self.sizes.min(axis=1, initial=np.iinfo(np.int64).max) < patch).sum())
+
+
+def teachers_of(sources: Sequence[Source]) -> dict[str, Any]:
+    """Return the facts of the teachers that labelled photos, with the share of the photos of each."""
+    found: dict[str, Any] = {}
+    for source in sources:
+        if source.teacher is not None:
+            facts = dict(source.record.get("teacher") or {"name": "unknown"})
+            known = found.setdefault(str(facts.pop("name", "unknown")), {**facts, "share": 0})
+            known["share"] += 1
+    for facts in found.values():
+        facts["share"] = round(facts["share"] / len(sources), 4)
+    return found
 
 
 def prepare(
@@ -76,14 +103,21 @@ def prepare(
 ) -> Photo:
     """Read a photo, crop it to a multiple of the scale, apply the camera's `processing` and shrink it.
 
-    It is shrunk by MATLAB's bicubic and rounded to uint8. A pair is taken as it came; DataError where its
-    sizes do not fit.
+    It is shrunk by MATLAB's bicubic and rounded to uint8. A pair is taken as it came, but where it has a
+    teacher's result of a larger scale, a multiple of this one, that and the target are shrunk alike;
+    DataError where sizes do not fit.
     """
     image = source.target.read(channels=channels)
     if source.degraded is not None:
         degraded = source.degraded.read(channels=channels)
-        _check_sizes(source, degraded.shape, image.shape, scale=scale)
-        return Photo(_rows_first(degraded), _rows_first(image))
+        if source.teacher is None:
+            _check_sizes(source, degraded.shape, image.shape, scale=scale)
+            return Photo(_rows_first(degraded), _rows_first(image))
+        teacher = source.teacher.read(channels=channels)
+        times = max(1, image.shape[-1] // (degraded.shape[-1] * scale))
+        for side in (image, teacher):
+            _check_sizes(source, degraded.shape, side.shape, scale=scale * times)
+        return Photo(_rows_first(degraded), *(_rows_first(_shrunk(side, times)) for side in (image, teacher)))
     height, width = (size - size % scale for size in image.shape[-2:])
     if not height or not width:
         size = f"{image.shape[-1]} x {image.shape[-2]}"
@@ -93,8 +127,14 @@ def prepare(
     clean = _rows_first(target)
     if scale == 1:
         return Photo(clean, clean)
-    small = resize(target.float() / 255, scale=Fraction(1, scale), round_to_uint8=True)
-    return Photo(_rows_first((small * 255).round().clamp(0, 255).byte()), clean)
+    return Photo(_rows_first(_shrunk(target, scale)), clean)
+
+
+def _shrunk(image: UInt8[Tensor, "c H W"], times: int) -> UInt8[Tensor, "c h w"]:
+    if times == 1:
+        return image
+    small = resize(image.float() / 255, scale=Fraction(1, times), round_to_uint8=True)
+    return (small * 255).round().clamp(0, 255).byte()
 
 
 def _check_sizes(source: Source, degraded: Sequence[int], target: Sequence[int], *, scale: int) -> None:
@@ -152,7 +192,7 @@ def read_photos(
             raise DataError(f"the cache in {cache} changed while it was written")
     read = [source for source, photo in zip(sources, photos, strict=True) if photo]
     return PhotoSet.of(
-        [Photo(*photo) for photo in photos if photo],
+        [photo for photo in photos if photo],
         scale=scale,
         identity=identity_of(read),
         sources=read,
@@ -182,18 +222,14 @@ def _without_broken(
 
 def identity_of(sources: Sequence[Source]) -> str:
     """Return whether two sets of images hold the same photos in the same order, wherever they lie."""
-    facts = [[fact for image in _images(source) for fact in (image.name, image.size)] for source in sources]
+    facts = [[fact for image in source.images() for fact in (image.name, image.size)] for source in sources]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:24]
-
-
-def _images(source: Source) -> tuple[ImageAt, ...]:
-    return (source.target,) if source.degraded is None else (source.target, source.degraded)
 
 
 def _file_facts(source: Source) -> list[str | int]:
     """Facts that change when the files of a photo do."""
     facts: list[str | int] = []
-    for image in _images(source):
+    for image in source.images():
         facts += [str(image.path.resolve()), image.size, image.path.stat().st_mtime_ns]
         facts += [] if image.offset is None else [image.name, image.offset]
     return facts
@@ -226,26 +262,26 @@ def cache_key(
     return hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels, Pixels] | None]) -> None:
-    """Write pairs of uint8 images one after another, then the index that makes the file valid.
+def write_cache(folder: Path, key: str, photos: Iterable[tuple[Pixels | None, ...] | None]) -> None:
+    """Write the uint8 images of photos one after another, then the index that makes the file valid.
 
-    A pair of twice the same image is written once; one that is missing keeps its place.
+    A pair of twice the same image is written once; a photo that is missing keeps its place.
     """
     folder.mkdir(parents=True, exist_ok=True)
     pixels, index = _files(folder, key)
     shapes = []
     with atomic(pixels) as unfinished, unfinished.open("wb") as file:
-        for pair in photos:
-            images = pair or ()
-            images = images[:1] if pair and pair[0] is pair[1] else images
+        for photo in photos:
+            images = [image for image in photo or () if image is not None]
+            images = images[:1] if len(images) == 2 and images[0] is images[1] else images
             for image in images:
                 file.write(np.ascontiguousarray(image).data)
             shapes.append([image.shape for image in images])
     write_atomically(index, json.dumps(shapes))
 
 
-def open_cache(folder: Path, key: str) -> list[tuple[Pixels, Pixels] | None] | None:
-    """Map the pairs of a cache without reading them; None where there is no complete one."""
+def open_cache(folder: Path, key: str) -> list[Photo | None] | None:
+    """Map the photos of a cache without reading them; None where there is no complete one."""
     pixels, index = _files(folder, key)
     if not index.exists() or not pixels.exists():
         return None
@@ -254,15 +290,15 @@ def open_cache(folder: Path, key: str) -> list[tuple[Pixels, Pixels] | None] | N
         return None
     flat = np.memmap(pixels, dtype=np.uint8, mode="r")
     offset = 0
-    pairs = []
-    for pair in shapes:
+    photos: list[Photo | None] = []
+    for sides in shapes:
         views = []
-        for shape in pair:
+        for shape in sides:
             size = int(np.prod(shape))
             views.append(np.asarray(flat[offset : offset + size]).reshape(shape))
             offset += size
-        pairs.append((views[0], views[-1]) if views else None)
-    return pairs
+        photos.append(Photo(*(views * 2 if len(views) == 1 else views)) if views else None)
+    return photos
 
 
 def _files(folder: Path, key: str) -> tuple[Path, Path]:

@@ -58,16 +58,18 @@ def turned(image: UInt8[np.ndarray, "h w c"], turn: int) -> UInt8[np.ndarray, "H
 
 
 def gather(photos: PhotoSet, crops: Sequence[Crop], *, patch: int) -> Photo:
-    """Copy the crops out of their photos: uint8 arrays "b patch patch c" and "b scale*patch scale*patch
-    c"."""
+    """Copy the crops out of their photos: uint8 arrays "b patch patch c" and "b scale*patch scale*patch c".
+
+    In a labelled set, the target stands for the teacher's result of a photo without one.
+    """
     sides = []
-    for side, factor in enumerate((1, photos.scale)):
+    for side, factor in enumerate((1, photos.scale, *((photos.scale,) if photos.labelled else ()))):
         length = patch * factor
-        channels = photos.photos[0][side].shape[-1]
+        channels = photos.photos[0].target.shape[-1]
         out = np.empty((len(crops), length, length, channels), dtype=np.uint8)
         for into, crop in zip(out, crops, strict=True):
             top, left = crop.top * factor, crop.left * factor
-            window = photos.photos[crop.photo][side][top : top + length, left : left + length]
+            window = _side(photos, crop, side)[top : top + length, left : left + length]
             into[:] = turned(window, crop.turn)
         sides.append(out)
     return Photo(*sides)
@@ -121,11 +123,15 @@ class Sample(NamedTuple):
 
 
 class Made(NamedTuple):
-    """A sample's pixels in [0, 1]: the clean source its operations start from, and the pair they lead to."""
+    """A sample's pixels in [0, 1]: the clean source its operations start from, and the pair they lead to.
+
+    teacher: in a set where photos are labelled, the teacher's result, or the target where there is none.
+    """
 
     source: Float[Tensor, "c a b"]
     degraded: Float[Tensor, "c h w"]
     target: Float[Tensor, "c H W"]
+    teacher: Float[Tensor, "c H W"] | None = None
 
 
 def draw_sample(
@@ -135,7 +141,7 @@ def draw_sample(
     words = np.random.SeedSequence([seed, step, 2, number]).generate_state(2, np.uint32)
     generator = torch.Generator().manual_seed(int(words[0]) << 21 | int(words[1]) >> 11)
     if photos.given[crop.photo]:
-        return Sample(crop, GIVEN, False, (0, 0, 0, 0), ())
+        return Sample(crop, photos.tasks[crop.photo] or GIVEN, False, (0, 0, 0, 0), ())
     task = mixture.draw(generator)
     scale = photos.scale if task.shrinks else 1
     margin = _margin(task, generator, scale=scale)
@@ -166,7 +172,10 @@ def make_sample(photos: PhotoSet, sample: Sample, *, patch: int, device: torch.d
     degraded = apply(source, sample.operations)
     bare = sample._replace(margin=(0, 0, 0, 0))
     target = _soft_window(photos, bare, side=1, factor=photos.scale, patch=patch, device=device)
-    return Made(source, degraded, target)
+    if photos.photos[sample.crop.photo].teacher is None:
+        return Made(source, degraded, target, target if photos.labelled else None)
+    teacher = _soft_window(photos, bare, side=2, factor=photos.scale, patch=patch, device=device)
+    return Made(source, degraded, target, teacher)
 
 
 def _soft_window(
@@ -188,7 +197,7 @@ def window(
     photos: PhotoSet, sample: Sample, *, side: int, factor: int, patch: int
 ) -> UInt8[np.ndarray, "h w c"]:
     """Cut a turned window with its margins out of one side of a photo, mirrored where it leaves the photo."""
-    image = photos.photos[sample.crop.photo][side]
+    image = _side(photos, sample.crop, side)
     above, left, below, right = unturned(sample.margin, sample.crop.turn)
     rows = (sample.crop.top - above, sample.crop.top + patch + below)
     columns = (sample.crop.left - left, sample.crop.left + patch + right)
@@ -199,6 +208,13 @@ def window(
     else:
         cut = image[np.ix_(*(_mirrored(*r, length=n) for r, n in zip(ranges, image.shape[:2], strict=True)))]
     return turned(cut, sample.crop.turn)
+
+
+def _side(photos: PhotoSet, crop: Crop, side: int) -> UInt8[np.ndarray, "h w c"]:
+    """Return one side of a crop's photo: degraded, target, or teacher, for which the target may stand."""
+    photo = photos.photos[crop.photo]
+    image = photo[side]
+    return photo.target if image is None else image
 
 
 def unturned(margin: tuple[int, int, int, int], turn: int) -> tuple[int, int, int, int]:

@@ -1,11 +1,13 @@
 """Sources of photos: folders, paired folders, and tar shards in WebDataset's layout."""
 
+import json
 import tarfile
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from jaxtyping import UInt8
 from torch import Tensor
@@ -15,10 +17,13 @@ from hfmoe.image.files import LISTED_SUFFIXES, list_images, read_gray8, read_rgb
 
 DEGRADED_NAMES = ("degraded", "lq", "lr", "noisy", "input")
 TARGET_NAMES = ("target", "hq", "hr", "clean", "gt")
-"""Names between key and suffix of a shard's members: 0001.lq.png and 0001.hq.png are a pair."""
+TEACHER_NAMES = ("teacher",)
+"""Names between key and suffix of a shard's members: 0001.lq.png and 0001.hq.png are a pair, to which
+0001.teacher.png may add what another network made of 0001.lq.png, and 0001.json the name of its task."""
 
 
 BLOCK = tarfile.BLOCKSIZE
+RECORD = ".json"
 
 
 class DataError(ValueError):
@@ -60,10 +65,19 @@ class ImageAt:
 
 
 class Source(NamedTuple):
-    """Location of a photo, and of its degraded side where that comes with it."""
+    """Location of a photo, of its degraded side where that comes with it, and of a teacher's result for that.
+
+    record: what is known of how they were made: "task", its kind, and "teacher", a table of facts.
+    """
 
     target: ImageAt
     degraded: ImageAt | None = None
+    teacher: ImageAt | None = None
+    record: Mapping[str, Any] = MappingProxyType({})
+
+    def images(self) -> list[ImageAt]:
+        """List the images of a photo."""
+        return [image for image in self[:3] if isinstance(image, ImageAt)]
 
 
 def find_sources(places: Sequence[Place]) -> list[Source]:
@@ -125,6 +139,8 @@ def members(path: Path) -> list[Source]:
     try:
         with tarfile.open(path, "r:") as archive:
             entries = archive.getmembers()
+            records = [entry for entry in entries if entry.isfile() and entry.name.endswith(RECORD)]
+            known = {entry.name.removesuffix(RECORD): _record(archive, entry) for entry in records}
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except tarfile.TarError as error:
@@ -139,19 +155,32 @@ def members(path: Path) -> list[Source]:
         role, _, suffix = extension.lower().rpartition(".")
         if key and f".{suffix}" in LISTED_SUFFIXES:
             image = ImageAt(path, entry.name, entry.size, entry.offset_data)
-            groups[f"{folder}/{key}"][role] = image
+            groups[f"{folder}/{key}".lstrip("/")][role] = image
     if not groups:
         raise DataError(f"no images in {path}")
-    return [_source(path, key.lstrip("/"), images) for key, images in groups.items()]
+    return [_source(path, key, images, known.get(key, {})) for key, images in groups.items()]
 
 
-def _source(path: Path, key: str, images: dict[str, ImageAt]) -> Source:
-    degraded = next((images[role] for role in DEGRADED_NAMES if role in images), None)
-    target = next((images[role] for role in TARGET_NAMES if role in images), None)
-    if len(images) == 1 and degraded is None:
+def _record(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Mapping[str, Any]:
+    """Read what a shard says of a sample; nothing where that is no table."""
+    file = archive.extractfile(entry)
+    try:
+        record = json.load(file) if file else {}
+    except ValueError:
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def _source(path: Path, key: str, images: dict[str, ImageAt], record: Mapping[str, Any]) -> Source:
+    sides = [
+        next((images[role] for role in roles if role in images), None)
+        for roles in (TARGET_NAMES, DEGRADED_NAMES, TEACHER_NAMES)
+    ]
+    target, degraded, teacher = sides
+    if len(images) == 1 and degraded is None and teacher is None:
         return Source(next(iter(images.values())))
-    if len(images) == 2 and degraded is not None and target is not None:
-        return Source(target, degraded)
+    if target is not None and degraded is not None and len(images) == 3 - sides.count(None):
+        return Source(target, degraded, teacher, record)
     names = ", ".join(image.name for image in images.values())
-    pairs = f"one of {'/'.join(DEGRADED_NAMES)} and one of {'/'.join(TARGET_NAMES)}"
+    pairs = f"one of {'/'.join(DEGRADED_NAMES)} and one of {'/'.join(TARGET_NAMES)}, and a teacher's result"
     raise DataError(f"{path}: {key} holds {names}; it must be one image, or {pairs}")

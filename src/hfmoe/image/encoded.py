@@ -81,6 +81,11 @@ def through_jpeg(
     return _levels(jpeg_file(levels, quality=quality, subsampling=subsampling), channels=len(levels))
 
 
+def png_file(levels: UInt8[Tensor, "c h w"]) -> bytes:
+    """Return the bytes of an 8-bit PNG file."""
+    return _image(levels).pngsave_buffer(compression=2)
+
+
 def jpeg_file(levels: UInt8[Tensor, "c h w"], *, quality: int, subsampling: bool | None = None) -> bytes:
     """Return the bytes of a JPEG file: gray, or YCbCr with the standard tables.
 

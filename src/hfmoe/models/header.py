@@ -26,7 +26,8 @@ class ModelFacts:
 
     name: preset or chosen name; task: one of TASKS; recipe: the training recipe as plain values;
     scores: e.g. {"Set5 psnr_y": 30.7}; licence: of the weights; code: code_version() at training;
-    date: ISO 8601.
+    date: ISO 8601; teachers: networks whose results they learned from, by name, each with its licence, the
+    sha256 of its file and the share of the photos that it had.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ModelFacts:
     code: str = ""
     date: str = ""
     notes: str = ""
+    teachers: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.task not in TASKS:
@@ -61,7 +63,8 @@ _Built = TypeVar("_Built", HFMoEConfig, ModelFacts)
 
 def header_text(config: HFMoEConfig, facts: ModelFacts, **more: object) -> str:
     """Return the metadata as JSON; `more` are tables that `parse_header` passes over."""
-    header = {"format": FORMAT, "config": asdict(config), "facts": asdict(facts), **more}
+    known = {name: value for name, value in asdict(facts).items() if name != "teachers" or value}
+    header = {"format": FORMAT, "config": asdict(config), "facts": known, **more}
     return json.dumps(header, sort_keys=True)
 
 
@@ -133,7 +136,7 @@ def _build(kind: type[_Built], values: object, path: Path) -> _Built:
 
 def _check_kinds(facts: Mapping[str, Any], path: Path) -> None:
     for name, value in facts.items():
-        kind = dict if name in ("recipe", "scores") else str
+        kind = dict if name in ("recipe", "scores", "teachers") else str
         if not isinstance(value, kind):
             raise WeightsError(f"{path}: {name} {value!r} in its metadata must be a {kind.__name__}")
     for name, value in facts["scores"].items():

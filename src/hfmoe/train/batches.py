@@ -29,6 +29,16 @@ def training_photos(recipe: Recipe) -> PhotoSet:
     return photos
 
 
+def check_labelled(recipe: Recipe, photos: PhotoSet) -> None:
+    """Raise DataError where a loss is held against a teacher and no photo has a teacher's result."""
+    taught = [term.kind for term in recipe.loss if term.against == "teacher"]
+    if taught and not photos.labelled:
+        raise DataError(
+            f"loss {taught[0]} is held against a teacher, and no photo has a teacher's result: "
+            "`hfmoe label` writes shards of them, to be named in train"
+        )
+
+
 def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet, tuple[Example, ...]]:
     """Read the photos to train on, which have room for every patch of the run, and those to validate on.
 
@@ -38,6 +48,7 @@ def read_data(recipe: Recipe, fabric: Fabric, screen: Screen) -> tuple[PhotoSet,
 
     def read() -> PhotoSet:
         photos = training_photos(recipe)
+        check_labelled(recipe, photos)
         for _, size in recipe.patch:
             draw(photos, seed=recipe.seed, step=0, size=1, patch=size)
         return photos

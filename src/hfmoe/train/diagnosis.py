@@ -112,7 +112,7 @@ def modules_of(learner: Learner) -> dict[str, nn.Module]:
 
 def in_batch(pair: Pair) -> Cause | None:
     """Name the images of a batch that are not finite."""
-    for side, images in pair._asdict().items():
+    for side, images in pair.images().items():
         bad = [number for number, image in enumerate(images, 1) if not image.isfinite().all()]
         if bad:
             return Cause(f"the batch: {side} image {', '.join(map(str, bad))} of {len(images)} is not finite")

@@ -10,10 +10,11 @@ from jaxtyping import Float
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 
+from hfmoe.data import Pair
 from hfmoe.losses import UNetDiscriminator, discriminator_loss
 from hfmoe.losses.adversarial import Form
 from hfmoe.train.hardware import averaging
-from hfmoe.train.objective import adversarial_form
+from hfmoe.train.objective import adversarial_term
 from hfmoe.train.optimizer import descend, restore_optimizer
 from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
@@ -55,18 +56,18 @@ def discriminator_step(
     recipe: Recipe,
     progress: Progress,
     restored: Tensor,
-    target: Tensor,
+    pair: Pair,
 ) -> DiscriminatorStep:
     """While a loss is adversarial, train the discriminator on what the generator made in this step."""
-    form = adversarial_form(recipe.loss, progress.share)
-    if discriminator is None or form is None:
+    term = adversarial_term(recipe.loss, progress.share)
+    if discriminator is None or term is None:
         return DiscriminatorStep({}, finite=True)
     fields = recipe.discriminator.optimizer
     return train_discriminator(
         discriminator,
         restored,
-        target,
-        form=form,
+        term.reference(pair),
+        form=term.form,
         lr=learning_rate(progress, optimizer=fields),
         clip=fields.clip,
         parts=recipe.hardware.accumulate,

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from einops import rearrange
@@ -17,7 +18,7 @@ from hfmoe.train.discriminator import discriminator_gradients
 from hfmoe.train.fields import Faults
 from hfmoe.train.hardware import from_first, of_all
 from hfmoe.train.monitor import NonFiniteError
-from hfmoe.train.objective import adversarial_form
+from hfmoe.train.objective import adversarial_term
 from hfmoe.train.progress import Progress
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import mixture_at, patch_size
@@ -37,20 +38,21 @@ def recover(
     NonFiniteError when the recipe's budgets are used up.
     """
     recipe, learner, fabric = trainer.recipe, trainer.learner, trainer.fabric
-    pair = Pair(*(side.to(fabric.device) for side in pair))
+    pair = pair.map(lambda side: side.to(fabric.device))
     parts = recipe.hardware.accumulate
 
     def again() -> None:
-        form = adversarial_form(recipe.loss, at.share)
-        if fault.restored is not None and learner.discriminator and form:
+        term = adversarial_term(recipe.loss, at.share)
+        if fault.restored is not None and learner.discriminator and term:
+            reference = term.reference(pair)
             discriminator_gradients(
-                learner.discriminator, fault.restored, pair.target, form=form, parts=parts
+                learner.discriminator, fault.restored, reference, form=term.form, parts=parts
             )
             return
         generator_gradients(at, recipe, learner, trainer.losses, pair, fabric=fabric, parts=parts)
 
     cause = diagnose(fabric, learner, pair, again=again, compiled=recipe.hardware.compile)
-    whole = Pair(*(whole_batch(trainer, side) for side in pair))
+    whole = pair.map(partial(whole_batch, trainer))
     batch = None
     if fabric.is_global_zero and recipe.faults.saved_batches:
         samples = json.dumps(samples_of(photos, recipe, at))
@@ -142,7 +144,7 @@ def save_batch(trainer: Trainer, pair: Pair, *, step: int, samples: str) -> str 
     folder = trainer.folder.faults
     path = folder / f"step-{step:06d}.safetensors"
     facts = {"step": str(step), "recipe": trainer.recipe.digest(), "samples": samples}
-    tensors = {name: side.detach().cpu().contiguous() for name, side in pair._asdict().items()}
+    tensors = {name: side.detach().cpu().contiguous() for name, side in pair.images().items()}
     try:
         folder.mkdir(exist_ok=True)
         write_atomically(path, as_safetensors(tensors, metadata=facts))

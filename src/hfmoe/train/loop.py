@@ -107,6 +107,7 @@ def train(
             Meter(average=averaging(fabric)),
             routing_alarm(learner, recipe, past),
             photos.identity,
+            photos.teachers,
             (*past.changes, *past.news),
             clock,
         )
@@ -203,6 +204,7 @@ def conclude(trainer: Trainer, progress: Progress) -> TrainingResult:
     network = trainer.learner.averaged()
     if trainer.fabric.is_global_zero:
         facts = {"step": progress.step, "psnr": progress.latest, "changes": trainer.changes}
+        facts |= {"teachers": trainer.teachers}
         save_run_weights(trainer.folder.last, network, trainer.recipe, **facts)
     trainer.screen.say(f"done: {trainer.folder.last}")
     return result_of(trainer, progress)

@@ -12,7 +12,8 @@ from jaxtyping import Float
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from hfmoe.data.fields import NotNegative, Scheduled
+from hfmoe.data import Pair
+from hfmoe.data.fields import NotNegative, Positive, Scheduled
 from hfmoe.losses import (
     charbonnier,
     fft_l1,
@@ -25,6 +26,8 @@ from hfmoe.losses import (
 )
 from hfmoe.losses.adversarial import Form
 from hfmoe.losses.perceptual import LAYERS, layer_names
+from hfmoe.metrics.lpips import SMALLEST
+from hfmoe.metrics.weights import load_lpips
 from hfmoe.models.features import Depth
 from hfmoe.models.header import WeightsError
 from hfmoe.models.network import Restored
@@ -42,10 +45,39 @@ PIXEL_LOSSES: Mapping[str, Loss] = {"l1": l1, "mse": mse, "fft": fft_l1}
 class LossTerm(Scheduled):
     """A weighted loss, active from one share of the run until another.
 
-    At weight 0 it is computed for the log and gives no gradient.
+    against: what the restored image is held against: the truth, or a teacher's result (`hfmoe label`), for
+    which the truth stands where a photo has none. tasks: factors of the weight by the kind of an image's
+    task, 1 where they name none. crop: side of a square, drawn at random in each step, outside of which
+    pixels do not count. At weight 0 a loss is computed for the log and gives no gradient.
     """
 
+    kind: str
     weight: NotNegative = 1.0
+    against: Literal["truth", "teacher"] = "truth"
+    tasks: dict[str, NotNegative] = {}
+    crop: Positive | None = None
+
+    @property
+    def name(self) -> str:
+        """The loss in the log."""
+        return f"{self.kind}_teacher" if self.against == "teacher" else self.kind
+
+    def reference(self, pair: Pair) -> Float[Tensor, "b c h w"]:
+        """Choose what restored images are held against."""
+        if self.against == "truth":
+            return pair.target
+        if pair.teacher is None:
+            raise TypeError(f"loss {self.name} needs a teacher's results")
+        return pair.teacher
+
+    def groups(self, tasks: Sequence[str]) -> Mapping[float, list[int] | slice]:
+        """Group the places of a batch by the weight that their tasks give them."""
+        if not self.tasks:
+            return {self.weight: slice(None)}
+        groups: dict[float, list[int]] = {}
+        for place, task in enumerate(tasks):
+            groups.setdefault(self.weight * self.tasks.get(task, 1.0), []).append(place)
+        return groups
 
     def least_side(self) -> int:
         """Return the smallest side of restored images that the loss can be computed on, in pixels."""
@@ -58,6 +90,25 @@ class LossTerm(Scheduled):
     def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
         """Return the term's function; adversarial terms alone ask `discriminate`."""
         raise NotImplementedError
+
+
+class LPIPSTerm(LossTerm):
+    """LPIPS through the backbone whose weights the file holds (`hfmoe.metrics.weights` makes it)."""
+
+    kind: Literal["lpips"]
+    weights: Path
+
+    def least_side(self) -> int:
+        """AlexNet needs the most pixels."""
+        return max(SMALLEST.values())
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Read the weights and return the mean distance. Raises WeightsError."""
+        try:
+            network = load_lpips(self.weights).to(device)
+        except ValueError as error:
+            raise WeightsError(str(error)) from error
+        return lambda restored, reference: network(restored, reference).mean()
 
 
 class PixelTerm(LossTerm):
@@ -163,7 +214,7 @@ class AdversarialTerm(LossTerm):
 
 
 Term = Annotated[
-    PixelTerm | CharbonnierTerm | LaplacianTerm | HighBandTerm | PerceptualTerm | AdversarialTerm,
+    PixelTerm | CharbonnierTerm | LaplacianTerm | HighBandTerm | PerceptualTerm | LPIPSTerm | AdversarialTerm,
     Field(discriminator="kind"),
 ]
 
@@ -177,21 +228,22 @@ def check_terms(terms: Sequence[Term], *, side: int) -> None:
     if any(not any(term.active(moment) for term in terms) for moment in moments):
         raise ValueError("loss terms leave a part of the run without any loss")
     for one, other in combinations(terms, 2):
-        if one.kind == other.kind and max(one.start, other.start) < min(one.until, other.until):
+        if one.name == other.name and max(one.start, other.start) < min(one.until, other.until):
             raise ValueError(
-                f"loss terms of kind {one.kind} overlap in time; give one with the sum of weights"
+                f"loss terms of kind {one.kind} against the same overlap in time; "
+                "give one with the sum of weights"
             )
     for term in terms:
-        if side < (least := term.least_side()):
-            raise ValueError(f"loss {term.kind} needs patches of at least {least} target pixels, not {side}")
+        given = min(side, term.crop or side)
+        if given < (least := term.least_side()):
+            what = "patches" if given == side else "a crop"
+            raise ValueError(f"loss {term.kind} needs {what} of at least {least} target pixels, not {given}")
 
 
-def adversarial_form(terms: Sequence[Term], share: float) -> Form | None:
-    """Return the form in which a discriminator is trained at a share of the run; None while it is not."""
-    for term in terms:
-        if isinstance(term, AdversarialTerm) and term.active(share):
-            return term.form
-    return None
+def adversarial_term(terms: Sequence[Term], share: float) -> AdversarialTerm | None:
+    """Return the term for which a discriminator is trained at a share of the run; None while it is not."""
+    found = (term for term in terms if isinstance(term, AdversarialTerm) and term.active(share))
+    return next(found, None)
 
 
 def fullest_share(terms: Sequence[Term]) -> float:
@@ -200,32 +252,52 @@ def fullest_share(terms: Sequence[Term]) -> float:
     return max(starts, key=lambda share: sum(term.active(share) for term in terms))
 
 
-class WeightedLoss(NamedTuple):
-    """A loss under the name that it has in the log."""
+class ActiveLoss(NamedTuple):
+    """A term and its function."""
 
-    name: str
-    weight: float
+    term: Term
     loss: Loss
 
 
 @dataclass(frozen=True)
 class Objective:
-    """Weighted losses of the image, and the weights of the router's balance and z losses."""
+    """Weighted losses of the image, and the weights of the router's balance and z losses.
 
-    losses: tuple[WeightedLoss, ...]
+    generator: draws the places of the crops that terms look at; the middle without one.
+    """
+
+    losses: tuple[ActiveLoss, ...]
     balance_weight: float
     z_weight: float
+    generator: torch.Generator | None = None
 
-    def __call__(self, restored: Restored, target: Float[Tensor, "b c h w"]) -> dict[str, Tensor]:
+    def __call__(self, restored: Restored, pair: Pair) -> dict[str, Tensor]:
         """Return each term unweighted by name (with no gradient at weight 0) and the weighted sum "total"."""
         image = restored.image.float()
         values = {"balance": restored.balance, "z": restored.z}
         total = self.balance_weight * restored.balance + self.z_weight * restored.z
-        for name, weight, loss in self.losses:
-            with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
-                values[name] = loss(image, target)
-            total = total + weight * values[name] if weight else total
+        for term, loss in self.losses:
+            ours, theirs = self._cropped(image, term.reference(pair), side=term.crop)
+            shares = []
+            for weight, places in term.groups(pair.tasks).items():
+                with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
+                    part = loss(ours[places], theirs[places]) * (len(ours[places]) / len(ours))
+                total = total + weight * part if weight else total
+                shares.append(part)
+            values[term.name] = torch.stack(shares).sum()
         return {"total": total, **values}
+
+    def _cropped(self, *images: Float[Tensor, "b c h w"], side: int | None) -> tuple[Tensor, ...]:
+        """Cut the same square out of images of one size."""
+        height, width = images[0].shape[-2:]
+        if side is None or side >= min(height, width):
+            return images
+        rooms = (height - side + 1, width - side + 1)
+        if self.generator is None:
+            top, left = (room // 2 for room in rooms)
+        else:
+            top, left = (int(torch.randint(room, (), generator=self.generator)) for room in rooms)
+        return tuple(image[..., top : top + side, left : left + side] for image in images)
 
 
 def check_losses(terms: Sequence[Term]) -> None:
@@ -233,6 +305,8 @@ def check_losses(terms: Sequence[Term]) -> None:
     for term in terms:
         if isinstance(term, PerceptualTerm) and not term.weights.is_file():
             raise WeightsError(f"{term.weights} is no file; `hfmoe download {term.network}` fetches it")
+        if isinstance(term, LPIPSTerm) and not term.weights.is_file():
+            raise WeightsError(f"{term.weights} is no file; python -m hfmoe.metrics.weights makes it")
 
 
 def build_losses(
@@ -266,8 +340,8 @@ def objective_at(
     *,
     balance_weight: float = 0.0,
     z_weight: float = 0.0,
+    generator: torch.Generator | None = None,
 ) -> Objective:
     """Choose the terms that are active at a share of the run; `losses` are those of build_losses."""
     active = [pair for pair in zip(terms, losses, strict=True) if pair[0].active(share)]
-    weighted = tuple(WeightedLoss(term.kind, term.weight, loss) for term, loss in active)
-    return Objective(weighted, balance_weight, z_weight)
+    return Objective(tuple(ActiveLoss(*pair) for pair in active), balance_weight, z_weight, generator)

@@ -228,8 +228,10 @@ def _trial(
     """Run and time a few steps on random images; the first, which allocates, does not count."""
     config = recipe.config()
     sizes = (patch, config.scale * patch)
-    pair = Pair(*(torch.rand(batch, config.channels, size, size, device=fabric.device) for size in sizes))
-    pair = Pair(*(side.contiguous(memory_format=torch.channels_last) for side in pair))
+    degraded, target = (
+        torch.rand(batch, config.channels, size, size, device=fabric.device) for size in sizes
+    )
+    pair = Pair(degraded, target, target).map(lambda side: side.contiguous(memory_format=torch.channels_last))
     on_cuda = fabric.device.type == "cuda"
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(fabric.device)
@@ -251,7 +253,7 @@ def _step(recipe: Recipe, fabric: Fabric, learner: Learner, losses: Sequence[Los
     clip = recipe.optimizer.clip
     descend(fabric, learner.model, learner.optimizer, losses=values, lr=0.0, clip=clip)
     learner.average.update(recipe.ema)
-    discriminator_step(learner.discriminator, recipe, progress, restored.image, pair.target)
+    discriminator_step(learner.discriminator, recipe, progress, restored.image, pair)
 
 
 def _alone(recipe: Recipe) -> Recipe:

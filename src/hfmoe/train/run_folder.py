@@ -97,9 +97,10 @@ def save_run_weights(
     psnr: float | None,
     tasks: Mapping[str, float] | None = None,
     changes: Sequence[Change] = (),
+    teachers: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the weights with the recipe and its changes on the way, the step, the validation score and those
-    of its tasks."""
+    of its tasks, and the teachers whose results they learned from."""
     history = {"changes": [change._asdict() for change in changes]} if changes else {}
     measure = "psnr_y" if scored_on_luma(recipe) else "psnr"
     scores = {} if psnr is None else {f"validation {measure}": psnr}
@@ -113,6 +114,7 @@ def save_run_weights(
         code=code_version(),
         date=date.today().isoformat(),
         notes=recipe.notes,
+        teachers=dict(teachers or {}),
     )
     if isinstance(network, ExternalNetwork):
         save_external(path, network, facts)

@@ -69,8 +69,11 @@ def degrades(tasks: Sequence[AnyTask]) -> bool:
 
 def mixture_at(tasks: Sequence[AnyTask], share: float, *, softness: Softness | None = None) -> Mixture | None:
     """Return the mixture at a share of the run; None where photos' degraded sides are used as they are."""
-    if not degrades(tasks):
-        return None
+    return mixture(tasks, share, softness=softness) if degrades(tasks) else None
+
+
+def mixture(tasks: Sequence[AnyTask], share: float, *, softness: Softness | None = None) -> Mixture:
+    """Return the tasks that are drawn at a share of the run, with their weights."""
     present = [task for _, task in active(tasks, share)]
     weights = tuple(task.weight.number(share) for task in present)
     return Mixture(tuple(present), weights, softness, share)

@@ -37,7 +37,7 @@ def forward(
 ) -> Forward:
     """Restore a batch and compute its losses; depends on nothing but its arguments."""
     restored = network(pair.degraded, perturb=perturb)
-    return Forward(objective(restored, pair.target), restored)
+    return Forward(objective(restored, pair), restored)
 
 
 def accumulate(
@@ -58,11 +58,10 @@ def accumulate(
         fabric.backward(losses["total"])
         values = {name: loss.detach() for name, loss in losses.items()}
         return Forward(values, restored._replace(image=restored.image.detach()))
-    degraded, target = (side.chunk(parts) for side in pair)
     sums: dict[str, Tensor] = {}
     loads: list[list[Tensor]] = []
     images: list[Tensor] = []
-    for number, part in enumerate(map(Pair, degraded, target), start=1):
+    for number, part in enumerate(pair.parts(parts), start=1):
         with fabric.no_backward_sync(network, enabled=number < parts):  # type: ignore[arg-type]
             losses, restored = forward(network, part, objective=objective, perturb=perturb)
             fabric.backward(losses["total"] / parts)
@@ -87,17 +86,27 @@ def perturbation(progress: Progress, recipe: Recipe, *, fabric: Fabric) -> Pertu
 
     Its generator is seeded from (seed, step, process) alone.
     """
-    words = [recipe.seed, progress.step, 1, *([fabric.global_rank] if fabric.global_rank else [])]
-    seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
     return Perturbation(
         temperature=router_temperature(progress, perturb=recipe.perturb),
         router_noise=recipe.perturb.router_noise,
         random_expert=recipe.perturb.random_expert,
         hf_noise=recipe.perturb.hf_noise,
         drop_path=recipe.perturb.drop_path,
-        generator=torch.Generator(fabric.device).manual_seed(int(seed >> 1)),
+        generator=generator_of(progress, recipe, fabric=fabric, purpose=PERTURBATION),
         average=averaging(fabric),
     )
+
+
+PERTURBATION, CROPS = 1, 3
+"""Purposes of random numbers in a step; those of the samples are in hfmoe.data."""
+
+
+def generator_of(progress: Progress, recipe: Recipe, *, fabric: Fabric, purpose: int) -> torch.Generator:
+    """Seed a generator on the device from (seed, step, purpose, process) alone."""
+    words = [recipe.seed, progress.step, purpose, *([fabric.global_rank] if fabric.global_rank else [])]
+    seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
+    device = fabric.device if purpose == PERTURBATION else "cpu"
+    return torch.Generator(device).manual_seed(int(seed >> 1))
 
 
 def generator_gradients(
@@ -112,11 +121,12 @@ def generator_gradients(
 ) -> Forward:
     """Compute the losses of the next step and leave their gradients in place."""
     weights = {"balance_weight": recipe.balance_weight, "z_weight": recipe.z_weight}
+    generator = generator_of(progress, recipe, fabric=fabric, purpose=CROPS)
     return accumulate(
         fabric,
         learner.model,
         pair,
-        objective=objective_at(progress.share, recipe.loss, losses, **weights),
+        objective=objective_at(progress.share, recipe.loss, losses, generator=generator, **weights),
         perturb=perturbation(progress, recipe, fabric=fabric),
         parts=parts,
     )
@@ -129,7 +139,7 @@ def train_step(trainer: Trainer, progress: Progress, pair: Pair) -> NonFinite | 
     """
     recipe, learner, fabric = trainer.recipe, trainer.learner, trainer.fabric
     begin = time.perf_counter()
-    pair = Pair(*(side.to(fabric.device, non_blocking=True) for side in pair))
+    pair = pair.map(lambda side: side.to(fabric.device, non_blocking=True))
     parts = recipe.hardware.accumulate
     losses, restored = generator_gradients(
         progress, recipe, learner, trainer.losses, pair, fabric=fabric, parts=parts
@@ -141,7 +151,7 @@ def train_step(trainer: Trainer, progress: Progress, pair: Pair) -> NonFinite | 
         return non_finite(fabric, losses)
     balance_experts(learner.network, restored.routing, rate=recipe.balance_rate)
     learner.average.update(average_decay(progress, decay=recipe.ema))
-    trained = discriminator_step(learner.discriminator, recipe, progress, restored.image, pair.target)
+    trained = discriminator_step(learner.discriminator, recipe, progress, restored.image, pair)
     if trained.finite:
         losses |= trained.losses
     trainer.meter.note(

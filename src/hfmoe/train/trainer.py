@@ -47,6 +47,7 @@ class Trainer:
     meter: Meter
     alarm: RoutingAlarm
     photos: str
+    teachers: Mapping[str, Any]
     changes: tuple[Change, ...] = ()
     clock: Clock = processor_clock
 
@@ -133,6 +134,7 @@ def score_average(trainer: Trainer, progress: Progress, network: Network) -> Pro
     progress = replace(progress, latest=result.psnr)
     if progress.best is None or result.psnr > progress.best:
         facts = {"psnr": result.psnr, "tasks": result.tasks, "changes": trainer.changes}
+        facts |= {"teachers": trainer.teachers}
         try:
             save_run_weights(trainer.folder.best, network, recipe, step=step, **facts)
             progress = replace(progress, best=result.psnr)

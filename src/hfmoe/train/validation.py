@@ -104,7 +104,7 @@ def given_examples(recipe: Recipe, place: Place) -> Iterator[Example]:
         if source.degraded is None:
             raise DataError(f"{source.target} has no degraded side to validate on")
         photo = prepare(source, scale=config.scale, channels=config.channels)
-        degraded, target = (unit_range(side)[None] for side in photo)
+        degraded, target = (unit_range(side)[None] for side in photo[:2])
         example = Example(source.target.name, degraded, target, GIVEN)
         yield centre(example, crop=fields.crop, scale=config.scale)
 
