@@ -24,6 +24,7 @@ COMMANDS = {
     "export": "Write a model for another runtime, with batch, height and width free.",
     "info": "Show what a model or preset costs: parameters, multiply-adds, latency, peak memory.",
     "inspect": "Show what a model does with an image: bands, experts, gates, receptive field.",
+    "label": "Write what a teacher makes of degraded photos, for other networks to learn from.",
     "models": "List the models that ship with the package.",
     "report": "Write one HTML page about a training run: curves, pictures, routing, hardware.",
     "restore": "Restore image files, or every image of folders and of the folders in them.",
@@ -38,6 +39,7 @@ HOMES = {"info": "models", "samples": "train"}
 USAGES = {
     "ablate": "STUDY [--field value ...] [--workers N] [--engine ENGINE] [--anew]",
     "doctor": "[DATA ...] [--recipe RECIPE] [--pairs DEGRADED TARGET]",
+    "label": "RECIPE --teacher MODEL --count N --output FOLDER [--field value ...]",
     "samples": "RECIPE --output FOLDER [--step N] [--count N] [--field value ...]",
     "train": "RECIPE [--field value ...] [--resume [--change]]",
 }

@@ -14,9 +14,9 @@ from hfmoe.data import Pair
 from hfmoe.losses import UNetDiscriminator, discriminator_loss
 from hfmoe.losses.adversarial import Form
 from hfmoe.train.hardware import averaging
-from hfmoe.train.objective import adversarial_term
+from hfmoe.train.objective import adversarial_term, cropped
 from hfmoe.train.optimizer import descend, restore_optimizer
-from hfmoe.train.progress import Progress
+from hfmoe.train.progress import DISCRIMINATOR_CROPS, Progress, step_generator
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import learning_rate
 
@@ -62,11 +62,11 @@ def discriminator_step(
     term = adversarial_term(recipe.loss, progress.share)
     if discriminator is None or term is None:
         return DiscriminatorStep({}, finite=True)
-    fields = recipe.discriminator.optimizer
+    fields, rank = recipe.discriminator.optimizer, discriminator.fabric.global_rank
+    generator = step_generator(progress, seed=recipe.seed, purpose=DISCRIMINATOR_CROPS, rank=rank)
     return train_discriminator(
         discriminator,
-        restored,
-        term.reference(pair),
+        *cropped(restored, term.reference(pair), side=term.crop, generator=generator),
         form=term.form,
         lr=learning_rate(progress, optimizer=fields),
         clip=fields.clip,

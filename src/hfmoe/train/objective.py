@@ -277,7 +277,7 @@ class Objective:
         values = {"balance": restored.balance, "z": restored.z}
         total = self.balance_weight * restored.balance + self.z_weight * restored.z
         for term, loss in self.losses:
-            ours, theirs = self._cropped(image, term.reference(pair), side=term.crop)
+            ours, theirs = cropped(image, term.reference(pair), side=term.crop, generator=self.generator)
             shares = []
             for weight, places in term.groups(pair.tasks).items():
                 with torch.set_grad_enabled(weight > 0 and torch.is_grad_enabled()):
@@ -287,17 +287,23 @@ class Objective:
             values[term.name] = torch.stack(shares).sum()
         return {"total": total, **values}
 
-    def _cropped(self, *images: Float[Tensor, "b c h w"], side: int | None) -> tuple[Tensor, ...]:
-        """Cut the same square out of images of one size."""
-        height, width = images[0].shape[-2:]
-        if side is None or side >= min(height, width):
-            return images
-        rooms = (height - side + 1, width - side + 1)
-        if self.generator is None:
-            top, left = (room // 2 for room in rooms)
-        else:
-            top, left = (int(torch.randint(room, (), generator=self.generator)) for room in rooms)
-        return tuple(image[..., top : top + side, left : left + side] for image in images)
+
+def cropped(
+    *images: Float[Tensor, "b c h w"], side: int | None, generator: torch.Generator | None
+) -> tuple[Tensor, ...]:
+    """Cut the same square out of images of one size, at random, or out of the middle without a generator.
+
+    A side that is None or larger than the images leaves them as they are.
+    """
+    height, width = images[0].shape[-2:]
+    if side is None or side >= min(height, width):
+        return images
+    rooms = (height - side + 1, width - side + 1)
+    if generator is None:
+        top, left = (room // 2 for room in rooms)
+    else:
+        top, left = (int(torch.randint(room, (), generator=generator)) for room in rooms)
+    return tuple(image[..., top : top + side, left : left + side] for image in images)
 
 
 def check_losses(terms: Sequence[Term]) -> None:

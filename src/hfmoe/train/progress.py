@@ -5,6 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
+import torch
+
 Clock = Callable[[], float]
 """Gives the processor time of this process in seconds: all its threads, no other programs."""
 
@@ -83,3 +86,16 @@ class Progress:
     def unit(self) -> str:
         """What the length of the run is counted in."""
         return "steps" if self.limit is None else "s of processor time"
+
+
+PERTURBATION, CROPS, DISCRIMINATOR_CROPS = 1, 3, 4
+"""Purposes of random numbers in a step; those of its samples are in hfmoe.data.samples."""
+
+
+def step_generator(
+    progress: Progress, *, seed: int, purpose: int, rank: int = 0, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Seed a generator from nothing but (seed, step, purpose, process)."""
+    words = [seed, progress.step, purpose, *([rank] if rank else [])]
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
+    return torch.Generator(device).manual_seed(int(state >> 1))

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from lightning_fabric import Fabric
@@ -19,7 +18,7 @@ from hfmoe.train.hardware import averaging
 from hfmoe.train.learner import Learner
 from hfmoe.train.objective import Loss, Objective, objective_at
 from hfmoe.train.optimizer import descend
-from hfmoe.train.progress import Progress
+from hfmoe.train.progress import CROPS, PERTURBATION, Progress, step_generator
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import average_decay, learning_rate, router_temperature
 from hfmoe.train.trainer import Trainer
@@ -92,21 +91,11 @@ def perturbation(progress: Progress, recipe: Recipe, *, fabric: Fabric) -> Pertu
         random_expert=recipe.perturb.random_expert,
         hf_noise=recipe.perturb.hf_noise,
         drop_path=recipe.perturb.drop_path,
-        generator=generator_of(progress, recipe, fabric=fabric, purpose=PERTURBATION),
+        generator=step_generator(
+            progress, seed=recipe.seed, purpose=PERTURBATION, rank=fabric.global_rank, device=fabric.device
+        ),
         average=averaging(fabric),
     )
-
-
-PERTURBATION, CROPS = 1, 3
-"""Purposes of random numbers in a step; those of the samples are in hfmoe.data."""
-
-
-def generator_of(progress: Progress, recipe: Recipe, *, fabric: Fabric, purpose: int) -> torch.Generator:
-    """Seed a generator on the device from (seed, step, purpose, process) alone."""
-    words = [recipe.seed, progress.step, purpose, *([fabric.global_rank] if fabric.global_rank else [])]
-    seed = np.random.SeedSequence(words).generate_state(1, np.uint64)[0]
-    device = fabric.device if purpose == PERTURBATION else "cpu"
-    return torch.Generator(device).manual_seed(int(seed >> 1))
 
 
 def generator_gradients(
@@ -121,7 +110,7 @@ def generator_gradients(
 ) -> Forward:
     """Compute the losses of the next step and leave their gradients in place."""
     weights = {"balance_weight": recipe.balance_weight, "z_weight": recipe.z_weight}
-    generator = generator_of(progress, recipe, fabric=fabric, purpose=CROPS)
+    generator = step_generator(progress, seed=recipe.seed, purpose=CROPS, rank=fabric.global_rank)
     return accumulate(
         fabric,
         learner.model,
