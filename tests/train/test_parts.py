@@ -111,7 +111,10 @@ def test_the_objective_names_each_term_and_adds_them_weighted():
     where = torch.zeros(1, 1, 1, 1, dtype=torch.int64), torch.ones(1, 1, 1, 1), torch.ones(1)
     layer = LayerRouting(*where, balance=torch.tensor(2.0), z=torch.tensor(3.0))
     restored = Restored(torch.full((1, 3, 4, 4), 0.5), (layer,))
-    losses = ActiveLoss(PixelTerm(kind="l1", weight=2.0), l1), ActiveLoss(PixelTerm(kind="mse", weight=4.0), mse)
+    losses = (
+        ActiveLoss(PixelTerm(kind="l1", weight=2.0), l1),
+        ActiveLoss(PixelTerm(kind="mse", weight=4.0), mse),
+    )
     objective = Objective(losses, 0.1, 0.01)
     values = objective(restored, Pair(torch.zeros(1, 3, 1, 1), torch.zeros(1, 3, 4, 4)))
     assert {name: value.item() for name, value in values.items()} == pytest.approx(

@@ -5,11 +5,28 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TimeRemainingColumn,
+)
+from rich.text import Text
 
 from hfmoe.cli.train import Fields, import_from_here, parse_fields
 from hfmoe.train import load_recipe
 from hfmoe.train.labels import Labels, write_labels
+
+
+class Rate(ProgressColumn):
+    """Labels a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        """Show nothing until the first is done."""
+        return Text("" if task.speed is None else f"{task.speed:.2f}/s")
+
 
 Number = Annotated[int, Parameter(allow_leading_hyphen=True)]
 
@@ -27,7 +44,7 @@ def label(
     shard: Number = 200,
     processes: Number = 1,
 ) -> None:
-    """Degrade photos as a recipe says and write what a teacher makes of them, for other networks to learn.
+    """Write what a teacher makes of degraded photos, for other networks to learn from.
 
     Each label is a degraded crop of the recipe's largest patch, the teacher's result and the truth, in tar
     files that a recipe names in `train`; loss terms choose one with `against: teacher` or `truth`. What is
@@ -58,8 +75,7 @@ def label(
     overrides = parse_fields(fields)
     import_from_here()
     labels = Labels(output, count=count, shard=shard, batch=batch, processes=processes)
-    rate = TextColumn("{task.speed:.2f}/s", justify="right")
-    columns = (BarColumn(20), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    columns = (BarColumn(20), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True)) as progress:
         task = progress.add_task("labels", total=count)
         paths = write_labels(
