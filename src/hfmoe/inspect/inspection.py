@@ -17,6 +17,7 @@ from hfmoe.inspect.panels import Subject, bands_row, experts_row, field_row, fil
 from hfmoe.inspect.routing import layer_report
 from hfmoe.inspect.spectrum import energy_ratio
 from hfmoe.inspect.trace import NetworkTrace, image_bands, mixtures, trace
+from hfmoe.metrics.grid import grid_strength
 from hfmoe.models.network import HFMoE
 from hfmoe.report.sheet import Row, spectrum_row, write_row, write_rows
 
@@ -66,6 +67,7 @@ def inspect_image(
         "field": field_row(field, squares=FIELD_PLACES, window=window, height=5.5),
     }
     facts = {**_facts(network, seen), "effort": effort, "receptive_field": _reaches(field)}
+    facts["grid"] = None if scale == 1 else _grid(network, effort=effort)
     if truth is not None:
         ratios = sharpness(seen.restored, image, truth, scale=scale)
         panels["spectrum"] = spectrum_row(ratios, reference="truth", scale=scale, height=5.5)
@@ -120,6 +122,15 @@ def _facts(network: HFMoE, seen: NetworkTrace) -> dict[str, Any]:
         "fusion_gates": {name: float(gate.mean()) for name, gate in gates.items() if gate is not None},
         "band_rms": {"low": float(seen.low.mean()), "high": float(seen.high.mean())},
     }
+
+
+def _grid(network: HFMoE, *, effort: float) -> dict[str, float]:
+    """Strength of the grid that it draws on flat noise, by gray level: 1 is none, above 6 shows."""
+    config = network.config
+    found = grid_strength(
+        lambda image: network(image, effort=effort).image, scale=config.scale, channels=config.channels
+    )
+    return {f"{level:g}": strength for level, strength in found.items()}
 
 
 def _reaches(field: Tensor) -> dict[str, int]:

@@ -27,6 +27,7 @@ from hfmoe.evaluate.scores import score_image
 from hfmoe.image.files import ImageError, list_images, read_gray8, read_rgb8
 from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import crop_to_multiple
+from hfmoe.metrics.grid import grid_strength
 from hfmoe.metrics.psnr import psnr
 from hfmoe.models.config import HFMoEConfig
 from hfmoe.models.external import Network
@@ -183,10 +184,14 @@ MOST = 100.0
 
 
 class Validated(NamedTuple):
-    """Mean PSNR in dB of each task by name, and the first restored pictures."""
+    """Mean PSNR in dB of each task by name, and the first restored pictures.
+
+    grid: strength of the worst grid that an enlarging network draws (hfmoe.metrics.grid).
+    """
 
     tasks: dict[str, float]
     restored: tuple[Tensor, ...]
+    grid: float | None = None
 
     @property
     def psnr(self) -> float:
@@ -195,9 +200,10 @@ class Validated(NamedTuple):
 
     def facts(self) -> dict[str, Any]:
         """Return the scores for the log; classical super-resolution alone is scored on Y."""
+        drawn = {} if self.grid is None else {"grid": self.grid}
         if list(self.tasks) == ["sr"]:
-            return {"psnr": self.psnr, "psnr_y": self.psnr}
-        return {"psnr": self.psnr, "tasks": self.tasks}
+            return {"psnr": self.psnr, "psnr_y": self.psnr, **drawn}
+        return {"psnr": self.psnr, "tasks": self.tasks, **drawn}
 
 
 @torch.inference_mode()
@@ -211,7 +217,19 @@ def validate(network: Network, examples: Sequence[Example], *, keep: int = 0) ->
         scores[example.task].append(score(network, restored, example))
         if len(kept) < keep:
             kept.append(restored)
-    return Validated({task: fmean(values) for task, values in scores.items()}, tuple(kept))
+    means = {task: fmean(values) for task, values in scores.items()}
+    return Validated(means, tuple(kept), worst_grid(folded, device=device))
+
+
+def worst_grid(network: Network, *, device: torch.device) -> float | None:
+    """Return the strength of the worst grid that a network draws; None at scale 1."""
+    config = network.config
+    if config.scale == 1:
+        return None
+    found = grid_strength(
+        lambda image: network(image.to(device)).image.float(), scale=config.scale, channels=config.channels
+    )
+    return max(found.values())
 
 
 def score(network: Network, restored: Float[Tensor, "1 c h w"], example: Example) -> float:
