@@ -95,6 +95,14 @@ def test_what_is_no_network_is_refused_by_name(tmp_path: Path, community: Path):
             hfmoe.load(tmp_path / name)
 
 
+def test_exports_of_them_are_refused(community: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_picture(tmp_path / "a.png", Picture(np.zeros((3, 8, 8), np.float32)))
+    photo = ["restore", str(tmp_path / "a.png"), "--model", str(community)]
+    for call in (["export", str(community), "--format", "onnx"], [*photo, "--backend", "onnx"]):
+        assert run(call) == 2
+        assert "network of others" in capsys.readouterr().err
+
+
 def asking(**sizes: Any) -> CommunityNetwork:
     """A network that doubles images whose sides are as it asks."""
 

@@ -15,7 +15,7 @@ from hfmoe.export.verify import Check
 from hfmoe.export.verify import verify as verify_file
 from hfmoe.infer.backends.exported import is_exported
 from hfmoe.models.header import file_sha256, find_weights
-from hfmoe.models.weights import Loaded, load_weights
+from hfmoe.models.weights import Loaded, is_external, load_weights
 
 
 def export(
@@ -60,6 +60,8 @@ def export(
             raise UsageError("--json reports what --verify finds; give both")
         check_report(json)
     source = find_weights(model)
+    if is_external(source):
+        raise UsageError(f"{model} is a network of others; those are restored with, not exported")
     loaded = load_weights(source)
     ending = "" if order.precision == "fp32" else f"-{order.precision}"
     path = output or Path(f"{loaded.facts.name}{ending}{SUFFIX[order.format]}")

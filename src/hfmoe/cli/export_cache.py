@@ -67,6 +67,8 @@ def exported_copy(model: str, backend: str) -> Path:
 
 def _export(source: Path, path: Path, backend: str, sha256: str) -> None:
     from hfmoe.export.files import Order, export_model
-    from hfmoe.models.weights import load_weights
+    from hfmoe.models.weights import is_external, load_weights
 
+    if is_external(source):
+        raise UsageError(f"--backend {backend}: {source} is a network of others; those run in torch")
     export_model(load_weights(source), path, Order(backend), source=sha256)

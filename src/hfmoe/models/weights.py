@@ -29,8 +29,8 @@ EXTERNAL_KEY = "hfmoe-peer"
 """Metadata of weights of networks that are not ours."""
 _PICKLE_STARTS = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _PICKLE_ADVICE = (
-    "is a pickle, no weights file of ours; if it holds a network that spandrel knows, `hfmoe restore`, "
-    "`evaluate` and `export` take it (pip install 'hf-moe-ir[peers]')"
+    "is a pickle, no weights file of ours; if it holds a network that spandrel knows, `hfmoe restore` and "
+    "`evaluate` take it (pip install 'hf-moe-ir[peers]')"
 )
 
 
