@@ -8,15 +8,18 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from hfmoe.cli.app import run
 from hfmoe.data import DataError, Pair, batch, read_photos
+from hfmoe.models.external import import_spandrel
 from hfmoe.models.header import ModelFacts
 from hfmoe.models.network import HFMoE, Restored
 from hfmoe.models.weights import load_weights, save_weights
 from hfmoe.train import Recipe, train
 from hfmoe.train.labels import LabelError, Labels, write_labels
 from hfmoe.train.objective import ActiveLoss, PixelTerm, build_losses, objective_at
+from hfmoe.train.teacher import load_teacher
 
 Make = Callable[..., Recipe]
 TASKS = [{"kind": "jpeg", "quality": [30, 60]}, {"kind": "camera", "sigma": [0, 10], "quality": [60, 90]}]
@@ -156,3 +159,19 @@ def test_the_command_labels_photos_and_names_what_is_wrong(
     assert "count 0 must be at least 1" in capsys.readouterr().err
     assert run([*order[:3], str(tmp_path / "no.safetensors"), *order[4:], "--count", "3"]) == 1
     assert "no.safetensors: no such weights file" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_community_network_teaches_through_torch_and_openvino_alike(make: Make, tmp_path: Path):
+    pytest.importorskip("openvino")
+    import_spandrel()
+    from spandrel.architectures.Compact.__arch.SRVGG import SRVGGNetCompact
+
+    torch.manual_seed(0)
+    path = tmp_path / "compact.safetensors"
+    save_file(SRVGGNetCompact(num_feat=8, num_conv=2, upscale=2).state_dict(), path)
+    image = torch.rand(2, 3, 16, 16)
+    through = [load_teacher(path, licence="CC0", engine=engine) for engine in ("torch", "openvino")]
+    one, other = (teacher.restore(image) for teacher in through)
+    assert one.shape == (2, 3, 32, 32) and (one - other).abs().max() < 0.02
+    assert through[0].facts["name"] == "compact" and through[0].scale == 2

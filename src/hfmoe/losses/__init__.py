@@ -2,6 +2,7 @@
 
 from hfmoe.losses.adversarial import discriminator_loss, generator_loss
 from hfmoe.losses.discriminator import UNetDiscriminator
+from hfmoe.losses.grid import grid_l1
 from hfmoe.losses.high_band import high_band_l1
 from hfmoe.losses.laplacian import laplacian_l1
 from hfmoe.losses.perceptual import VGGFeatures, perceptual
@@ -15,6 +16,7 @@ __all__ = [
     "discriminator_loss",
     "fft_l1",
     "generator_loss",
+    "grid_l1",
     "high_band_l1",
     "l1",
     "laplacian_l1",

@@ -22,7 +22,7 @@ from hfmoe.runtime.files import atomic
 from hfmoe.train.batches import training_photos
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import mixture
-from hfmoe.train.teacher import Teacher, load_teacher
+from hfmoe.train.teacher import Engine, Teacher, load_teacher
 
 HARDEST = 1 - 1e-9
 """Share of the run whose tasks and patch are labelled: its end, where tasks are as hard as they get."""
@@ -67,7 +67,7 @@ class Order:
     recipe: str
     teacher: str
     licence: str
-    engine: str
+    engine: Engine
 
 
 class Maker(NamedTuple):
@@ -84,7 +84,7 @@ def write_labels(
     labels: Labels,
     *,
     licence: str = "",
-    engine: str = "auto",
+    engine: Engine = "auto",
     watch: Callable[[int], None] = lambda count: None,
 ) -> list[Path]:
     """Degrade photos by a recipe, ask the teacher, and write shards that a recipe's `train` takes.

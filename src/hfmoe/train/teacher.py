@@ -1,18 +1,21 @@
 """A teacher: a trained network of any kind whose results another one learns from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
-from hfmoe.models.folding import fold
+from hfmoe.infer.api import load
+from hfmoe.infer.restorer import Restorer
 from hfmoe.models.header import WeightsError, file_sha256, find_weights
-from hfmoe.models.weights import load_weights
 
-Engine = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c H W"]]
+Engine = Literal["auto", "torch", "openvino"]
+
+Restore = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c H W"]]
 
 
 class Teacher(NamedTuple):
@@ -21,24 +24,65 @@ class Teacher(NamedTuple):
     facts: name, licence and sha256 of its file.
     """
 
-    restore: Engine
+    restore: Restore
     scale: int
-    facts: dict[str, Any]
+    facts: Mapping[str, Any]
 
 
-def load_teacher(name_or_path: Path | str, *, licence: str = "", engine: str = "auto") -> Teacher:
-    """Load a model of ours, by name or file. WeightsError where nobody says its licence."""
-    path = find_weights(name_or_path)
-    loaded = load_weights(path)
-    network, facts = fold(loaded.network).eval(), loaded.facts
-    licence = licence or facts.licence
+def load_teacher(
+    name_or_path: Path | str, *, licence: str = "", engine: Engine = "auto", device: str = "auto"
+) -> Teacher:
+    """Load whatever `hfmoe.load` does: a model of ours, one that spandrel knows, an ONNX or OpenVINO file.
+
+    engine: openvino compiles a network in bf16 where the processor computes in it, which is where auto takes
+    it. Raises WeightsError, also where nobody says its licence.
+    """
+    restorer, path = load(name_or_path, device=device), find_weights(name_or_path)
+    licence = licence or restorer.facts.licence
     if not licence:
-        raise WeightsError(f"{path} does not say its licence: say it, since what learns from it inherits it")
+        raise WeightsError(f"{path} does not say its licence: say it, since what learns from it keeps it")
+    facts = {"name": restorer.facts.name, "licence": licence, "sha256": file_sha256(path)}
+    network = restorer.network
+    compiles = isinstance(network, nn.Module) and str(restorer.device) == "cpu"
+    if engine == "openvino" and not compiles:
+        raise WeightsError(f"{path} cannot be compiled by OpenVINO: it must be a network on the CPU")
+    if compiles and (engine == "openvino" or (engine == "auto" and _fast_in_openvino())):
+        assert isinstance(network, nn.Module)
+        return Teacher(_compiled(network), restorer.scale, facts)
+    return Teacher(partial(_restored, restorer), restorer.scale, facts)
 
-    @torch.inference_mode()
+
+def _restored(restorer: Restorer, image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
+    return restorer(image).cpu()
+
+
+def _fast_in_openvino() -> bool:
+    """Return whether OpenVINO is there and computes in bfloat16 on this processor."""
+    try:
+        from hfmoe.infer.backends.openvino import computes_bf16
+    except ImportError:
+        return False
+    return computes_bf16()
+
+
+class _Image(nn.Module):
+    """A network whose output is its image alone, as tracing wants it."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.network(image).image
+
+
+def _compiled(network: nn.Module) -> Restore:
+    """Compile a network for the sizes that it meets, in the precision that this processor is fastest in."""
+    from hfmoe.infer.backends.openvino import compile_network
+
+    run = compile_network(_Image(network), torch.full((1, 3, 64, 64), 0.5), threads=torch.get_num_threads())
+
     def restore(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
-        return network(image).image.float().cpu()
+        return torch.from_numpy(run(image.contiguous().numpy())).clamp(0, 1)
 
-    return Teacher(
-        restore, loaded.config.scale, {"name": facts.name, "licence": licence, "sha256": file_sha256(path)}
-    )
+    return restore

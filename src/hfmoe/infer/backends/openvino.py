@@ -1,9 +1,9 @@
 """OpenVINO's own files (an .xml beside a .bin), run on the CPU."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import openvino
@@ -42,6 +42,25 @@ def open_openvino(path: Path, *, threads: int) -> Graph:
 def arithmetic_of(capabilities: Sequence[str], precision: str) -> str:
     """Return the arithmetic of a file of this precision, "f32" or "bf16", by what the CPU can."""
     return "bf16" if precision in REDUCED and "BF16" in capabilities else "f32"
+
+
+def computes_bf16() -> bool:
+    """Return whether this processor multiplies in bfloat16."""
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def compile_network(network: Any, example: Any, *, threads: int) -> Callable[[np.ndarray], np.ndarray]:
+    """Compile a torch module from images to images, by tracing it on an example, for images of any size.
+
+    It computes in bfloat16 where the processor does, else in float32.
+    """
+    hints = {
+        "INFERENCE_PRECISION_HINT": "bf16" if computes_bf16() else "f32",
+        "INFERENCE_NUM_THREADS": threads,
+    }
+    model = openvino.convert_model(network, example_input=example)
+    compiled = openvino.compile_model(model, "CPU", hints)
+    return lambda image: compiled(image)[0]
 
 
 def channels_last(model: openvino.Model) -> openvino.Model:
