@@ -18,6 +18,7 @@ from hfmoe.losses import (
     charbonnier,
     fft_l1,
     generator_loss,
+    grid_l1,
     high_band_l1,
     l1,
     laplacian_l1,
@@ -132,6 +133,21 @@ class CharbonnierTerm(LossTerm):
         return partial(charbonnier, epsilon=self.epsilon)
 
 
+class GridTerm(LossTerm):
+    """The part of the error that repeats with a period, in pixels: that of the pixel shuffle."""
+
+    kind: Literal["grid"]
+    period: Annotated[int, Field(ge=2)] = 4
+
+    def least_side(self) -> int:
+        """A pattern needs two periods."""
+        return 2 * self.period
+
+    def build(self, *, device: torch.device, discriminate: Discriminate | None) -> Loss:
+        """Return the penalty."""
+        return partial(grid_l1, period=self.period)
+
+
 class LaplacianTerm(LossTerm):
     """L1 on a Laplacian pyramid with so many bands, the coarsest included."""
 
@@ -214,7 +230,14 @@ class AdversarialTerm(LossTerm):
 
 
 Term = Annotated[
-    PixelTerm | CharbonnierTerm | LaplacianTerm | HighBandTerm | PerceptualTerm | LPIPSTerm | AdversarialTerm,
+    PixelTerm
+    | CharbonnierTerm
+    | LaplacianTerm
+    | HighBandTerm
+    | GridTerm
+    | PerceptualTerm
+    | LPIPSTerm
+    | AdversarialTerm,
     Field(discriminator="kind"),
 ]
 

@@ -1,5 +1,6 @@
 """OpenVINO's own files (an .xml beside a .bin), run on the CPU."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -58,7 +59,9 @@ def compile_network(network: Any, example: Any, *, threads: int) -> Callable[[np
         "INFERENCE_PRECISION_HINT": "bf16" if computes_bf16() else "f32",
         "INFERENCE_NUM_THREADS": threads,
     }
-    model = openvino.convert_model(network, example_input=example)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of torch.jit, which OpenVINO traces with
+        model = openvino.convert_model(network, example_input=example)
     compiled = openvino.compile_model(model, "CPU", hints)
     return lambda image: compiled(image)[0]
 
