@@ -2,10 +2,12 @@
 
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import data
 
 from hfmoe.evaluate.protocols import (
@@ -227,3 +229,22 @@ def test_a_protocol_refuses_a_scale_that_is_not_its_own():
         choose_protocol("classical-sr", scale=1, settings=ProtocolSettings())
     with pytest.raises(ValueError, match="'magic' must be one of"):
         choose_protocol("magic", scale=1, settings=ProtocolSettings())
+
+
+def test_luma_jpeg_takes_the_y_of_the_papers_and_leaves_gray_files_alone(tmp_path: Path):
+    colours = np.zeros((24, 24, 3), np.uint8)
+    colours[:12], colours[12:] = (255, 255, 255), (10, 200, 30)
+    Image.fromarray(colours).save(tmp_path / "a.png")
+    settings = ProtocolSettings(quality=90)
+    [pair] = choose_protocol("luma-jpeg", scale=1, settings=settings).pairs(tmp_path)
+    y = round(16 + (65.481 * 10 + 128.553 * 200 + 24.966 * 30) / 255)
+    assert (pair.target * 255).round().int().unique().tolist() == sorted({235, y})
+    Image.fromarray(colours[..., 0]).save(tmp_path / "a.png")
+    [luma], [gray] = (
+        list(choose_protocol(name, scale=1, settings=settings).pairs(tmp_path))
+        for name in ("luma-jpeg", "gray-jpeg")
+    )
+    assert torch.equal(luma.target, gray.target)
+    assert torch.equal(luma.degraded, gray.degraded)
+    with pytest.raises(ValueError, match=r"quality 0 must be in \[1, 100\]"):
+        choose_protocol("luma-jpeg", scale=1, settings=ProtocolSettings(quality=0))

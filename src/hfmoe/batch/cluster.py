@@ -161,7 +161,7 @@ class Actor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Restore one picture; whatever is wrong with it is in the row that comes back."""
         answer = {"place": int(row["place"]), "error": "", "width": 0, "height": 0, "data": b""}
-        answer |= {"read_size": 0, "read_ns": 0, "seconds": 0.0}
+        answer |= {"read_size": 0, "read_ns": 0, "seconds": 0.0, "missing": None}
         began = time.monotonic()
         with TemporaryDirectory(prefix="hfmoe-") as folder:
             try:
@@ -183,7 +183,7 @@ class Actor:
             file = fetch(source, folder)
         job = Job(file, result)
         done = self._work.write(job, self._work.restore(job, self._work.read(job)))
-        facts: dict[str, Any] = {"width": done.width, "height": done.height}
+        facts: dict[str, Any] = {"width": done.width, "height": done.height, "missing": done.missing}
         facts |= {"read_size": done.read.size, "read_ns": done.read.modified_ns}
         if elsewhere and is_private(target):
             return facts | {"data": result.read_bytes()}
@@ -248,7 +248,8 @@ def _settle(job: Job, answer: dict[str, Any]) -> Result | Exception:
         except OSError as error:
             return OSError(f"{job.target}: {error}")
     read = Identity(int(answer["read_size"]), int(answer["read_ns"]))
-    return Result(int(answer["width"]), int(answer["height"]), read, float(answer["seconds"]))
+    size, missing = (int(answer["width"]), int(answer["height"])), answer["missing"]
+    return Result(*size, read, float(answer["seconds"]), None if missing is None else float(missing))
 
 
 def _answers(

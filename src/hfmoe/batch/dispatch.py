@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from hfmoe.batch.cluster import Cluster, pack, run_on_cluster
 from hfmoe.batch.manifest import MANIFEST, Manifest
 from hfmoe.batch.pipeline import Pipeline, Steps
-from hfmoe.batch.planning import Job, Place, plan_jobs
+from hfmoe.batch.planning import Job, NotTaken, Place, plan_jobs
 from hfmoe.batch.settings import Naming, Selection, Settings
 from hfmoe.batch.work import OnBegin, PictureWork, Result
 from hfmoe.image.files import ImageError, printable, read_facts
@@ -31,11 +31,15 @@ AHEAD = 0.25
 
 
 class Done(NamedTuple):
-    """A picture that was restored and written, and its new size in pixels."""
+    """A picture that was restored and written, and its new size in pixels.
+
+    missing: of a damaged source that was kept, the share of its rows that were not decoded.
+    """
 
     job: Job
     width: int
     height: int
+    missing: float | None = None
 
 
 class Failed(NamedTuple):
@@ -47,12 +51,16 @@ class Failed(NamedTuple):
 
 @dataclass
 class JobSummary:
-    """What became of a job's pictures; left_out: results beside their sources, which are no sources."""
+    """What became of a job's pictures.
+
+    left_out: results beside their sources, which are no sources; not_taken: images by their content alone.
+    """
 
     done: list[Done] = field(default_factory=list)
     skipped: list[Job] = field(default_factory=list)
     failed: list[Failed] = field(default_factory=list)
     left_out: list[Place] = field(default_factory=list)
+    not_taken: list[NotTaken] = field(default_factory=list)
 
     def add(self, other: "JobSummary") -> None:
         """Add what became of further pictures."""
@@ -60,6 +68,7 @@ class JobSummary:
         self.skipped += other.skipped
         self.failed += other.failed
         self.left_out += other.left_out
+        self.not_taken += other.not_taken
 
 
 OnEnd = Callable[[Done | Failed], None]
@@ -91,7 +100,7 @@ class Manifests:
         if job.root is not None:
             source, target = Path(job.source), Path(job.target)
             self._of[job.root].add(source, target, read=result.read, seconds=result.seconds)
-        return Done(job, result.width, result.height)
+        return Done(job, result.width, result.height, result.missing)
 
     def fail(self, job: Job, error: Exception) -> Failed:
         """Write down a failure, where the disk takes it."""
@@ -226,8 +235,8 @@ def restore_files(
     restorer = first if isinstance(first, Restorer) else load(first, device=device)
     check_scale(restorer, chosen.scale, restorer.facts.name)
     naming = make_naming(restorer, chosen, format=format, pattern=name, chosen_by_size=model is None)
-    jobs, left_out = _plan(inputs, output, naming, selection)
-    summary = JobSummary(left_out=left_out)
+    summary = JobSummary()
+    jobs = _plan(inputs, output, naming, selection, summary)
     by_size = model is None and is_chosen_by_size(chosen)
     for scale, group in by_scale(jobs, chosen).items() if by_size else ((restorer.scale, jobs),):
         if scale != restorer.scale:
@@ -282,18 +291,25 @@ def restore_on_ray(
     check_scale(restorer, chosen.scale, model)
     selection = replace(selection or Selection(), suffixes=chosen.read_suffixes)
     naming = make_naming(restorer, chosen, format=format, pattern=name)
-    jobs, left_out = _plan(inputs, output, naming, selection)
+    summary = JobSummary()
+    jobs = _plan(inputs, output, naming, selection, summary)
     where, scale = cluster or Cluster(), restorer.scale
-    summary = run_on_ray(jobs, str(model), chosen, scale=scale, cluster=where, redo=redo, on_end=on_end)
-    return replace(summary, left_out=left_out)
+    summary.add(run_on_ray(jobs, str(model), chosen, scale=scale, cluster=where, redo=redo, on_end=on_end))
+    return summary
 
 
 def _plan(
-    inputs: Sequence[Path | str] | Path | str, output: Path | str | None, naming: Naming, selection: Selection
-) -> tuple[list[Job], list[Place]]:
+    inputs: Sequence[Path | str] | Path | str,
+    output: Path | str | None,
+    naming: Naming,
+    selection: Selection,
+    summary: JobSummary,
+) -> list[Job]:
     places = [inputs] if isinstance(inputs, str | Path) else list(inputs)
-    target, left_out = None if output is None else str(output), []
-    return plan_jobs(places, target, naming=naming, selection=selection, left_out=left_out), left_out
+    target, noted = None if output is None else str(output), (summary.left_out, summary.not_taken)
+    return plan_jobs(
+        places, target, naming=naming, selection=selection, left_out=noted[0], not_taken=noted[1]
+    )
 
 
 def make_naming(

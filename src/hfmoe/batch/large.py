@@ -101,7 +101,8 @@ def restore_large(
             places, canvas, digest, settings.tile if isinstance(settings.tile, int) else None, side
         )
         tiling = plan_tiling(restorer, strips.height, strips.width, tile=state.tile)
-        streaming = Streaming(restorer, strips, found, tiling, settings.effort, settings.strength)
+        separate = settings.alpha == "separate"
+        streaming = Streaming(restorer, strips, found, tiling, settings.effort, settings.strength, separate)
         try:
             _fill(canvas, streaming, places.state, state, on_tile)
             _save(canvas, places, size, settings)
@@ -117,7 +118,7 @@ def _save(canvas: Canvas, places: _Places, size: Size, settings: Settings) -> No
         return
     reduced = canvas.like_of(places.reduced, size)
     try:
-        canvas.reduce_into(reduced)
+        canvas.reduce_into(reduced, separate=settings.alpha == "separate")
         reduced.save(quality=settings.quality)
     finally:
         reduced.drop()

@@ -13,6 +13,7 @@ from hfmoe.batch.manifest import results_of
 from hfmoe.batch.settings import Naming, PlanError, Selection
 from hfmoe.batch.stores import LOCAL, inside, is_address, joined, list_store, open_place
 from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES, READ_SUFFIXES
+from hfmoe.image.sniffing import content_of
 
 Place = Path | str
 """A path of this machine, or as text an address for fsspec."""
@@ -27,6 +28,13 @@ class Job(NamedTuple):
     source: Place
     target: Place
     root: Path | None = None
+
+
+class NotTaken(NamedTuple):
+    """A file that is an image by its content and is not restored, and what it is, such as "a PSD"."""
+
+    path: Path
+    kind: str
 
 
 class _Found(NamedTuple):
@@ -45,13 +53,15 @@ def plan_jobs(
     naming: Naming,
     selection: Selection | None = None,
     left_out: list[Place] | None = None,
+    not_taken: list[NotTaken] | None = None,
 ) -> list[Job]:
     """Where the result of each input goes. Inputs are files, folders, patterns with *, ? or [ and addresses.
 
     Without output, a file's result is beside it and a folder's are in `<folder><mark>/`, in the tree that the
     sources have. An output is a file for one input file (when it has an image suffix), a folder otherwise.
     Hidden files, links to folders, and what earlier jobs wrote into folders below are passed over, as are
-    results beside their sources, which are added to left_out, unless nothing else is found. Without a naming
+    results beside their sources, which are added to left_out, unless nothing else is found. Images in folders
+    by their content but not by their suffix are added to not_taken. Without a naming
     pattern, sources whose results would have one name keep their own suffixes: `<name><mark>.png`.
     Raises PlanError when an output cannot be either, is one of the sources, or is that of two of them, and
     when nothing is found; ImportError where fsspec, or what it needs for an address, is missing.
@@ -63,7 +73,7 @@ def plan_jobs(
         jobs = _into_file(places, target, naming, selection)
     else:
         _check_folder(target)
-        found = _expand(places, target, naming, selection)
+        found = _expand(places, target, naming, selection, [] if not_taken is None else not_taken)
         taken = _without_results(found, naming)
         if left_out is not None:
             left_out.extend(one.source for one in found if one not in taken)
@@ -99,7 +109,7 @@ def _into_file(places: Sequence[Place], target: Place, naming: Naming, selection
     """The job of one input whose result was given by name."""
     if len(places) == 1 and isinstance(places[0], Path) and _is_file(places[0]):
         return [Job(places[0], target)]
-    found = _expand(places, target, naming, selection)
+    found = _expand(places, target, naming, selection, [])
     if len(found) == 1 and found[0].alone:
         return [Job(found[0].source, target)]
     raise PlanError(f"--output {target} is named like a file; several inputs need a folder")
@@ -116,7 +126,11 @@ def _check_folder(output: Place | None) -> None:
 
 
 def _expand(
-    places: Sequence[Place], output: Place | None, naming: Naming, selection: Selection
+    places: Sequence[Place],
+    output: Place | None,
+    naming: Naming,
+    selection: Selection,
+    not_taken: list[NotTaken],
 ) -> list[_Found]:
     """Every source once, with the folder that its result goes to."""
     mark = naming.mark
@@ -125,10 +139,11 @@ def _expand(
         if isinstance(place, str):
             below = list(_below_address(place, output, mark, selection))
         else:
-            below = list(_below(place, output, mark, selection))
+            below = list(_below(place, output, mark, selection, not_taken))
         if not below and (isinstance(place, str) or not _is_file(place)):
             wanted = " that are wanted" if selection.include or selection.exclude else ""
-            raise PlanError(f"{place} holds no images{wanted} ({', '.join(selection.suffixes)})")
+            but = f"; {not_taken[0].path} is {not_taken[0].kind}" if not_taken else ""
+            raise PlanError(f"{place} holds no images{wanted} ({', '.join(selection.suffixes)}){but}")
         for one in below:
             real = one.source if isinstance(one.source, str) else Path(os.path.realpath(one.source))
             found.setdefault((real, one.folder), one)
@@ -169,13 +184,15 @@ def _beside(folder: Place, names: list[str]) -> list[str]:
     return [path.name for path in folder.iterdir() if path.suffix.lower() in suffixes]
 
 
-def _below(place: Path, output: Place | None, mark: str, selection: Selection) -> Iterator[_Found]:
+def _below(
+    place: Path, output: Place | None, mark: str, selection: Selection, not_taken: list[NotTaken]
+) -> Iterator[_Found]:
     root = output if isinstance(output, Path) else None
     if place.is_dir():
         beside = place.resolve()
         results = output or beside.with_name(beside.name + mark)
         home = results if isinstance(results, Path) else None
-        for source in _walk(place, home, selection):
+        for source in _walk(place, home, selection, not_taken):
             yield _Found(source, _join(results, source.relative_to(place).parent), home)
     elif _is_pattern(place):
         fixed = _fixed_part(place)
@@ -205,7 +222,9 @@ def _join(folder: Place, below: PurePath) -> Place:
     return folder / below if isinstance(folder, Path) else joined(folder, PurePosixPath(below))
 
 
-def _walk(folder: Path, results: Path | None, selection: Selection) -> Iterator[Path]:
+def _walk(
+    folder: Path, results: Path | None, selection: Selection, not_taken: list[NotTaken]
+) -> Iterator[Path]:
     """The wanted images in a folder and below, sorted; not those that a job made.
 
     A folder below that cannot be listed stands for itself: reading it fails, so the job ends by naming it.
@@ -233,9 +252,18 @@ def _walk(folder: Path, results: Path | None, selection: Selection) -> Iterator[
             path = here / name
             if name.startswith(".") or os.path.normpath(path.absolute()) in made:
                 continue
-            if _is_image(path, selection) and selection.takes(path.relative_to(folder)):
+            if selection.takes(path.relative_to(folder)) and _is_taken(path, selection, not_taken):
                 yield path
     yield from closed
+
+
+def _is_taken(path: Path, selection: Selection, not_taken: list[NotTaken]) -> bool:
+    """Whether a file of a folder is an image to be restored; one by its content alone is noted."""
+    if _is_image(path, selection):
+        return True
+    if path.is_file() and (kind := content_of(path)):
+        not_taken.append(NotTaken(path, kind))
+    return False
 
 
 def _is_image(path: Path, selection: Selection) -> bool:

@@ -13,6 +13,8 @@ from hfmoe.image.target_size import TargetSize, asked_size
 
 COLOURS = {"white": "#ffffff", "gray": "#808080", "black": "#000000"}
 STREAM = ("auto", "on", "off")
+ALPHA = ("transparency", "separate")
+DAMAGED = ("refuse", "keep")
 FIELDS = ("stem", "name", "scale", "model", "suffix")
 """What a naming pattern may hold: the source's name without and with its suffix, and of the result."""
 
@@ -39,6 +41,12 @@ class Settings:
         Drop EXIF, XMP and resolution; the colour profile stays.
     background
         Lay transparent pictures over this colour, which JPEG needs: white, gray, black or #rrggbb.
+    alpha
+        transparency restores colours as they are seen through alpha; separate takes alpha for a plane of its
+        own, such as a mask of a game's texture: it is restored as gray and leaves the colours alone.
+    damaged
+        refuse, or keep: what can be decoded of a damaged or cut-off JPEG or PNG is restored, and the summary
+        says how much is missing.
     tile
         auto (by free memory), off (whole image), or the side of the tiles in input pixels.
     stream
@@ -61,6 +69,8 @@ class Settings:
     quality: int = QUALITY
     strip: bool = False
     background: str | None = None
+    alpha: str = "transparency"
+    damaged: str = "refuse"
     tile: int | str = "auto"
     stream: str = "auto"
     pages: bool = False
@@ -79,10 +89,22 @@ class Settings:
             parse_colour(self.background)
         if isinstance(self.tile, str) and self.tile not in ("auto", "off"):
             raise ValueError(f"tile {self.tile!r} must be auto, off or a number of pixels")
-        if self.stream not in STREAM:
-            raise ValueError(f"stream {self.stream!r} must be one of {', '.join(STREAM)}")
-        if self.stream == "on" and (self.ensemble or self.tile == "off"):
-            whole = "an ensemble" if self.ensemble else "tile off"
+        for name, known in (("stream", STREAM), ("alpha", ALPHA), ("damaged", DAMAGED)):
+            if getattr(self, name) not in known:
+                raise ValueError(f"{name} {getattr(self, name)!r} must be one of {', '.join(known)}")
+        self._check_together()
+
+    def _check_together(self) -> None:
+        """ValueError for options that exclude each other."""
+        if self.alpha == "separate" and self.background is not None:
+            raise ValueError("alpha separate is no transparency, which a background is for")
+        wholes = {
+            "an ensemble": self.ensemble,
+            "tile off": self.tile == "off",
+            "damaged keep": self.damaged == "keep",
+        }
+        whole = next((name for name, asked in wholes.items() if asked), None)
+        if self.stream == "on" and whole:
             raise ValueError(f"stream on: {whole} needs the whole image in memory")
 
     @property
@@ -97,8 +119,9 @@ class Settings:
             del values[name]
         if self.size is not None:
             values["size"] = self.size.mark
-        if self.background is None:  # as manifests of before this field have it
-            del values["background"]
+        for name in ("background", "alpha", "damaged"):  # as manifests of before these fields have it
+            if values[name] == getattr(Settings, name):
+                del values[name]
         return values
 
     def prepared(self, picture: Picture) -> Picture:
@@ -109,7 +132,8 @@ class Settings:
 
     def of_network(self) -> dict[str, Any]:
         """The options of `Restorer.picture`."""
-        return {name: getattr(self, name) for name in ("tile", "effort", "strength", "ensemble")}
+        options = {name: getattr(self, name) for name in ("tile", "effort", "strength", "ensemble")}
+        return options | {"separate": self.alpha == "separate"}
 
     @property
     def read_suffixes(self) -> tuple[str, ...]:

@@ -34,12 +34,16 @@ OnBegin = Callable[[Job], OnTile | None]
 
 
 class Result(NamedTuple):
-    """The size of a result on the disk, its source as it was when it was read, and the seconds it took."""
+    """The size of a result on the disk, its source as it was when it was read, and the seconds it took.
+
+    missing: of a damaged source, the share of its rows that were not decoded.
+    """
 
     width: int
     height: int
     read: Identity
     seconds: float
+    missing: float | None = None
 
 
 class OpenedPicture(NamedTuple):
@@ -87,7 +91,7 @@ class PictureWork:
             return OpenedPicture(restore_pages, identity, began)
         if goes_by_parts(source, self.restorer, self.settings):
             return OpenedPicture(partial(restore_large, key=(self.model, identity)), identity, began)
-        picture = self.settings.prepared(read_arrays(source))
+        picture = self.settings.prepared(read_arrays(source, keep_damaged=self.settings.damaged == "keep"))
         size = sized(source, picture, self.restorer, self.settings)
         check_writable(target, picture, **size._asdict(), quality=self.settings.quality)
         return OpenedPicture(picture, identity, began)
@@ -103,17 +107,21 @@ class PictureWork:
             return opened._replace(picture=large)
         size = sized(Path(job.source), opened.picture, self.restorer, self.settings)
         restored = self.restorer.picture(opened.picture, on_tile=on_tile, **self.settings.of_network())
-        return opened._replace(picture=reduce_picture(restored, size))
+        return opened._replace(
+            picture=reduce_picture(restored, size, separate=self.settings.alpha == "separate")
+        )
 
     def write(self, job: Job, restored: OpenedPicture) -> Result:
         """Encode a result."""
         result, target = restored.picture, Path(job.target)
+        missing = None
         if isinstance(result, Picture):
+            missing = result.missing
             target.parent.mkdir(parents=True, exist_ok=True)
             write_picture(target, result, quality=self.settings.quality)
             result = Large(result.colour.shape[2], result.colour.shape[1])
         assert isinstance(result, Large)
-        return Result(*result, read=restored.identity, seconds=time.monotonic() - restored.began)
+        return Result(*result, restored.identity, time.monotonic() - restored.began, missing)
 
 
 def sized(source: Path, picture: Picture, restorer: Restorer, settings: Settings) -> Size:
@@ -166,7 +174,8 @@ def restore_pages(
             for number, picture in enumerate(chain((first,), pictures)):
                 _check_alike(pages, number, picture, first)
                 restored = _restored(picture, restorer, settings, number, len(pages.numbers), on_tile)
-                canvas.put(reduce_picture(restored, size), number * height, 0)
+                reduced = reduce_picture(restored, size, separate=settings.alpha == "separate")
+                canvas.put(reduced, number * height, 0)
             canvas.save(quality=settings.quality, roll=Roll(height, pages.delays, pages.loop))
     finally:
         with suppress(OSError):

@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import UnusedCliTokensError
 
 from hfmoe import __version__
-from hfmoe.cli.errors import USAGE, complain, guarded, hear_warnings
+from hfmoe.cli.errors import PIPE, USAGE, complain, guarded, hear_warnings
 from hfmoe.runtime.memory import reuse_memory
 
 COMMANDS = {
@@ -77,10 +77,11 @@ def run(arguments: Sequence[str]) -> int:
 
 def _run(arguments: Sequence[str]) -> int:
     app = application(arguments[0] if arguments else None)
+    tokens = [PIPE if token == "-" else token for token in arguments]
     try:
-        command, bound, _ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+        command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except UnusedCliTokensError as error:
-        left = " ".join(error.unused_tokens or ())
+        left = " ".join(error.unused_tokens or ()).replace(PIPE, "-")
         complain(f"{left!r} is more than the command takes; hfmoe COMMAND --help says what it takes")
         return USAGE
     except CycloptsError as error:

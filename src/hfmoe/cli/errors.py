@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 
 FAILED, USAGE, DIVERGED, INTERRUPTED = 1, 2, 3, 130
+PIPE = "\0-"
+"""An argument of - alone, for stdin or stdout, which the CLI library would take for an option."""
 TRAINING_NEEDS = ("lightning_fabric", "tensorboard", "matplotlib")
 """Libraries of the extra `train`."""
 EXTRAS = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
@@ -34,7 +36,7 @@ class Diverged(Exception):  # noqa: N818 (as Stopped)
 
 def complain(message: object) -> None:
     """Write one line to stderr; further lines of the message are joined to it."""
-    line = " ".join(str(message).split()) or "failed"
+    line = " ".join(str(message).replace(PIPE, "-").split()) or "failed"
     sys.stderr.write(f"hfmoe: {line}\n")
 
 

@@ -42,9 +42,9 @@ class EvaluateOptions:
     scale
         For bicubic; else checked against the model's.
     protocol
-        classical-sr, luma-sr, colour-denoise, gray-denoise, colour-jpeg, gray-jpeg, colour-photo or
-        gray-photo (blur, noise and JPEG together), or paired;
-        by default that of the model's options.
+        classical-sr, luma-sr, colour-denoise, gray-denoise, colour-jpeg, gray-jpeg, luma-jpeg (of colour
+        files the Y of the papers on LIVE1), colour-photo or gray-photo (blur, noise and JPEG together), or
+        paired; by default that of the model's options.
     sigma
         Noise of the denoising protocols, in 8-bit levels.
     quality

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
@@ -19,18 +19,17 @@ from hfmoe.batch.dispatch import (
     Done,
     Failed,
     JobSummary,
-    by_scale,
-    is_chosen_by_size,
     make_naming,
     model_digest,
     run_here,
     run_on_ray,
 )
 from hfmoe.batch.large import is_begun
-from hfmoe.batch.planning import Job, Place, plan_jobs
+from hfmoe.batch.planning import Job, plan_jobs
 from hfmoe.batch.settings import Naming, PlanError, Selection, Settings
 from hfmoe.cli.errors import FAILED, Stopped, UsageError, complain
-from hfmoe.cli.export_cache import choose_model, open_model
+from hfmoe.cli.model_choice import ModelChoice
+from hfmoe.cli.pipes import is_piped, restore_piped
 from hfmoe.image.files import printable
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiled import OnTile
@@ -67,13 +66,14 @@ def restore(
     Parameters
     ----------
     inputs
-        Image files, folders, and patterns such as 'photos/**/*.jpg'. A file is written beside its source as
-        <stem>-x4.png, a folder into a folder <name>-x4 with the same tree; sources are never overwritten.
+        Image files, folders, patterns such as 'photos/**/*.jpg', or - for stdin. A file is written beside
+        its source as <stem>-x4.png, a folder into a folder <name>-x4 with the same tree; sources are never
+        overwritten.
     model
         A model that ships (see `hfmoe models`), a weights file, or what `hfmoe export` wrote (.onnx, .xml);
         default nano-x4.
     output
-        A file for one input, a folder for several; made where it is missing.
+        A file for one input, a folder for several, made where it is missing; - for stdout.
     name
         What results are called: {stem}, {name}, {scale}, {model} and {suffix} stand for the source's name
         without and with suffix, and the result's. Default {stem}-x{scale}{suffix}.
@@ -105,6 +105,9 @@ def restore(
     if engine not in ("local", "ray") or (engine == "local" and address is not None):
         raise UsageError(f"--engine {engine!r} must be local or ray; --address is of ray")
     _check(engine, workers, (*inputs, *([output] if output else [])))
+    piped = is_piped(inputs, output)
+    if piped and engine != "local":
+        raise UsageError("- needs --engine local")
     chosen = ModelChoice(model, settings, backend, "cpu" if engine == "ray" else device)
     if engine == "ray" and chosen.by_size:
         raise UsageError("--engine ray asks for a --model with --width, --height and --fit")
@@ -112,39 +115,16 @@ def restore(
     _check_tile(settings.tile, restorer)
     selection = Selection(include or (), exclude or (), recursive, settings.read_suffixes)
     naming = _naming(restorer, settings, format=format, pattern=name, chosen_by_size=model is None)
-    jobs, left_out = _plan(inputs, output, naming, selection)
+    if piped:
+        return restore_piped(inputs[0], output, chosen, naming)
+    planned = JobSummary()
+    jobs = _plan(inputs, output, naming, selection, planned)
     if engine == "ray":
         cluster = _cluster(address, workers, "cpu" if device == "auto" else device)
-        summary = _run_on_ray(jobs, chosen.name(), restorer.scale, settings, cluster, redo=redo)
+        planned.add(_run_on_ray(jobs, chosen.name(), restorer.scale, settings, cluster, redo=redo))
     else:
-        summary = _run_here(jobs, chosen, workers=workers, redo=redo)
-    return _report(summary, jobs, left_out)
-
-
-class ModelChoice(NamedTuple):
-    """What decides the model of a picture: a name, a scale, or the size that its result is to have."""
-
-    model: str | None
-    settings: Settings
-    backend: str
-    device: str
-
-    @property
-    def by_size(self) -> bool:
-        """Whether it differs by picture."""
-        return self.model is None and is_chosen_by_size(self.settings)
-
-    def name(self, scale: int | None = None) -> str:
-        """Name or file of the model; scale: of a picture's. Raises UsageError."""
-        return choose_model(self.model, scale=scale or self.settings.scale, backend=self.backend)
-
-    def open(self, scale: int | None = None) -> Restorer:
-        """Load the model. Raises UsageError."""
-        return open_model(self.name(scale), scale=scale or self.settings.scale, device=self.device)
-
-    def groups(self, jobs: list[Job]) -> dict[int | None, list[Job]]:
-        """The jobs by the scale of their model, None for the one of all."""
-        return {**by_scale(jobs, self.settings)} if self.by_size else {None: jobs}
+        planned.add(_run_here(jobs, chosen, workers=workers, redo=redo))
+    return _report(planned, jobs)
 
 
 def _check(engine: str, workers: int, places: Sequence[str]) -> None:
@@ -179,11 +159,11 @@ def _naming(restorer: Restorer, settings: Settings, **options: Any) -> Naming:
 
 
 def _plan(
-    inputs: Sequence[str], output: str | None, naming: Naming, selection: Selection
-) -> tuple[list[Job], list[Place]]:
-    left_out: list[Place] = []
+    inputs: Sequence[str], output: str | None, naming: Naming, selection: Selection, planned: JobSummary
+) -> list[Job]:
+    noted = {"left_out": planned.left_out, "not_taken": planned.not_taken}
     try:
-        return plan_jobs(inputs, output, naming=naming, selection=selection, left_out=left_out), left_out
+        return plan_jobs(inputs, output, naming=naming, selection=selection, **noted)
     except ValueError as error:
         named = "" if isinstance(error, PlanError) else "--"
         raise UsageError(f"{named}{error}") from error
@@ -235,15 +215,17 @@ def _stopped(stop: KeyboardInterrupt, ended: int, jobs: list[Job]) -> Stopped:
     return Stopped(f"interrupted{count}{'; the same command goes on' if kept else ''}", signal=number)
 
 
-def _report(summary: JobSummary, jobs: Sequence[Job], left_out: Sequence[Place]) -> int:
+def _report(summary: JobSummary, jobs: Sequence[Job]) -> int:
     """Say how a job ended, with a line on stderr for each failure; give the exit status."""
     if summary.skipped:
         count = f"{len(summary.skipped)} of {len(jobs)}"
         sys.stdout.write(f"{count} were done before with the same settings (--redo does them again)\n")
-    if left_out:
-        first = printable(left_out[0])
-        count = first if len(left_out) == 1 else f"{first} and {len(left_out) - 1} more"
+    if summary.left_out:
+        count = _counted([printable(place) for place in summary.left_out])
         sys.stdout.write(f"left out, as results of an earlier run beside their sources: {count}\n")
+    if summary.not_taken:
+        count = _counted([f"{printable(one.path)} ({one.kind})" for one in summary.not_taken])
+        sys.stdout.write(f"not taken, though images by their content: {count}\n")
     order = {job: number for number, job in enumerate(jobs)}
     for failed in sorted(summary.failed, key=lambda failed: order[failed.job]):
         complain(failed.reason)
@@ -252,10 +234,24 @@ def _report(summary: JobSummary, jobs: Sequence[Job], left_out: Sequence[Place])
     return FAILED if summary.failed else 0
 
 
+def said_of_damage(missing: float | None) -> str:
+    """What a line says of a damaged source; nothing of a sound one."""
+    if missing is None:
+        return ""
+    return (
+        f"  (damaged: {missing:.1%} of its rows are missing)" if missing else "  (damaged; no row is missing)"
+    )
+
+
+def _counted(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
 def _tell(outcome: Done | Failed, screen: Any) -> None:
     """A line for a result."""
     if isinstance(outcome, Done):
-        screen.write(f"{printable(outcome.job.target)}  {outcome.width} x {outcome.height}\n")
+        size = f"{outcome.width} x {outcome.height}{said_of_damage(outcome.missing)}"
+        screen.write(f"{printable(outcome.job.target)}  {size}\n")
         screen.flush()
 
 

@@ -19,14 +19,14 @@ from hfmoe.data.degradations.blur import GaussianBlur
 from hfmoe.evaluate.seeding import degradation_for, noise_for
 from hfmoe.image.colour import luma, rgb_from_ycbcr, ycbcr_from_rgb
 from hfmoe.image.encoded import through_jpeg
-from hfmoe.image.files import ImageError, list_images, read_8bit, read_gray8, read_rgb8
+from hfmoe.image.files import READ_SUFFIXES, ImageError, list_images, read_8bit, read_gray8, read_rgb8
 from hfmoe.image.picture import quantise, round_to_8bit
 from hfmoe.image.resize import crop_to_multiple, resize
 from hfmoe.metrics.ssim import WINDOW
 
 Restore = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c H W"]]
 SUPER_RESOLUTION = ("classical-sr", "luma-sr")
-SYNTHETIC = ("colour-denoise", "gray-denoise", "colour-jpeg", "gray-jpeg")
+SYNTHETIC = ("colour-denoise", "gray-denoise", "colour-jpeg", "gray-jpeg", "luma-jpeg")
 NAMES = (*SUPER_RESOLUTION, *SYNTHETIC, "colour-photo", "gray-photo", "paired")
 
 
@@ -99,6 +99,7 @@ def choose_protocol(name: str, *, scale: int, settings: ProtocolSettings) -> Eva
         "luma-sr": lambda: luma_sr(scale),
         "denoise": lambda: gaussian_denoising(settings.sigma, channels),
         "jpeg": lambda: deblocking(settings.quality, channels),
+        "luma-jpeg": lambda: luma_deblocking(settings.quality),
         "photo": lambda: photo_restoration(scale, channels),
     }
     return make[name.removeprefix("gray-").removeprefix("colour-")]()
@@ -160,17 +161,39 @@ def gaussian_denoising(sigma: float, channels: int = 3, seed: int = 0) -> Evalua
 def deblocking(quality: int, channels: int = 3) -> EvaluationProtocol:
     """JPEG of a fixed quality: libjpeg with the standard tables, colours at half resolution below 90.
 
-    `channels` 1 is the convention of ARCNN, DnCNN and SwinIR: the gray image is encoded as a gray JPEG
-    and PSNR is of its samples. Every pixel counts.
+    `channels` 1 is the convention of ARCNN, DnCNN and SwinIR on gray files: the gray image is encoded as a
+    gray JPEG and PSNR is of its samples. Of colour files it takes the full-range luma, as OpenCV's and
+    Pillow's gray; the papers' rows of LIVE1 are `luma_deblocking`'s. Every pixel counts.
     """
-    if not 1 <= quality <= 100:
-        raise ValueError(f"quality {quality} must be in [1, 100]")
+    _check_quality(quality)
 
     def degrade(path: Path) -> ImagePair:
         levels = _clean(path, channels)
         return ImagePair(path.name, _in_unit(through_jpeg(levels, quality=quality)), _in_unit(levels))
 
     return EvaluationProtocol(f"{_kind(channels)}-jpeg-q{quality} v1", _each(degrade))
+
+
+def luma_deblocking(quality: int) -> EvaluationProtocol:
+    """As `deblocking` in gray, on the Y of MATLAB's rgb2ycbcr (16 to 235), rounded to 8 bits.
+
+    The convention of ARCNN, DnCNN and later papers for colour sets such as LIVE1; gray files are as they are.
+    """
+    _check_quality(quality)
+
+    def degrade(path: Path) -> ImagePair:
+        levels = read_8bit(path)
+        if len(levels) == 3:
+            levels = quantise(luma(levels.double() / 255)).byte()
+        _check_scorable(path, levels, border=0)
+        return ImagePair(path.name, _in_unit(through_jpeg(levels, quality=quality)), _in_unit(levels))
+
+    return EvaluationProtocol(f"luma-jpeg-q{quality} v1", _each(degrade))
+
+
+def _check_quality(quality: int) -> None:
+    if not 1 <= quality <= 100:
+        raise ValueError(f"quality {quality} must be in [1, 100]")
 
 
 def photo_restoration(scale: int, channels: int = 3, seed: int = 0) -> EvaluationProtocol:
@@ -254,9 +277,9 @@ def _each(degrade: Callable[[Path], ImagePair]) -> Callable[[Path], Iterator[Ima
 
 
 def _originals(folder: Path) -> list[Path]:
-    paths = list_images(folder)
+    paths = list_images(folder, suffixes=READ_SUFFIXES)
     if not paths:
-        raise ImageError(f"{folder}: the folder holds no images")
+        raise ImageError(f"{folder}: the folder holds no images ({', '.join(READ_SUFFIXES)})")
     return paths
 
 

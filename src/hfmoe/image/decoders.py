@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pyvips
 
+from hfmoe.image import other_formats
 from hfmoe.image.picture import ImageError
 
 _PREFIX = re.compile(r"^(?P<who>[A-Za-z0-9_]+): ")
@@ -66,10 +67,14 @@ def _is_about(line: str, path: Path, loader: str) -> bool:
 
 
 def with_pixels(path: Path, image: pyvips.Image) -> pyvips.Image:
-    """The image of a file; HEVC is decoded by pillow-heif, where that is installed, whole and in its depth.
+    """The image of a file, whole where libvips does not decode it: those of `other_formats`, and HEVC by
+    pillow-heif, where that is installed, in its depth.
 
     Raises ImageError where it cannot decode it.
     """
+    kind = str(image.get("vips-loader")).removesuffix("load")
+    if kind in other_formats.NAMES:
+        return other_formats.decode(path, kind)
     compression = image.get("heif-compression") if image.get_typeof("heif-compression") else None
     if compression != "hevc":
         return image

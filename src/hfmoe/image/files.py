@@ -2,12 +2,14 @@
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Int
 
+from hfmoe.image.other_formats import SUFFIXES
 from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, strip
 from hfmoe.image.reading import (
     MAX_PIXELS,
@@ -24,8 +26,8 @@ IMAGE_SUFFIXES = tuple(suffix for suffix in FORMATS if suffix != ".gif")
 """Suffixes of single pictures, in and out."""
 LISTED_SUFFIXES = (*IMAGE_SUFFIXES, ".jfif", ".jpe")
 """Suffixes that folders of photos to learn or score from are searched for: what every libvips reads."""
-READ_SUFFIXES = (*LISTED_SUFFIXES, ".heic", ".heif")
-"""Suffixes of pictures to be restored or looked at; one that libvips cannot read is a named failure."""
+READ_SUFFIXES = (*LISTED_SUFFIXES, ".heic", ".heif", *SUFFIXES)
+"""Suffixes of pictures to be restored or scored; one that cannot be read here is a named failure."""
 PAGED_SUFFIXES = tuple(suffix for suffix, form in FORMATS.items() if form.name in PAGED)
 """Suffixes of files that can hold several pages."""
 
@@ -62,7 +64,9 @@ __all__ = [
 ]
 
 
-def list_images(folder: Path | str, *, recursive: bool = False) -> list[Path]:
+def list_images(
+    folder: Path | str, *, recursive: bool = False, suffixes: Sequence[str] = LISTED_SUFFIXES
+) -> list[Path]:
     """The files of a folder with an image's suffix, sorted by path; hidden ones are left out.
 
     Raises ImageError when the folder is missing or not a folder.
@@ -71,7 +75,7 @@ def list_images(folder: Path | str, *, recursive: bool = False) -> list[Path]:
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     found = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(path for path in found if _is_image(path, folder))
+    return sorted(path for path in found if _is_image(path, folder, suffixes))
 
 
 def printable(name: Path | str) -> str:
@@ -79,9 +83,9 @@ def printable(name: Path | str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _is_image(path: Path, folder: Path) -> bool:
+def _is_image(path: Path, folder: Path, suffixes: Sequence[str]) -> bool:
     hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in LISTED_SUFFIXES and path.is_file()
+    return not hidden and path.suffix.lower() in suffixes and path.is_file()
 
 
 class FileFacts(NamedTuple):

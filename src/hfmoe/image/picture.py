@@ -38,6 +38,8 @@ class Metadata:
 class Picture:
     """Colour in [0, 1] with straight alpha; `bits` is the depth of the file it came from or goes to.
 
+    missing: of a damaged file, the share of its rows that were not decoded; None of a sound one.
+
     Colour and alpha are both tensors or both numpy arrays. Colours of 32 bits are floats that may lie outside
     [0, 1]. The colours are those of the ICC profile `icc` (sRGB where there is none), never converted.
     """
@@ -47,6 +49,7 @@ class Picture:
     bits: Bits = 8
     icc: bytes | None = None
     metadata: Metadata = field(default=Metadata())
+    missing: float | None = None
 
     def __post_init__(self):
         channels, height, width = self.colour.shape

@@ -13,6 +13,7 @@ import pyvips
 from einops import rearrange, repeat
 from jaxtyping import Float, UInt8
 
+from hfmoe.image import other_formats
 from hfmoe.image.arrays import Tensor, as_tensor
 from hfmoe.image.decoders import clear_errors, refusal, with_pixels
 from hfmoe.image.headers import CONVERTED, LEFT_OUT, complete
@@ -68,10 +69,26 @@ def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | 
     return replace(picture, colour=as_tensor(picture.colour), alpha=alpha)
 
 
-def read_arrays(path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | None = None) -> Picture:
-    """As `read_picture`, with colour and alpha as numpy arrays: torch is not imported."""
+def read_arrays(
+    path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | None = None, keep_damaged: bool = False
+) -> Picture:
+    """As `read_picture`, with colour and alpha as numpy arrays: torch is not imported.
+
+    keep_damaged: of a JPEG or PNG that is damaged or cut off, give what can be decoded, with what is missing.
+    """
     path = Path(path)
-    samples = _read(path, max_pixels=max_pixels, options={} if page is None else {"page": page})
+    options = {} if page is None else {"page": page}
+    try:
+        return _as_picture(path, _read(path, max_pixels=max_pixels, options=options))
+    except PagesError:
+        raise
+    except ImageError as error:
+        if not keep_damaged or options:
+            raise
+        return _read_damaged(path, error, max_pixels=max_pixels)
+
+
+def _as_picture(path: Path, samples: _Samples) -> Picture:
     bands = to_floats(samples.values, top=samples.top)
     colour, alpha = (bands[:-1], bands[-1:]) if samples.has_alpha else (bands, None)
     if samples.bits == 32:
@@ -79,6 +96,38 @@ def read_arrays(path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | N
         outside = float(((colour < 0) | (colour > 1)).mean())
         check_range(path, float(colour.min()), float(colour.max()), outside=outside)
     return Picture(colour, alpha, samples.bits, samples.icc, samples.metadata)
+
+
+def _read_damaged(path: Path, error: ImageError, *, max_pixels: int) -> Picture:
+    """What can be decoded of a JPEG or PNG. Raises the error where that is nothing."""
+    try:
+        image = open_header(path, max_pixels=max_pixels, fail_on="none")
+        loader = str(image.get("vips-loader")).split("load")[0]
+        if loader not in ("jpeg", "png"):
+            raise error
+        samples = _decode(path, image, loader)
+        missing = _missing(path, max_pixels)
+    except (pyvips.Error, ImageError):
+        raise error from None
+    if missing == 1:
+        raise error
+    return replace(_as_picture(path, samples), missing=missing)
+
+
+def _missing(path: Path, max_pixels: int) -> float:
+    """Share of a damaged file's rows, the last ones, that are filler: of one colour and not decoded."""
+    image = open_header(path, max_pixels=max_pixels)
+    region, sound = pyvips.Region.new(image), 0
+    try:
+        while sound < image.height:
+            region.fetch(0, sound, image.width, 1)
+            sound += 1
+    except pyvips.Error:
+        values = open_header(path, max_pixels=max_pixels, fail_on="none").numpy()[sound:]
+        filler = (values == values[-1:, -1:]).reshape(len(values), -1).all(1)
+        whole = np.flatnonzero(~filler)
+        return (len(values) - (whole[-1] + 1 if len(whole) else 0)) / image.height
+    return 0.0
 
 
 def read_rgb8(path: Path | str) -> UInt8[Tensor, "3 h w"]:
@@ -124,11 +173,16 @@ def _read(path: Path, *, max_pixels: int, options: dict[str, int] | None = None)
 
 
 def open_header(
-    path: Path, *, max_pixels: int = MAX_PIXELS, options: dict[str, int] | None = None
+    path: Path,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    options: dict[str, int] | None = None,
+    fail_on: str = "error",
 ) -> pyvips.Image:
     """A file's image with nothing decoded yet. Raises ImageError as `read_picture`, but for damage inside.
 
-    options: of libvips' loader, such as a page; with any, files of several pages and GIF are opened.
+    options: of libvips' loader, such as a page; with any, files of several pages and GIF are opened. fail_on:
+    "none" has damaged pixels decoded as far as can be.
     """
     _check_place(path)
     check_fork("libvips")
@@ -138,7 +192,7 @@ def open_header(
         raise ImageError(f"{path}: {error.strerror or error}") from error
     try:
         clear_errors()
-        image = _open(path, loader, options or {})
+        image = _open(path, loader, options or {}, fail_on)
     except pyvips.Error as error:
         reason = refusal(path, error, loader, damaged=f"cut off, or not a {READABLE} image")
         raise ImageError(f"{path}: {reason}") from error
@@ -152,11 +206,13 @@ def open_header(
     return image
 
 
-def _open(path: Path, loader: str, options: dict[str, int]) -> pyvips.Image:
+def _open(path: Path, loader: str, options: dict[str, int], fail_on: str = "error") -> pyvips.Image:
     """The image behind a header; from a source, so that brackets in a name are no options to libvips."""
+    if loader in other_formats.NAMES:
+        return other_formats.describe(path, loader)
     load = getattr(pyvips.Image, f"{loader}load_source")
     name: Any = os.fsencode(path)
-    return load(pyvips.Source.new_from_file(name), access="sequential", fail_on="error", **options)
+    return load(pyvips.Source.new_from_file(name), access="sequential", fail_on=fail_on, **options)
 
 
 def _check_place(path: Path) -> None:

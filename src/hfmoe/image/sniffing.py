@@ -4,6 +4,7 @@ import struct
 from io import BufferedIOBase
 from pathlib import Path
 
+from hfmoe.image.other_formats import NAMES, kind_of
 from hfmoe.image.picture import ImageError, PagesError
 from hfmoe.image.tiff import OLD_JPEG, PageFacts, full_pages, page_facts
 
@@ -18,14 +19,18 @@ _SIGNATURES = {
 _PAGED = "a GIF"
 _FOREIGN = {
     _PAGED: (b"GIF8",),
-    "a BMP": (b"BM",),
     "a PDF": (b"%PDF",),
     "a JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
-    "a JPEG 2000": (b"\xff\x4f\xff\x51", b"\0\0\0\x0cjP  "),
     "a PSD": (b"8BPS",),
+    "a QOI": (b"qoif",),
+    "a DDS": (b"DDS ",),
+    "an icon": (b"\0\0\1\0",),
+    "a Radiance HDR": (b"#?RADIANCE",),
+    "a netpbm of a kind that is not read": (b"P7\n",),
     "an OpenEXR": (b"\x76\x2f\x31\x01",),
     "an SVG or XML": (b"<svg", b"<?xml"),
 }
+_NO_PICTURES = ("a PDF", "an SVG or XML")
 _HEIF = {b"avif", b"heic", b"heix", b"mif1", b"miaf", b"avis", b"msf1", b"hevc", b"hevx"}
 _MOVING = {b"avis", b"msf1"}
 _LAB = (8, 9)
@@ -39,14 +44,15 @@ _IMAGE, _EXTENSION, _TRAILER = 0x2C, 0x21, 0x3B
 
 
 def sniff(path: Path, *, pages: bool = False) -> str:
-    """The libvips loader of a file: png, jpeg, webp, tiff or heif; where pages are asked for, gif, too.
+    """The libvips loader of a file: png, jpeg, webp, tiff or heif, with pages also gif; or another format's.
 
     Raises ImageError for other files, for animations and several pages (whose first picture decoders
     would give without a word), and for samples that no decoder takes; OSError when it cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(64)
-        kind = "gif" if pages and head.startswith(b"GIF8") else _kind(path, head)
+        kind = "gif" if pages and head.startswith(b"GIF8") else kind_of(head, path, file)
+        kind = kind or _kind(path, head)
         if kind == "png":
             _check_png(path, file)
         if kind == "tiff":
@@ -54,6 +60,28 @@ def sniff(path: Path, *, pages: bool = False) -> str:
     if kind == "heif" and _brands(head) & _MOVING:
         raise ImageError(f"{path}: animated; single images are read")
     return kind
+
+
+def content_of(path: Path) -> str | None:
+    """What image a file is by its content, whatever it is called, such as "a PSD"; None where it is none."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(64)
+            kind = kind_of(head, path, file)
+    except OSError:
+        return None
+    if kind is not None:
+        return f"a {NAMES[kind]}"
+    known = [(f"a {kind.upper()}", signatures) for kind, signatures in _SIGNATURES.items()]
+    foreign = [(name, signatures) for name, signatures in _FOREIGN.items() if name not in _NO_PICTURES]
+    for name, signatures in (*known, *foreign, ("a camera raw", _OTHER_RAWS), ("an SVG", (b"<svg",))):
+        if head.startswith(signatures):
+            return name
+    if head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        return "a WebP"
+    if b"crx " in _brands(head):
+        return "a camera raw"
+    return "an AVIF or HEIC" if _brands(head) & _HEIF else None
 
 
 def _kind(path: Path, head: bytes) -> str:

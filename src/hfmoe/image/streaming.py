@@ -282,11 +282,12 @@ class Canvas:
         path.unlink(missing_ok=True)
         return Canvas(path, self._target, self._like, height=size.height, width=size.width)
 
-    def reduce_into(self, other: "Canvas") -> None:
+    def reduce_into(self, other: "Canvas", *, separate: bool = False) -> None:
         """Put the picture at the size of another canvas into that, part by part."""
         size = Size(other.height, other.width)
         for part in row_parts(self.height, size):
-            other.put(reduce_rows(part, self.rows(part.first, part.last), size), part.row, 0)
+            rows = self.rows(part.first, part.last)
+            other.put(reduce_rows(part, rows, size, separate=separate), part.row, 0)
 
     def flush(self) -> None:
         """Have the disk hold all that was put."""

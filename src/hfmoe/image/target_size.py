@@ -124,34 +124,41 @@ def result_size(target: TargetSize | None, height: int, width: int, *, scale: in
 
 
 def reduce_image(
-    colour: Float[Array, "b c h w"], alpha: Float[Array, "b 1 h w"] | None, size: Size
+    colour: Float[Array, "b c h w"],
+    alpha: Float[Array, "b 1 h w"] | None,
+    size: Size,
+    *,
+    separate: bool = False,
 ) -> tuple[Float[Array, "b c H W"], Float[Array, "b 1 H W"] | None]:
     """Straight colours and their alpha at another size; the colours of transparent pixels count little.
 
-    The result is held to the range of the input, which the kernel would leave at edges.
+    separate: alpha is no transparency, so that colours count alike. The result is held to the range of the
+    input, which the kernel would leave at edges.
     """
-    return _reduced(colour, alpha, lambda image: resize(image, size=size))
+    return _reduced(colour, alpha, lambda image: resize(image, size=size), separate=separate)
 
 
 def _reduced(
-    colour: Array, alpha: Array | None, resized: Callable[[Array], Array]
+    colour: Array, alpha: Array | None, resized: Callable[[Array], Array], *, separate: bool
 ) -> tuple[Array, Array | None]:
     low, high = min(0.0, float(colour.min())), max(1.0, float(colour.max()))
     straight = resized(colour)
     if alpha is None:
         return namespace(straight).clip(straight, low, high), None
     opacity = resized(alpha).clip(0, 1)
+    if separate:
+        return namespace(straight).clip(straight, low, high), opacity
     seen = resized(colour * alpha) / opacity.clip(min=1e-3)
     trust = (opacity * 8).clip(max=1)
     return namespace(straight).clip(seen * trust + straight * (1 - trust), low, high), opacity
 
 
-def reduce_picture(picture: Picture, size: Size) -> Picture:
+def reduce_picture(picture: Picture, size: Size, *, separate: bool = False) -> Picture:
     """A picture at another size, with the depth, profile and metadata that it has."""
     if picture.colour.shape[1:] == size:
         return picture
     alpha = None if picture.alpha is None else picture.alpha[None]
-    colour, opacity = reduce_image(picture.colour[None], alpha, size)
+    colour, opacity = reduce_image(picture.colour[None], alpha, size, separate=separate)
     return replace(picture, colour=colour[0], alpha=None if opacity is None else opacity[0])
 
 
@@ -173,7 +180,7 @@ def row_parts(height: int, size: Size) -> list[RowPart]:
     return parts
 
 
-def reduce_rows(part: RowPart, picture: Picture, size: Size) -> Picture:
+def reduce_rows(part: RowPart, picture: Picture, size: Size, *, separate: bool = False) -> Picture:
     """The rows of a result from the rows that they come from, as `reduce_picture` has them."""
 
     def resized(image: Float[np.ndarray, "1 c h w"]) -> Float[np.ndarray, "1 c H W"]:
@@ -181,5 +188,5 @@ def reduce_rows(part: RowPart, picture: Picture, size: Size) -> Picture:
         return resize(rows, size=(rows.shape[-2], size.width))
 
     alpha = None if picture.alpha is None else picture.alpha[None]
-    colour, opacity = _reduced(picture.colour[None], alpha, resized)
+    colour, opacity = _reduced(picture.colour[None], alpha, resized, separate=separate)
     return replace(picture, colour=colour[0], alpha=None if opacity is None else opacity[0])

@@ -87,6 +87,7 @@ def restore(
     effort: float = 0.5,
     strength: float = 1.0,
     ensemble: bool = False,
+    separate: bool = False,
     scale: float | int | None = None,
     width: int | None = None,
     height: int | None = None,
@@ -103,7 +104,8 @@ def restore(
     to read them from, give bytes, of `format` and `quality`. A list or tuple gives a list. model: a name, a
     weights file, or what `load` returned, which saves loading it for every image; None is nano-x4, or what
     scale, width, height and fit ask for, as options of `hfmoe restore`; device counts for all but the last.
-    tile, effort, strength and ensemble: see Restorer. Raises ValueError (WeightsError, ImageError) for what
+    tile, effort, strength and ensemble: see Restorer; separate: alpha is no transparency but a plane of its
+    own. Raises ValueError (WeightsError, ImageError) for what
     cannot be used, TypeError for other kinds.
     """
     options: dict[str, Any] = {"tile": tile, "effort": effort, "strength": strength, "ensemble": ensemble}
@@ -112,9 +114,13 @@ def restore(
     if not by_size and not isinstance(model, Restorer):
         model = load(model_of_scale(scale) if model is None else model, device=device)
     if isinstance(image, list | tuple):
-        more = options | sides | {"scale": scale, "format": format, "quality": quality, "device": device}
+        more = (
+            options
+            | sides
+            | {"separate": separate, "scale": scale, "format": format, "quality": quality, "device": device}
+        )
         return [restore(each, model, on_tile=on_tile, **more) for each in image]
-    opened = _open(image, format, quality)
+    opened = _open(image, format, quality, separate)
     if model is None and size is not None:
         model = load(model_of_scale(min(size.least_scale(*opened.sides), MODEL_SCALES[-1])), device=device)
     assert isinstance(model, Restorer)
@@ -130,24 +136,24 @@ class _Image(NamedTuple):
     restore: Callable[[Restorer, Size, dict[str, Any]], Any]
 
 
-def _open(image: Any, format: str, quality: int) -> _Image:
+def _open(image: Any, format: str, quality: int, separate: bool) -> _Image:
     """Raises TypeError for what is no image."""
     if isinstance(image, bytes | bytearray | memoryview) or hasattr(image, "read"):
-        return _encoded(image, format, quality)
+        return _encoded(image, format, quality, separate)
     if isinstance(image, str | PathLike):
         image = read_picture(Path(image))
     if isinstance(image, Picture):
-        return _picture(image, lambda result: result)
+        return _picture(image, lambda result: result, separate)
     if is_tensor(image):
-        return _plain(open_tensor(image))
+        return _plain(open_tensor(image), separate)
     if type(image).__module__.startswith("PIL."):
-        return _plain(open_pillow(image))
+        return _plain(open_pillow(image), separate)
     if any(hasattr(image, name) for name in _ARRAY_PROTOCOLS):
-        return _plain(open_array(np.asarray(image)))
+        return _plain(open_array(np.asarray(image)), separate)
     raise TypeError(f"{type(image).__name__} is no path, Picture, tensor, array, Pillow image, bytes or file")
 
 
-def _encoded(image: Any, format: str, quality: int) -> _Image:
+def _encoded(image: Any, format: str, quality: int, separate: bool) -> _Image:
     """The bytes of an image file, or a file that holds them."""
     data = image.read() if hasattr(image, "read") else bytes(image)
     if not isinstance(data, bytes):
@@ -157,24 +163,25 @@ def _encoded(image: Any, format: str, quality: int) -> _Image:
     kind = format.lower().lstrip(".")
     height, width = picture.colour.shape[1:]
     check_writable(f"result.{kind}", picture, height=height, width=width, quality=quality)
-    return _picture(picture, lambda result: encode_picture(result, kind, quality=quality))
+    return _picture(picture, lambda result: encode_picture(result, kind, quality=quality), separate)
 
 
-def _picture(picture: Picture, close: Callable[[Picture], Any]) -> _Image:
+def _picture(picture: Picture, close: Callable[[Picture], Any], separate: bool) -> _Image:
     def restored(restorer: Restorer, size: Size, options: dict[str, Any]) -> Any:
-        return close(reduce_picture(restorer.picture(picture, **options), size))
+        result = restorer.picture(picture, separate=separate, **options)
+        return close(reduce_picture(result, size, separate=separate))
 
     return _Image((picture.colour.shape[1], picture.colour.shape[2]), restored)
 
 
-def _plain(opened: Opened) -> _Image:
+def _plain(opened: Opened, separate: bool) -> _Image:
     def restored(restorer: Restorer, size: Size, options: dict[str, Any]) -> Any:
         if opened.alpha is None:
             colour, alpha = restorer(opened.colour, **options), None
         else:
-            colour, alpha = restorer.with_alpha(opened.colour, opened.alpha, **options)
+            colour, alpha = restorer.with_alpha(opened.colour, opened.alpha, separate=separate, **options)
         if colour.shape[-2:] != size:
-            colour, alpha = reduce_image(colour, alpha, size)
+            colour, alpha = reduce_image(colour, alpha, size, separate=separate)
         return opened.close(colour, alpha)
 
     return _Image((opened.colour.shape[-2], opened.colour.shape[-1]), restored)

@@ -138,23 +138,31 @@ class Restorer:
         return weaken(restored, alike(channels, restored), scale=self.scale, strength=strength)
 
     def with_alpha(
-        self, colour: Float[Array, "b c h w"], alpha: Float[Array, "b 1 h w"], **options: Any
+        self,
+        colour: Float[Array, "b c h w"],
+        alpha: Float[Array, "b 1 h w"],
+        *,
+        separate: bool = False,
+        **options: Any,
     ) -> tuple[Float[Array, "b c H W"], Float[Array, "b 1 H W"]]:
         """Restore straight colours and their alpha; options as of a call.
 
         Colours that alpha hides are replaced by their visible surroundings' before, so they leave no halo.
         Alpha is restored as a gray image, but where it is constant, and by a network of scale 1, it stays.
+        separate: alpha is no transparency but a plane of its own, which leaves the colours alone.
         """
-        restored = self(fill_hidden(colour, alpha), **options)
-        if self.scale == 1:
+        restored = self(colour if separate else fill_hidden(colour, alpha), **options)
+        if self.scale == 1 and not separate:
             return restored, alpha
         flat, kept = (repeated(image, self.scale) for image in (is_flat(alpha), alpha))
         if flat.all():
             return restored, kept
         return restored, namespace(kept).where(flat > 0, kept, self(alpha, **options))
 
-    def picture(self, picture: Picture, **options: Any) -> Picture:
+    def picture(self, picture: Picture, *, separate: bool = False, **options: Any) -> Picture:
         """Restore a picture, with the options of a call; depth, profile, metadata and gray stay.
+
+        separate: see `with_alpha`.
 
         What floats hold beyond [0, 1] is enlarged by bicubic interpolation and added. on_tile counts the
         tiles of the colours, then those of alpha.
@@ -165,7 +173,8 @@ class Restorer:
             colour = self(within[None], **options)[0]
         else:
             colour, alpha = (
-                part[0] for part in self.with_alpha(within[None], picture.alpha[None], **options)
+                part[0]
+                for part in self.with_alpha(within[None], picture.alpha[None], separate=separate, **options)
             )
         if picture.bits == 32 and not (within == picture.colour).all():
             beyond = picture.colour - within

@@ -53,6 +53,7 @@ class Streaming:
     tiling: Tiling
     effort: float = 0.5
     strength: float = 1.0
+    separate: bool = False
 
     def run(
         self, put: Put, *, first: int = 0, on_tile: OnTile | None = None, on_row: OnRow | None = None
@@ -121,7 +122,7 @@ class _Layers:
         layers = [(shape[0], shape[1]) for shape in shapes]
         blenders = [Blender(streaming.tiling, shape, restorer.geometry, like=colours) for shape in layers]
         self._colour = blenders[0]
-        self._alpha = blenders[1] if self._has_alpha and restorer.scale > 1 else None
+        self._alpha = blenders[1] if self._has_alpha and (restorer.scale > 1 or streaming.separate) else None
 
     def add(self, tile: Tile, band: _Band) -> tuple[Picture, Span, Span]:
         """Restore a tile; gives the part of the result that it finished, and where."""
@@ -142,7 +143,7 @@ class _Layers:
         colour = seen[:, :-1] if self._has_alpha else seen
         colour = colour.clip(0, 1) if self._is_float else colour
         survey = self._of.survey
-        if not self._has_alpha or survey is None or survey.around is None:
+        if self._of.separate or not self._has_alpha or survey is None or survey.around is None:
             return colour
         return fill_part(colour, seen[:, -1:], survey.around, window, self._size)
 
