@@ -44,3 +44,25 @@ def test_a_colour_that_is_none_is_refused_and_manifests_of_before_stay_true():
         Settings(background="mauve")
     assert "background" not in Settings().of_results()
     assert Settings(background="white").of_results()["background"] == "white"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("colour", ["#ff8000", "gray"])
+def test_streams_lay_pictures_over_a_background_as_ever(
+    tmp_path: Path, restorer: Restorer, mode: str, colour: str
+):
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 36, len(mode)), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    results = []
+    for stream in ("off", "on"):
+        target = tmp_path / f"{stream}.png"
+        done = hfmoe.restore_files(
+            tmp_path / "a.png", target, model=restorer, background=colour, stream=stream
+        )
+        assert not done.failed
+        with Image.open(target) as result:
+            results.append(np.asarray(result).astype(int))
+    whole, parts = results
+    assert whole.shape == parts.shape
+    assert np.abs(whole - parts).max() <= 6
+    assert np.abs(whole - parts).mean() < 1

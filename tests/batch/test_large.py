@@ -42,7 +42,8 @@ def restorer(tiny_weights: Path) -> Restorer:
 def both_ways(source: Path, restorer: Restorer, suffix: str, **settings: Any) -> tuple[Picture, Picture]:
     """A file restored as a whole picture in tiles, and part by part."""
     whole, parts = source.with_name(f"whole{suffix}"), source.with_name(f"parts{suffix}")
-    write_picture(whole, restorer.picture(read_picture(source), tile=TILE, **settings))
+    picture = Settings().prepared(read_picture(source), model=restorer.facts.name)
+    write_picture(whole, restorer.picture(picture, tile=TILE, **settings))
     restore_large(source, parts, restorer, Settings(tile=TILE, **settings))
     left = {path.name for path in source.parent.iterdir()} - {source.name, whole.name, parts.name}
     assert not left

@@ -50,7 +50,7 @@ def photo(folder: Path, suffix: str) -> Path:
         options["xmp"] = XMP
     Image.fromarray(pixels()).save(path, dpi=(300, 300), **options)
     if suffix == ".tif":
-        exif_into_tiff(path, exif.tobytes(), width=40, height=30)
+        exif_into_tiff(path, Metadata(exif=exif.tobytes()), width=40, height=30)
     return path
 
 
@@ -163,7 +163,7 @@ def test_each_of_the_eight_orientations_is_applied(tmp_path: Path, value: int):
 def test_exif_is_added_to_and_read_from_tiff_of_every_layout(tmp_path: Path, bigtiff: bool, byteorder: Any):
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, pixels(), photometric="rgb", bigtiff=bigtiff, byteorder=byteorder)
-    exif_into_tiff(path, camera_exif().tobytes(), width=40, height=30)
+    exif_into_tiff(path, Metadata(exif=camera_exif().tobytes()), width=40, height=30)
     with path.open("rb") as file:
         block = exif_of_tiff(file)
     assert block is not None

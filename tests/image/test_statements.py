@@ -132,6 +132,19 @@ def extra(path: Path, samples: np.ndarray, kinds: list[str], *, gray: bool = Fal
     return path
 
 
+def test_one_extra_sample_counts_as_alpha_where_the_tag_is_missing(tmp_path: Path):
+    samples = levels(4, np.uint8)
+    path = extra(tmp_path / "a.tif", samples, ["unspecified"])
+    with tifffile.TiffFile(path) as file:
+        place = file.pages[0].tags[338].offset  # pyright: ignore[reportAttributeAccessIssue]
+    content = bytearray(path.read_bytes())
+    content[place : place + 2] = (336).to_bytes(2, "little")
+    path.write_bytes(content)
+    picture = read_picture(path)
+    assert picture.alpha is not None
+    assert np.array_equal(np.round(picture.alpha.numpy()[0] * 255), samples[..., 3])
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("gray", [False, True], ids=["colour", "gray"])
 def test_an_extra_sample_that_is_not_alpha_changes_no_colour(tmp_path: Path, caplog, gray: bool, dtype: Any):

@@ -237,7 +237,7 @@ def restore_files(
     naming = make_naming(restorer, chosen, format=format, pattern=name, chosen_by_size=model is None)
     summary = JobSummary()
     jobs = _plan(inputs, output, naming, selection, summary)
-    by_size = model is None and is_chosen_by_size(chosen)
+    by_size = model is None and chosen.choose_model
     for scale, group in by_scale(jobs, chosen).items() if by_size else ((restorer.scale, jobs),):
         if scale != restorer.scale:
             first = model_of_scale(scale)
@@ -246,11 +246,6 @@ def restore_files(
         part = run_here(group, restorer, chosen, model=digest, workers=workers, redo=redo, on_end=on_end)
         summary.add(part)
     return summary
-
-
-def is_chosen_by_size(settings: Settings) -> bool:
-    """Whether the size of each picture decides which model it takes, where none is named."""
-    return settings.size is not None and settings.scale is None
 
 
 def by_scale(jobs: Sequence[Job], settings: Settings) -> dict[int, list[Job]]:
@@ -331,7 +326,7 @@ def make_naming(
     mark = f"-x{restorer.scale}" if restorer.scale > 1 else "-restored"
     if settings.size is not None:
         mark = f"-{settings.size.mark}"
-    model = "nano" if chosen_by_size and is_chosen_by_size(settings) else restorer.facts.name
+    model = "nano" if chosen_by_size and settings.choose_model else restorer.facts.name
     return Naming(mark, suffix, pattern, restorer.scale, model, known, settings.size)
 
 

@@ -1,22 +1,25 @@
 """Results of earlier jobs that lie beside their sources: they are no sources."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePath
 
-from hfmoe.batch.settings import Naming
+from hfmoe.batch.settings import MADE_BY, Naming
 from hfmoe.image.files import ImageError, read_facts
 from hfmoe.image.target_size import Size, TargetSize
 
+_SEPARATORS = "-_. "
 _MARK = re.compile(r"(?P<source>.+)-(?P<mark>x\d+(?:\.\d+)?|[wh]\d+|\d+x\d+|restored)")
 """How results are called by default, without their suffix."""
 
 
 def earlier_results(names: Iterable[str], naming: Naming, *, folder: Path | None = None) -> set[str]:
-    """Those names of a folder that a job gave to results of others of them, by default or by `naming`.
+    """Those names of a folder that are results of others of them: their metadata says so, or their name.
 
-    folder: where the files lie, on this machine; one whose size is not that of a result is none.
+    By metadata, a file that hfmoe made and whose name begins or ends as another's does; by name, as jobs call
+    results by default or by `naming`. folder: where the files lie, on this machine; without it names count
+    alone, with it one whose name fits but whose size is not that of a result is none.
     """
     names = set(names)
     by_stem: dict[str, list[str]] = {}
@@ -32,9 +35,24 @@ def earlier_results(names: Iterable[str], naming: Naming, *, folder: Path | None
         sizes = _sizes_of(marked["mark"]) if marked else own
         if not sources and made.get(name, name) != name:
             sources, sizes = [made[name]], own
-        if any(folder is None or _fits(folder / name, folder / source, sizes) for source in sources):
+        fits = any(folder is None or _fits(folder / name, folder / source, sizes) for source in sources)
+        if fits or (_has_kin(PurePath(name).stem, by_stem) and _is_made(folder, name)):
             results.add(name)
     return results
+
+
+def _has_kin(stem: str, stems: Container[str]) -> bool:
+    """Whether a name is that of another file with something added before or behind, such as "2x_a"."""
+    cuts = [place for place, sign in enumerate(stem) if sign in _SEPARATORS]
+    return any(stem[:cut] in stems or stem[cut + 1 :] in stems for cut in cuts)
+
+
+def _is_made(folder: Path | None, name: str) -> bool:
+    """Whether the metadata of a file on this machine says that hfmoe made it."""
+    try:
+        return folder is not None and (read_facts(folder / name).software or "").startswith(f"{MADE_BY} ")
+    except (ImageError, OSError):
+        return False
 
 
 def _sizes_of(mark: str) -> tuple[TargetSize, ...]:

@@ -7,8 +7,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import NamedTuple
 
-from hfmoe.batch.settings import Settings
-from hfmoe.image.files import MAX_PIXELS, ImageError, check_writable, read_facts, strip
+from hfmoe.batch.settings import Settings, parse_colour
+from hfmoe.image.files import MAX_PIXELS, ImageError, check_writable, read_facts
 from hfmoe.image.streaming import LARGEST, Canvas, Strips, Survey, encoder_bytes, needs_survey, survey
 from hfmoe.image.target_size import Size, result_size
 from hfmoe.infer.memory import CPU, SHARE
@@ -87,7 +87,8 @@ def restore_large(
         raise ValueError(f"{source}: an ensemble turns the whole image, which memory does not hold")
     target.parent.mkdir(parents=True, exist_ok=True)
     with _places(target) as places:
-        strips = Strips(source, scratch=places.scratch)
+        background = None if settings.background is None else parse_colour(settings.background)
+        strips = Strips(source, scratch=places.scratch, background=background)
         found = survey(strips) if needs_survey(strips) else None
         if found is not None:
             strips.rewind()
@@ -169,11 +170,8 @@ def _canvas(
     size: Size,
 ) -> Canvas:
     """The raw result; ImageError when the format, memory or the disk cannot take it."""
-    if settings.background is not None and strips.plain.has_alpha:
-        raise ImageError(f"{strips.path}: a background needs the whole image in memory (stream off)")
     like = (found or Survey(0.0, 1.0, None)).stand_in(strips)
-    if settings.strip:
-        like = strip(like)
+    like = settings.prepared(like, model=restorer.facts.name)
     check_writable(target, like, **size._asdict(), quality=settings.quality)
     needed = encoder_bytes(target, **size._asdict(), bands=strips.bands)
     if needed > restorer.free_bytes(CPU):

@@ -1,18 +1,21 @@
 """How the pictures of a job are restored, named and selected."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePath
 from string import Formatter
 from typing import Any
 
+from hfmoe import __version__
 from hfmoe.image.files import IMAGE_SUFFIXES, PAGED_SUFFIXES, QUALITY, READ_SUFFIXES
 from hfmoe.image.picture import Picture, flatten, strip
 from hfmoe.image.target_size import TargetSize, asked_size
 
 COLOURS = {"white": "#ffffff", "gray": "#808080", "black": "#000000"}
 STREAM = ("auto", "on", "off")
+MADE_BY = "hfmoe"
+"""What results say in their metadata to have made them, with its version and the model."""
 ALPHA = ("transparency", "separate")
 DAMAGED = ("refuse", "keep")
 FIELDS = ("stem", "name", "scale", "model", "suffix")
@@ -112,6 +115,11 @@ class Settings:
         """Size of results where it is not just the model's scale. Raises ValueError as TargetSize."""
         return asked_size(self.scale, self.width, self.height, self.fit)
 
+    @property
+    def choose_model(self) -> bool:
+        """Whether the size of each picture decides which model it takes, where none is named."""
+        return self.size is not None and self.scale is None
+
     def of_results(self) -> dict[str, Any]:
         """What results depend on: all but how the image is cut, and what manifests always have."""
         values = asdict(self)
@@ -124,11 +132,17 @@ class Settings:
                 del values[name]
         return values
 
-    def prepared(self, picture: Picture) -> Picture:
-        """Return a picture with what is to be dropped before it is restored gone."""
+    def prepared(self, picture: Picture, *, model: str | None = None) -> Picture:
+        """Return a picture with what is to be dropped before it is restored gone.
+
+        model: name of what restores it, which its metadata says then, unless it has none.
+        """
         if self.background is not None:
             picture = flatten(picture, background=parse_colour(self.background))
-        return strip(picture) if self.strip else picture
+        if self.strip:
+            return strip(picture)
+        software = None if model is None else f"{MADE_BY} {__version__} {model}"
+        return replace(picture, metadata=replace(picture.metadata, software=software))
 
     def of_network(self) -> dict[str, Any]:
         """The options of `Restorer.picture`."""

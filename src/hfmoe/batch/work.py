@@ -13,6 +13,7 @@ from hfmoe.batch.large import Large, goes_by_parts, restore_large
 from hfmoe.batch.manifest import Identity, identify
 from hfmoe.batch.planning import Job
 from hfmoe.batch.settings import Settings
+from hfmoe.image.damaged import read_kept
 from hfmoe.image.files import (
     PAGED_SUFFIXES,
     ImageError,
@@ -91,7 +92,8 @@ class PictureWork:
             return OpenedPicture(restore_pages, identity, began)
         if goes_by_parts(source, self.restorer, self.settings):
             return OpenedPicture(partial(restore_large, key=(self.model, identity)), identity, began)
-        picture = self.settings.prepared(read_arrays(source, keep_damaged=self.settings.damaged == "keep"))
+        picture = (read_kept if self.settings.damaged == "keep" else read_arrays)(source)
+        picture = self.settings.prepared(picture, model=self.restorer.facts.name)
         size = sized(source, picture, self.restorer, self.settings)
         check_writable(target, picture, **size._asdict(), quality=self.settings.quality)
         return OpenedPicture(picture, identity, began)
@@ -162,7 +164,7 @@ def restore_pages(
     pages = open_pages(source)
     pictures = pages.pictures()
     first = next(pictures)
-    like = settings.prepared(first)
+    like = settings.prepared(first, model=restorer.facts.name)
     size = sized(source, first, restorer, settings)
     height, width = size
     check_writable(target, like, height=height, width=width, quality=settings.quality)

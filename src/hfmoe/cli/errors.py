@@ -50,8 +50,10 @@ class _Complaints(logging.Handler):
 def hear_warnings() -> None:
     """Have the package's warnings written to stderr, and those of the image library not.
 
-    The latter names no file, and repeats what the former says of it.
+    The latter names no file, and repeats what the former says of it; at the exit, when pyvips has stopped
+    listening, libvips would print its own.
     """
+    os.environ.setdefault("VIPS_WARNING", "1")
     logging.getLogger("pyvips").setLevel(logging.CRITICAL)
     ours = logging.getLogger("hfmoe")
     if not any(isinstance(handler, _Complaints) for handler in ours.handlers):

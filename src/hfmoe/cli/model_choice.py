@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from hfmoe.batch.dispatch import by_scale, is_chosen_by_size
+from hfmoe.batch.dispatch import by_scale
 from hfmoe.batch.planning import Job
 from hfmoe.batch.settings import Settings
 from hfmoe.cli.export_cache import choose_model, open_model
@@ -22,7 +22,7 @@ class ModelChoice:
     @property
     def by_size(self) -> bool:
         """Whether it differs by picture."""
-        return self.model is None and is_chosen_by_size(self.settings)
+        return self.model is None and self.settings.choose_model
 
     def name(self, scale: int | None = None) -> str:
         """Name or file of the model; scale: of a picture's. Raises UsageError."""

@@ -99,7 +99,7 @@ def choose_protocol(name: str, *, scale: int, settings: ProtocolSettings) -> Eva
         "luma-sr": lambda: luma_sr(scale),
         "denoise": lambda: gaussian_denoising(settings.sigma, channels),
         "jpeg": lambda: deblocking(settings.quality, channels),
-        "luma-jpeg": lambda: luma_deblocking(settings.quality),
+        "luma-jpeg": lambda: deblocking(settings.quality, 1, studio=True),
         "photo": lambda: photo_restoration(scale, channels),
     }
     return make[name.removeprefix("gray-").removeprefix("colour-")]()
@@ -158,42 +158,22 @@ def gaussian_denoising(sigma: float, channels: int = 3, seed: int = 0) -> Evalua
     return EvaluationProtocol(f"{_kind(channels)}-denoise-s{sigma:g} {_version(seed)}", _each(degrade))
 
 
-def deblocking(quality: int, channels: int = 3) -> EvaluationProtocol:
+def deblocking(quality: int, channels: int = 3, *, studio: bool = False) -> EvaluationProtocol:
     """JPEG of a fixed quality: libjpeg with the standard tables, colours at half resolution below 90.
 
     `channels` 1 is the convention of ARCNN, DnCNN and SwinIR on gray files: the gray image is encoded as a
     gray JPEG and PSNR is of its samples. Of colour files it takes the full-range luma, as OpenCV's and
-    Pillow's gray; the papers' rows of LIVE1 are `luma_deblocking`'s. Every pixel counts.
+    Pillow's gray, or with `studio` the Y of MATLAB's rgb2ycbcr (16 to 235), rounded to 8 bits, as the papers
+    do for LIVE1. Every pixel counts.
     """
-    _check_quality(quality)
-
-    def degrade(path: Path) -> ImagePair:
-        levels = _clean(path, channels)
-        return ImagePair(path.name, _in_unit(through_jpeg(levels, quality=quality)), _in_unit(levels))
-
-    return EvaluationProtocol(f"{_kind(channels)}-jpeg-q{quality} v1", _each(degrade))
-
-
-def luma_deblocking(quality: int) -> EvaluationProtocol:
-    """As `deblocking` in gray, on the Y of MATLAB's rgb2ycbcr (16 to 235), rounded to 8 bits.
-
-    The convention of ARCNN, DnCNN and later papers for colour sets such as LIVE1; gray files are as they are.
-    """
-    _check_quality(quality)
-
-    def degrade(path: Path) -> ImagePair:
-        levels = read_8bit(path)
-        if len(levels) == 3:
-            levels = quantise(luma(levels.double() / 255)).byte()
-        _check_scorable(path, levels, border=0)
-        return ImagePair(path.name, _in_unit(through_jpeg(levels, quality=quality)), _in_unit(levels))
-
-    return EvaluationProtocol(f"luma-jpeg-q{quality} v1", _each(degrade))
-
-
-def _check_quality(quality: int) -> None:
     if not 1 <= quality <= 100:
         raise ValueError(f"quality {quality} must be in [1, 100]")
+
+    def degrade(path: Path) -> ImagePair:
+        levels = _studio_luma(path) if studio else _clean(path, channels)
+        return ImagePair(path.name, _in_unit(through_jpeg(levels, quality=quality)), _in_unit(levels))
+
+    return EvaluationProtocol(f"{'luma' if studio else _kind(channels)}-jpeg-q{quality} v1", _each(degrade))
 
 
 def photo_restoration(scale: int, channels: int = 3, seed: int = 0) -> EvaluationProtocol:
@@ -326,6 +306,12 @@ def _clean(path: Path, channels: int, *, multiple: int = 1, border: int = 0) -> 
     levels = levels[:, :height, :width]
     _check_scorable(path, levels, border=border)
     return levels
+
+
+def _studio_luma(path: Path) -> UInt8[Tensor, "1 h w"]:
+    levels = read_8bit(path)
+    _check_scorable(path, levels, border=0)
+    return levels if len(levels) == 1 else quantise(luma(levels.double() / 255)).byte()
 
 
 def _in_unit(levels: UInt8[Tensor, "c h w"]) -> Float[Tensor, "1 c h w"]:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Int
 
+from hfmoe.image.metadata import exif_of_tiff, read_metadata, software_of_exif
 from hfmoe.image.other_formats import SUFFIXES
 from hfmoe.image.picture import Bits, ImageError, Metadata, Picture, flatten, strip
 from hfmoe.image.reading import (
@@ -91,7 +92,7 @@ def _is_image(path: Path, folder: Path, suffixes: Sequence[str]) -> bool:
 class FileFacts(NamedTuple):
     """Size in pixels, bits a sample, colour channels, alpha, format, and a short name of the ICC profile.
 
-    on_its_side: the orientation turns the image by a quarter, to `upright`.
+    on_its_side: the orientation turns the image by a quarter, to `upright`; software: that EXIF names.
     """
 
     height: int
@@ -102,6 +103,7 @@ class FileFacts(NamedTuple):
     format: str
     profile: str
     on_its_side: bool = False
+    software: str | None = None
 
     @property
     def upright(self) -> tuple[int, int]:
@@ -124,7 +126,17 @@ def read_facts(path: Path | str, *, max_pixels: int = MAX_PIXELS) -> FileFacts:
         format=str(image.get("vips-loader")).split("load")[0],
         profile=hashlib.sha256(icc).hexdigest()[:8] if icc else "none",
         on_its_side=bool(image.get_typeof("orientation")) and int(str(image.get("orientation"))) > 4,
+        software=_software(Path(path), image),
     )
+
+
+def _software(path: Path, image: Any) -> str | None:
+    if str(image.get("vips-loader")).startswith("tiff"):
+        with path.open("rb") as file:
+            exif = exif_of_tiff(file)
+    else:
+        exif = read_metadata(image).exif
+    return None if exif is None else software_of_exif(exif)
 
 
 def read_luma_table(path: Path | str) -> Int[np.ndarray, "8 8"] | None:

@@ -121,6 +121,8 @@ def _meant_samples(image: pyvips.Image, page: PageFacts) -> pyvips.Image:
     colours = _COLOURS.get(page.photometric)
     if colours is None or image.bands != page.samples or page.samples <= colours:
         return image
+    if not page.extra and page.samples == colours + 1:
+        return image  # without the tag it counts as alpha, as for libtiff and Pillow
     kinds = (*page.extra, *(0,) * page.samples)[: page.samples - colours]
     alpha = [place for place, kind in enumerate(kinds) if kind in (ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA)]
     if len(kinds) == 1 and alpha:

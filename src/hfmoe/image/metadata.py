@@ -4,6 +4,7 @@ TIFF files spread EXIF over directories, which libvips neither reads nor writes;
 """
 
 import re
+from contextlib import suppress
 from io import BufferedIOBase, BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -42,6 +43,7 @@ _CLASSIC = Layout("<", False)
 _EXIF, _GPS = 0x8769, 0x8825
 _DESCRIPTION = (0x10E, 0x10F, 0x110, 0x131, 0x132, 0x13B, 0x8298)
 """What the first directory says of a photo: title, make, model, software, date, artist, copyright."""
+_SOFTWARE = 0x131
 _WIDTH, _HEIGHT, _INTEROPERABILITY = 0xA002, 0xA003, 0xA005
 
 
@@ -81,6 +83,8 @@ def attach(image: pyvips.Image, picture: Picture) -> pyvips.Image:
             image.set_type(pyvips.GValue.blob_type, name, value)
     if said.exif:
         image.set_type(pyvips.GValue.gint_type, "orientation", 1)
+    if said.software:
+        image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Software", said.software)
     return image
 
 
@@ -105,6 +109,15 @@ def turn_of_exif(exif: bytes) -> int | None:
     except ValueError:
         return None
     return turn if 1 <= turn <= 8 else None
+
+
+def software_of_exif(exif: bytes) -> str | None:
+    """The program that a block of EXIF names; None where it names none or cannot be read."""
+    try:
+        field = _read(BytesIO(exif.removeprefix(EXIF_MARK))).fields.get(_SOFTWARE)
+    except ValueError:
+        return None
+    return None if field is None else field.data.rstrip(b"\0").decode("ascii", "replace")
 
 
 def without_gain_map(xmp: bytes | None) -> bytes | None:
@@ -133,14 +146,18 @@ def exif_of_tiff(file: BufferedIOBase) -> bytes | None:
     return _pack(exif) if exif.fields or exif.below else None
 
 
-def exif_into_tiff(path: Path | str, exif: bytes, *, width: int, height: int) -> None:
-    """Add a block of EXIF to a TIFF file, its size set to width x height; what cannot be read is left out.
+def exif_into_tiff(path: Path | str, said: Metadata, *, width: int, height: int) -> None:
+    """Add EXIF to a TIFF file, its size set to width x height; what cannot be read is left out.
 
     Raises ValueError or OSError when the file is not a TIFF that can be written.
     """
-    try:
-        found = _read(BytesIO(exif.removeprefix(EXIF_MARK)))
-    except ValueError:
+    found = Exif({}, {})
+    with suppress(ValueError):
+        found = _read(BytesIO((said.exif or b"").removeprefix(EXIF_MARK)))
+    if said.software:
+        text = said.software.encode("ascii", "replace") + b"\0"
+        found.fields[_SOFTWARE] = Field(2, len(text), text)
+    if not (found.fields or found.below):
         return
     below = dict(found.below)
     if _EXIF in below:

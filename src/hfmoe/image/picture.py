@@ -24,14 +24,16 @@ class PagesError(ImageError):
 class Metadata:
     """What a file says beside its pixels and profile; `resolution` is in pixels per mm, across and down.
 
-    exif begins with the six bytes "Exif\\0\\0". What says how the pixels lie (orientation, size,
-    thumbnail) is made true when a file is written, not here.
+    software: the program that EXIF is to name, in place of the one that it names. exif begins with the six
+    bytes "Exif\\0\\0". What says how the pixels lie (orientation, size, thumbnail) is
+    made true when a file is written, not here.
     """
 
     exif: bytes | None = None
     xmp: bytes | None = None
     iptc: bytes | None = None
     resolution: tuple[float, float] | None = None
+    software: str | None = None
 
 
 @dataclass(frozen=True)

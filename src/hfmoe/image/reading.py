@@ -69,26 +69,15 @@ def read_picture(path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | 
     return replace(picture, colour=as_tensor(picture.colour), alpha=alpha)
 
 
-def read_arrays(
-    path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | None = None, keep_damaged: bool = False
-) -> Picture:
-    """As `read_picture`, with colour and alpha as numpy arrays: torch is not imported.
-
-    keep_damaged: of a JPEG or PNG that is damaged or cut off, give what can be decoded, with what is missing.
-    """
+def read_arrays(path: Path | str, *, max_pixels: int = MAX_PIXELS, page: int | None = None) -> Picture:
+    """As `read_picture`, with colour and alpha as numpy arrays: torch is not imported."""
     path = Path(path)
-    options = {} if page is None else {"page": page}
-    try:
-        return _as_picture(path, _read(path, max_pixels=max_pixels, options=options))
-    except PagesError:
-        raise
-    except ImageError as error:
-        if not keep_damaged or options:
-            raise
-        return _read_damaged(path, error, max_pixels=max_pixels)
+    samples = _read(path, max_pixels=max_pixels, options={} if page is None else {"page": page})
+    return as_picture(path, samples)
 
 
-def _as_picture(path: Path, samples: _Samples) -> Picture:
+def as_picture(path: Path, samples: _Samples) -> Picture:
+    """The picture of decoded samples. Raises ImageError for floats that are refused."""
     bands = to_floats(samples.values, top=samples.top)
     colour, alpha = (bands[:-1], bands[-1:]) if samples.has_alpha else (bands, None)
     if samples.bits == 32:
@@ -96,38 +85,6 @@ def _as_picture(path: Path, samples: _Samples) -> Picture:
         outside = float(((colour < 0) | (colour > 1)).mean())
         check_range(path, float(colour.min()), float(colour.max()), outside=outside)
     return Picture(colour, alpha, samples.bits, samples.icc, samples.metadata)
-
-
-def _read_damaged(path: Path, error: ImageError, *, max_pixels: int) -> Picture:
-    """What can be decoded of a JPEG or PNG. Raises the error where that is nothing."""
-    try:
-        image = open_header(path, max_pixels=max_pixels, fail_on="none")
-        loader = str(image.get("vips-loader")).split("load")[0]
-        if loader not in ("jpeg", "png"):
-            raise error
-        samples = _decode(path, image, loader)
-        missing = _missing(path, max_pixels)
-    except (pyvips.Error, ImageError):
-        raise error from None
-    if missing == 1:
-        raise error
-    return replace(_as_picture(path, samples), missing=missing)
-
-
-def _missing(path: Path, max_pixels: int) -> float:
-    """Share of a damaged file's rows, the last ones, that are filler: of one colour and not decoded."""
-    image = open_header(path, max_pixels=max_pixels)
-    region, sound = pyvips.Region.new(image), 0
-    try:
-        while sound < image.height:
-            region.fetch(0, sound, image.width, 1)
-            sound += 1
-    except pyvips.Error:
-        values = open_header(path, max_pixels=max_pixels, fail_on="none").numpy()[sound:]
-        filler = (values == values[-1:, -1:]).reshape(len(values), -1).all(1)
-        whole = np.flatnonzero(~filler)
-        return (len(values) - (whole[-1] + 1 if len(whole) else 0)) / image.height
-    return 0.0
 
 
 def read_rgb8(path: Path | str) -> UInt8[Tensor, "3 h w"]:
@@ -167,7 +124,7 @@ def _read(path: Path, *, max_pixels: int, options: dict[str, int] | None = None)
     image = open_header(path, max_pixels=max_pixels, options=options)
     loader = str(image.get("vips-loader")).split("load")[0]
     try:
-        return _decode(path, image, loader)
+        return decode(path, image, loader)
     except pyvips.Error as error:
         raise ImageError(f"{path}: {refusal(path, error, loader)}") from error
 
@@ -252,7 +209,8 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
         raise ImageError(f"{path}: {kind}; unsigned integers of 8 or 16 bits and floats of 32 are read")
 
 
-def _decode(path: Path, image: pyvips.Image, loader: str) -> _Samples:
+def decode(path: Path, image: pyvips.Image, loader: str) -> _Samples:
+    """Decode an image, upright. Raises pyvips.Error where it is damaged."""
     plain = make_plain(path, _upright(with_pixels(path, image)), loader)
     image = plain.image
     values = image.numpy().reshape(image.height, image.width, image.bands)
@@ -278,6 +236,20 @@ def make_plain(path: Path, image: pyvips.Image, loader: str) -> Plain:
     bits = _SAMPLES[str(image.format)]
     tops = {8: 255, 16: (2**bits_used - 1) << (16 - bits_used), 32: 1}
     return Plain(image, bool(image.hasalpha()), tops[bits], bits, profile, metadata)
+
+
+def flatten_plain(plain: Plain, background: tuple[float, float, float]) -> Plain:
+    """An image laid over a colour, as `flatten` lays pictures."""
+    image, (red, green, blue) = plain.image, background
+    under = [red, green, blue]
+    if image.bands == 2 and (plain.icc is not None or len(set(background)) == 1):
+        under = [red if len(set(background)) == 1 else 0.299 * red + 0.587 * green + 0.114 * blue]
+    elif image.bands == 2:
+        space: Any = {8: "srgb", 16: "rgb16", 32: "scrgb"}[plain.bits]
+        gray = image.extract_band(0)
+        image = gray.bandjoin([gray, gray, image.extract_band(1)]).copy(interpretation=space)
+    flat = image.flatten(background=[value * plain.top for value in under], max_alpha=plain.top)
+    return plain._replace(image=flat.cast(str(image.format)), has_alpha=False)
 
 
 def _check_converted(path: Path, *, page: int) -> None:

@@ -20,6 +20,7 @@ from hfmoe.image.reading import (
     Plain,
     check_range,
     check_values,
+    flatten_plain,
     is_turned,
     make_plain,
     open_header,
@@ -60,11 +61,14 @@ class Strips:
 
     A file whose orientation turns it is copied to `scratch` first, uncompressed in tiles, so that its columns
     can be read as rows. Progressive JPEG, interlaced PNG, WebP and AVIF are held in memory by
-    their decoders, which is logged. Raises ImageError as `read_picture`, but not for size below 2**40 pixels.
+    their decoders, which is logged. Over a background, RGB in [0, 1], alpha is gone. Raises ImageError as
+    `read_picture`, but not for size below 2**40 pixels.
     """
 
-    def __init__(self, path: Path, *, scratch: Path) -> None:
-        self.path, self._scratch = path, scratch
+    def __init__(
+        self, path: Path, *, scratch: Path, background: tuple[float, float, float] | None = None
+    ) -> None:
+        self.path, self._scratch, self._background = path, scratch, background
         header = open_header(path, max_pixels=LARGEST)
         loader = str(header.get("vips-loader")).split("load")[0]
         self._turned, self._loader = is_turned(header), loader
@@ -91,6 +95,8 @@ class Strips:
         """Begin again with the first row."""
         try:
             self.plain = self._open(self._loader)
+            if self._background is not None and self.plain.has_alpha:
+                self.plain = flatten_plain(self.plain, self._background)
             self._region = pyvips.Region.new(self.plain.image)
             self._row = 0
         except pyvips.Error as error:

@@ -126,8 +126,8 @@ def save_image(path: Path, image: pyvips.Image, like: Picture, *, quality: int) 
         with atomic(path) as unfinished:
             try:
                 form.save(image, os.fsencode(unfinished), quality, keep)
-                if form is _TIFF and like.metadata.exif is not None:
-                    exif_into_tiff(unfinished, like.metadata.exif, width=image.width, height=image.height)
+                if form is _TIFF:
+                    exif_into_tiff(unfinished, like.metadata, width=image.width, height=image.height)
             except pyvips.Error as error:
                 raise OSError(reason_of(error, place=unfinished)) from error
     except OSError as error:

@@ -51,6 +51,7 @@ def make_restorer(loaded: Loaded, *, device: str = "auto", autocast: str = "off"
 
     autocast: "off", "bfloat16" or "float16". Raises ValueError when either is unknown or not there.
     """
+    survive_forks()
     place = choose_device(device)
     network: HFMoE = loaded.network
     with standard_defaults():
