@@ -1,7 +1,10 @@
-"""Our files in other people's programs: spandrel, ComfyUI."""
+"""Our files where people are: spandrel, ComfyUI, the Hugging Face hub."""
 
 import asyncio
 import importlib.util
+import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +16,9 @@ import torch
 
 import hfmoe
 from hfmoe.models.config import HFMoEConfig
-from hfmoe.models.header import ModelFacts, shipped
+from hfmoe.models.header import ModelFacts, WeightsError, shipped
 from hfmoe.models.network import HFMoE
-from hfmoe.models.weights import save_weights
+from hfmoe.models.weights import load_weights, save_weights
 
 ROOT = Path(__file__).parents[1]
 FRESH = """
@@ -91,3 +94,47 @@ def test_the_comfyui_node_restores_a_batch(monkeypatch: pytest.MonkeyPatch):
     assert restored.shape == (2, 40, 60, 3)
     ours = hfmoe.restore(images[1].movedim(-1, 0), "nano-x2")
     torch.testing.assert_close(restored[1].movedim(-1, 0), ours, atol=1e-5, rtol=0)
+
+
+HUB = """
+import sys
+import hfmoe
+from hfmoe.cli.app import run
+print(hfmoe.load("hf://somebody/mine").facts.name, hfmoe.load(sys.argv[1]).facts.name)
+from hfmoe.models.hub import HubNetwork
+print(HubNetwork.from_pretrained("somebody/mine").facts.name)
+run(["restore", "none.png", "--model", "hf://somebody/else"])
+"""
+
+
+def test_models_of_the_hub_are_saved_and_loaded_without_a_network(tmp_path: Path):
+    from huggingface_hub import ModelCard
+
+    from hfmoe.models.hub import HubNetwork
+
+    loaded = load_weights(shipped()["nano-x2"])
+    folder = tmp_path / "saved"
+    HubNetwork(loaded).save_pretrained(folder)
+    again = HubNetwork.from_pretrained(folder)
+    image = torch.rand(1, 3, 20, 24)
+    assert torch.equal(again(image).image, loaded.network(image).image)
+    card = ModelCard.load(folder / "README.md")
+    about = card.data.to_dict()
+    assert (about["license"], about["pipeline_tag"]) == ("apache-2.0", "image-to-image")
+    assert json.loads((folder / "config.json").read_text())["scale"] == 2
+
+    cache = tmp_path / "home" / "hub" / "models--somebody--mine"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("0" * 40)
+    shutil.copytree(folder, cache / "snapshots" / ("0" * 40))
+    offline = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path / "home")}
+    call = [sys.executable, "-c", HUB, str(folder)]
+    found = subprocess.run(call, capture_output=True, text=True, check=True, env=offline)
+    assert found.stdout.split() == ["nano-x2"] * 3
+    assert found.stderr.startswith("hfmoe: hf://somebody/else: ") and found.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("address", ["hf://", "hf://name", "hf://a/b/../../c", "hf://a b/c"])
+def test_an_address_that_is_none_is_refused_with_the_form(address: str):
+    with pytest.raises(WeightsError, match="hf://owner/name"):
+        hfmoe.load(address)

@@ -14,6 +14,8 @@ FORMAT = 1
 METADATA_KEY = "hfmoe"
 TASKS = ("sr", "denoise", "jpeg", "photo")
 SUFFIX = ".safetensors"
+HUB_FILE = "model.safetensors"
+"""Name of the weights in a repository of the Hugging Face hub, and in a folder like one."""
 
 
 class WeightsError(ValueError):
@@ -74,13 +76,20 @@ def shipped() -> dict[str, Path]:
 
 
 def find_weights(name_or_path: str | Path) -> Path:
-    """Path of shipped weights by name, or of a file; else WeightsError with the known names."""
+    """Path of shipped weights by name, of a file, of a folder's model.safetensors, or of hf://owner/name,
+    which is fetched; else WeightsError with the known names."""
     known = shipped()
     if (name := str(name_or_path)) in known:
         return known[name]
+    if name.startswith("hf://"):
+        from hfmoe.models.hub import fetch
+
+        return fetch(name)
     path = Path(name_or_path)
     if path.is_file():
         return path
+    if (path / HUB_FILE).is_file():
+        return path / HUB_FILE
     if path.is_dir():
         raise WeightsError(f"{path} is a folder, not a weights file")
     if path.suffix or len(path.parts) > 1:
