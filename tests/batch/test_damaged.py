@@ -1,6 +1,8 @@
 """Damaged photos that are kept: what decoded is restored, and how much is missing is said."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,16 @@ def test_what_holds_nothing_is_refused_as_ever(tmp_path: Path, content: bytes):
             read(tmp_path / "a.jpg")
         said.append(str(error.value))
     assert said[0] == said[1]
+
+
+def test_a_header_that_claims_far_more_than_there_is_is_refused(tmp_path: Path):
+    path = cut(tmp_path / "a.png", "png", 0.5)
+    content = bytearray(path.read_bytes())
+    content[16:24] = struct.pack(">II", 12_000, 12_000)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    path.write_bytes(content)
+    with pytest.raises(ImageError, match="damaged or cut off"):
+        read_kept(path)
 
 
 def test_other_formats_and_streams_are_refused(tmp_path: Path):

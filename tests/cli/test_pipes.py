@@ -34,7 +34,7 @@ def opened(content: bytes) -> Image.Image:
     return Image.open(io.BytesIO(content))
 
 
-@pytest.mark.parametrize("form", ["png", "jpeg", "webp", "tiff"])
+@pytest.mark.parametrize("form", ["png", "jpeg", "webp", "tiff", "bmp"])
 def test_a_picture_goes_through_and_nothing_else_is_written(
     form: str, tiny_weights: Path, tmp_path: Path, monkeypatch, capsysbinary
 ):
@@ -80,6 +80,8 @@ def test_what_cannot_be_is_one_line_on_stderr(tiny_weights: Path, tmp_path: Path
         (encoded() + b"text, text", ("-",), 1, b"what follows picture 1 is no PNG"),
         (encoded() * 2, ("-", "--output", tmp_path / "a.png"), 1, b"a.png: holds one picture"),
         (encoded(), ("-", "--output", tmp_path / "a.txt"), 2, b"suffix must be one of"),
+        (encoded("jpeg") * 2, ("-",), 1, b"stdin: several JPEG or BMP pictures; several must be PNG"),
+        (encoded("bmp") * 2, ("-",), 1, b"stdin: several JPEG or BMP pictures"),
         (encoded(), ("-", "--format", "gif"), 2, b"--format 'gif' must be one of"),
         (encoded(), (tmp_path, "--output", "-"), 2, b"- stands for one file"),
         (encoded(), ("-", "-"), 2, b"- stands for one file"),
@@ -91,6 +93,16 @@ def test_what_cannot_be_is_one_line_on_stderr(tiny_weights: Path, tmp_path: Path
         assert err.count(b"\n") == 1
     with pytest.raises(ImageError, match="a chunk of 4294967295 bytes"):
         list(pictures_of(io.BytesIO(b"\x89PNG\r\n\x1a\n" + b"\xff" * 8)))
+
+
+def test_pictures_that_belong_to_a_jpeg_are_no_stream():
+    first, progressive = encoded("jpeg"), io.BytesIO()
+    opened(first).save(progressive, "jpeg", progressive=True)
+    assert list(pictures_of(io.BytesIO(progressive.getvalue()))) == [progressive.getvalue()]
+    for data in (first + b"\0" * 9, first[:-40], first[:20] + b"MPF\0" + first[20:] + first):
+        assert list(pictures_of(io.BytesIO(data))) == [data]
+    with pytest.raises(ImageError, match="several JPEG"):
+        list(pictures_of(io.BytesIO(progressive.getvalue() + first)))
 
 
 FFMPEG = """#!{python}

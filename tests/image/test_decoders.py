@@ -121,3 +121,12 @@ def test_a_heic_that_is_cut_off_is_a_damaged_file(tmp_path: Path):
     path.write_bytes(path.read_bytes()[:-200])
     with pytest.raises(ImageError, match=r"a\.heic: "):
         read_picture(path)
+
+
+def test_a_sound_file_with_a_property_that_is_not_supported_is_not_called_damaged(tmp_path: Path):
+    image: Any = pyvips.Image.new_from_array(ramp()).copy(interpretation="srgb")
+    image.set_type(pyvips.GValue.gint_type, "orientation", 6)
+    content = image.write_to_buffer(".avif", effort=0).replace(b"irot", b"ipot")
+    (tmp_path / "a.avif").write_bytes(content)
+    with pytest.raises(ImageError, match="does not support; convert it first"):
+        read_picture(tmp_path / "a.avif")

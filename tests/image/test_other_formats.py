@@ -49,6 +49,13 @@ def test_palettes_bitmaps_and_files_without_their_suffix(tmp_path: Path):
     assert np.array_equal(samples(tmp_path / "a.png"), pixels())
 
 
+def test_a_resolution_is_kept_where_it_can_be_one(tmp_path: Path):
+    for dpi, kept in ((200, True), (40_000_000, False)):
+        Image.fromarray(pixels()).save(tmp_path / "a.bmp", dpi=(dpi, dpi))
+        resolution = read_picture(tmp_path / "a.bmp").metadata.resolution
+        assert (resolution is not None and abs(resolution[0] * 25.4 - dpi) < 1) == kept
+
+
 def test_sixteen_bits_stay(tmp_path: Path):
     deep = pixels(3, "u2")
     (tmp_path / "a.ppm").write_bytes(b"P6 # a comment\n17 12\n65535\n" + deep.astype(">u2").tobytes())

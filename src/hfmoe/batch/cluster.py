@@ -29,6 +29,8 @@ MOST_BLOCKS = 4096
 """Parts that a job is cut into at most: a picture each up to here."""
 ANSWER = 10.0
 """Seconds in which the head of a cluster must answer."""
+SOUND = -1.0
+"""What stands in a row for no share of missing rows: columns of Ray's tables are of one kind."""
 OBJECT_STORE = 256 * 2**20
 """Bytes that a Ray of our own keeps for what goes between its processes, which are paths."""
 
@@ -161,7 +163,7 @@ class Actor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Restore one picture; whatever is wrong with it is in the row that comes back."""
         answer = {"place": int(row["place"]), "error": "", "width": 0, "height": 0, "data": b""}
-        answer |= {"read_size": 0, "read_ns": 0, "seconds": 0.0, "missing": None}
+        answer |= {"read_size": 0, "read_ns": 0, "seconds": 0.0, "missing": SOUND}
         began = time.monotonic()
         with TemporaryDirectory(prefix="hfmoe-") as folder:
             try:
@@ -183,7 +185,8 @@ class Actor:
             file = fetch(source, folder)
         job = Job(file, result)
         done = self._work.write(job, self._work.restore(job, self._work.read(job)))
-        facts: dict[str, Any] = {"width": done.width, "height": done.height, "missing": done.missing}
+        facts: dict[str, Any] = {"width": done.width, "height": done.height}
+        facts["missing"] = SOUND if done.missing is None else done.missing
         facts |= {"read_size": done.read.size, "read_ns": done.read.modified_ns}
         if elsewhere and is_private(target):
             return facts | {"data": result.read_bytes()}
@@ -248,8 +251,8 @@ def _settle(job: Job, answer: dict[str, Any]) -> Result | Exception:
         except OSError as error:
             return OSError(f"{job.target}: {error}")
     read = Identity(int(answer["read_size"]), int(answer["read_ns"]))
-    size, missing = (int(answer["width"]), int(answer["height"])), answer["missing"]
-    return Result(*size, read, float(answer["seconds"]), None if missing is None else float(missing))
+    size, missing = (int(answer["width"]), int(answer["height"])), float(answer["missing"])
+    return Result(*size, read, float(answer["seconds"]), None if missing == SOUND else missing)
 
 
 def _answers(

@@ -3,6 +3,7 @@
 A stream of PNG files, as ffmpeg's image2pipe gives them, goes through picture by picture.
 """
 
+import re
 import struct
 import sys
 from collections.abc import Iterator
@@ -21,6 +22,11 @@ from hfmoe.runtime.files import write_atomically
 
 _PNG = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND"
+_JPEG = b"\xff\xd8\xff"
+_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
+"""What ends the coded samples of a JPEG: any marker but those within them."""
+_HEAD = 2**18
+"""Bytes in which a JPEG says that further pictures behind it belong to it."""
 
 
 def is_piped(inputs: list[str], output: str | None) -> bool:
@@ -62,17 +68,45 @@ def restore_piped(place: str, output: str | None, chosen: ModelChoice, naming: N
 def pictures_of(stream: BufferedIOBase) -> Iterator[bytes]:
     """The files in a stream: of PNG each as soon as it is whole; of other kinds all of it as one.
 
-    Raises ImageError where something else follows a PNG.
+    Raises ImageError where something else follows a PNG, and for a stream of JPEG or BMP.
     """
     count = 0
     while head := stream.read(len(_PNG)):
         if head != _PNG:
             if count:
                 raise ImageError(f"stdin: what follows picture {count} is no PNG; several pictures must be")
-            yield head + stream.read()
+            content = head + stream.read()
+            if _is_followed(content):
+                raise ImageError("stdin: several JPEG or BMP pictures; several must be PNG (ffmpeg -c:v png)")
+            yield content
             return
         count += 1
         yield head + b"".join(_chunks(stream))
+
+
+def _is_followed(content: bytes) -> bool:
+    """Whether a JPEG or BMP is followed by another that is no part of it, as thumbnails and gain maps are."""
+    if content[:2] == b"BM":
+        size = int.from_bytes(content[2:6], "little")
+        return 0 < size < len(content) and content[size : size + 2] == b"BM"
+    if content[:3] != _JPEG or b"MPF\0" in content[:_HEAD] or b"hdrgm" in content[:_HEAD]:
+        return False
+    end = _end_of_jpeg(content)
+    return content[end : end + 3] == _JPEG
+
+
+def _end_of_jpeg(content: bytes) -> int:
+    """Where the first JPEG in some bytes ends; their end where it is cut off."""
+    place = 2
+    while 0 <= place < len(content) - 3:
+        marker = content[place + 1]
+        if content[place] != 0xFF or marker == 0xD9:
+            return place + 2
+        place += 2 + int.from_bytes(content[place + 2 : place + 4], "big")
+        if marker == 0xDA:
+            found = _MARKER.search(content, place)
+            place = found.start() if found else len(content)
+    return len(content)
 
 
 def _stdin() -> BufferedIOBase:

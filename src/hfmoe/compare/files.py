@@ -18,7 +18,7 @@ NAME = "comparison"
 """Of the page and the JSON file, and of the picture of two files."""
 MOST_BYTES = 192 * 2**20
 """Characters of whole images that a page holds at most: beyond, browsers become slow."""
-MARK = re.compile(r"-(x[2-4]|restored)$")
+MARK = re.compile(r"-(x[1-4](\.\d+)?|[wh]\d+|\d+x\d+|restored)$")
 """What `hfmoe restore` puts behind the names of its results."""
 
 

@@ -9,6 +9,9 @@ import pyvips
 from hfmoe.image.picture import ImageError, PagesError, Picture
 from hfmoe.image.reading import as_picture, decode, open_header, read_arrays
 
+PIXELS_PER_BYTE = 256
+"""More pixels in a byte of a file are nearly all missing, and their filler would fill the memory."""
+
 
 def read_kept(path: Path) -> Picture:
     """As `read_arrays`; of a damaged JPEG or PNG what can be decoded, with the share that is missing.
@@ -29,7 +32,8 @@ def read_kept(path: Path) -> Picture:
 def _decoded(path: Path, error: ImageError) -> Picture:
     image = open_header(path, fail_on="none")
     loader = str(image.get("vips-loader")).split("load")[0]
-    if loader not in ("jpeg", "png"):
+    holds_little = image.width * image.height > PIXELS_PER_BYTE * path.stat().st_size
+    if loader not in ("jpeg", "png") or holds_little:
         raise error
     samples = decode(path, image, loader)
     missing = _missing(path)

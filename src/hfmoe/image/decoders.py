@@ -28,6 +28,7 @@ _MISSING = {
     "tiled separate planes": "TIFF in tiles with separate planes is not supported; save it interleaved",
     "compression support is not configured": "TIFF of a compression that libvips has no decoder for here",
     "Security limit exceeded": "larger than the decoder's limit",
+    "Unsupported feature": "AVIF or HEIC of a kind that the decoder does not support; convert it first",
 }
 """What is said where a sound file is refused, by libvips' words."""
 

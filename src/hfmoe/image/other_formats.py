@@ -23,6 +23,8 @@ _MODES = {"1": "L", "L": "L", "LA": "LA", "P": "RGB", "PA": "RGBA", "RGB": "RGB"
 _MODES |= {"YCbCr": "RGB", "I;16": "I;16"}
 _NETPBM = re.compile(rb"P([56])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d{1,9})" + rb"\s")
 _HEAD = 4096
+_MOST_DPI = 1e6
+"""Pixels per inch above which a resolution is taken for damage; libvips holds some 25 times as many."""
 
 
 class _Header(NamedTuple):
@@ -82,7 +84,7 @@ def _dressed(image: pyvips.Image, found: _Header, kind: str) -> pyvips.Image:
     if found.profile:
         value: Any = found.profile
         image.set_type(pyvips.GValue.blob_type, "icc-profile-data", value)
-    if found.dpi and min(found.dpi) > 0:
+    if found.dpi and 0 < min(found.dpi) <= max(found.dpi) <= _MOST_DPI:
         image = image.copy(xres=found.dpi[0] / 25.4, yres=found.dpi[1] / 25.4)
     return image
 
