@@ -267,3 +267,28 @@ def test_wrong_input_is_one_line_and_leaves_nothing(
     (line,) = capsys.readouterr().err.splitlines()
     assert rule in line
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_models_are_compared_by_what_they_make_of_an_input(tiny_weights: Path, tmp_path: Path):
+    photo = put(tmp_path / "photo.png", scene(24))
+    call = ["compare", "nano-x2", str(tiny_weights), "--input", str(photo)]
+    assert run(call) == 0
+    place = tmp_path / "photo-comparison"
+    assert (place / "comparison.html").is_file()
+    made = sorted(place.glob("*/*.png"))
+    assert [path.parent.name[0] for path in made] == ["A", "B"]
+    (facts,) = json.loads((place / "comparison.json").read_text())["images"]
+    assert facts["name"] == made[1].name
+    assert read_picture(made[0]).colour.shape == read_picture(made[1]).colour.shape == (3, 48, 48)
+
+
+def test_a_folder_of_inputs_is_compared_with_a_models_results(tiny_weights: Path, tmp_path: Path):
+    for name in ("a", "b"):
+        put(tmp_path / "photos" / f"{name}.png", scene(24, seed=ord(name)))
+    folder = str(tmp_path / "photos")
+    assert (
+        run(["compare", folder, str(tiny_weights), "--input", folder, "--output", str(tmp_path / "out")]) == 0
+    )
+    facts = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [each["name"] for each in facts["images"]] == ["a", "b"]
+    assert run(["compare", "no-such", str(tiny_weights), "--input", folder]) == 1

@@ -1,27 +1,33 @@
-"""`hfmoe compare`: two images or folders side by side, as a table, pictures and a page."""
+"""`hfmoe compare`: two images, folders or models side by side, as a table, pictures and a page."""
 
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 
+from hfmoe.batch.dispatch import restore_files
 from hfmoe.cli.errors import FAILED, UsageError, complain
 from hfmoe.cli.output import table, tables
 from hfmoe.compare import Comparison, Options, compare_files
+from hfmoe.compare.files import default_folder
 from hfmoe.compare.report import difference_line, mean_rows, score_rows, wins
 from hfmoe.evaluate.scores import load_distances
-from hfmoe.image.files import printable
+from hfmoe.image.files import READ_SUFFIXES, printable
+from hfmoe.infer.api import load
 from hfmoe.report.figure import check_matplotlib
 
 
 def compare(
-    first: Annotated[Path, Parameter(name="A")],
-    second: Annotated[Path, Parameter(name="B")],
+    first: Annotated[str, Parameter(name="A")],
+    second: Annotated[str, Parameter(name="B")],
     truth: Annotated[Path | None, Parameter(name="TRUTH")] = None,
     /,
     *,
+    input: Path | None = None,
     output: Path | None = None,
     side: int = 96,
     border: int = 0,
@@ -33,15 +39,18 @@ def compare(
     Parameters
     ----------
     first
-        An image file, or a folder of images.
+        An image file, or a folder of images; with --input, also a model, whose results are compared.
     second
         Another, of the same size, or smaller by a whole factor: then it is enlarged by bicubic
         interpolation. Images of folders are matched by their names without suffix and without the -x4 of
         results.
     truth
         What both should be: adds scores, and the squares where each is farthest from it.
+    input
+        An image or a folder that A and B restore where they are models: any that `hfmoe restore` takes.
     output
-        Folder for picture, page and scores, <B>-comparison beside B by default.
+        Folder for picture, page and scores, <B>-comparison beside B by default, or
+        <input>-comparison, which then holds the restored images, too.
     side
         Side of the enlarged squares, in pixels.
     border
@@ -51,9 +60,12 @@ def compare(
     dists
         Weights of DISTS; adds that score.
     """
-    paths = (first, second, truth)
-    _check(paths, output)
+    given = [path for path in (first, second, truth, input) if path is not None]
+    _check([Path(path) for path in given if input is None or path not in (first, second)], output)
     check_matplotlib()
+    if input is not None:
+        output = output or default_folder(input)
+    paths = (_result("A", first, input, output), _result("B", second, input, output), truth)
     try:
         options = Options(side, border)
     except ValueError as error:
@@ -83,9 +95,24 @@ def compare(
     return FAILED if done.failed else 0
 
 
-def _check(paths: tuple[Path, Path, Path | None], output: Path | None) -> None:
+def _result(side: str, place: str, source: Path | None, output: Path | None) -> Path:
+    """Return A or B: what is there, or what the model of that name makes of the source, below output."""
+    is_image = Path(place).is_dir() or Path(place).suffix.lower() in READ_SUFFIXES
+    if source is None or output is None or is_image:
+        return Path(place)
+    restorer = load(place)
+    folder = output / f"{side}-{restorer.facts.name}"
+    summary = restore_files(source, str(folder) + os.sep, model=restorer)
+    for failed in summary.failed:
+        complain(failed.reason)
+    made = [Path(done.job.target) for done in summary.done] + [Path(job.target) for job in summary.skipped]
+    if not made:
+        raise ValueError(f"{place} restored nothing of {source}")
+    return folder if source.is_dir() else made[0]
+
+
+def _check(given: Sequence[Path], output: Path | None) -> None:
     """UsageError for what is not there and for an output that is a file."""
-    given = [path for path in paths if path is not None]
     for path in given:
         if not path.exists():
             raise UsageError(f"{path}: no such file or folder")
