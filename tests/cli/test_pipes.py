@@ -54,7 +54,7 @@ def test_formats_sizes_and_a_file_as_output(tiny_weights: Path, tmp_path: Path, 
     assert piped(encoded(), monkeypatch, *options) == 0
     picture = opened(capsysbinary.readouterr().out)
     assert (picture.format, picture.size) == ("JPEG", (30, 25))
-    target = tmp_path / "a.webp"
+    target = tmp_path / "new" / "a.webp"
     assert piped(encoded(), monkeypatch, "-", "--output", target, "--model", tiny_weights) == 0
     assert opened(target.read_bytes()).format == "WEBP"
     assert capsysbinary.readouterr().out == b""

@@ -56,6 +56,7 @@ def restore_piped(place: str, output: str | None, chosen: ModelChoice, naming: N
         name = place if place != PIPE else "stdin" if count == 1 else f"stdin, picture {count}"
         result = _restored(content, name, suffix, chosen)
         if target is not None:
+            target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, result)
         else:
             sys.stdout.buffer.write(result)
