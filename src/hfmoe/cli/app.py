@@ -30,6 +30,7 @@ COMMANDS = {
     "restore": "Restore image files, or every image of folders and of the folders in them.",
     "samples": "Show what a recipe's network learns from: degraded samples of one step.",
     "train": "Train a network by a recipe.",
+    "web": "Show a page that restores photos, for the browsers of this machine, until Ctrl-C.",
 }
 """Each command in a sentence, shown without importing it; it is the function of that name."""
 

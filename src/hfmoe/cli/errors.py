@@ -11,7 +11,7 @@ PIPE = "\0-"
 TRAINING_NEEDS = ("lightning_fabric", "tensorboard", "matplotlib")
 """Libraries of the extra `train`."""
 EXTRAS = {"onnx": "onnx", "onnxscript": "onnx", "onnxruntime": "onnx", "openvino": "openvino"}
-EXTRAS |= {"spandrel": "peers", "huggingface_hub": "hub"}
+EXTRAS |= {"spandrel": "peers", "huggingface_hub": "hub", "gradio": "web"}
 EXTRAS |= {"ray": "ray", "fsspec": "ray", "pyarrow": "ray", "pandas": "ray"}
 """Extra of the package that brings a library."""
 
