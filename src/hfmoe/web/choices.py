@@ -15,6 +15,7 @@ PROBLEMS = {
     "Clean, only too small": {2: "tiny-x2", 3: "nano-x3", 4: "tiny-x4"},
 }
 """What is wrong with a photo: the model of each scale, of which the first is the one that is offered."""
+SIZES = {1: "As it is", 2: "Twice as wide and high", 3: "Three times", 4: "Four times"}
 FORMATS = {"PNG": "png", "JPEG": "jpg", "WebP": "webp", "TIFF": "tif"}
 MARGINS = 6
 """Side of a tile in margins of its network: progress moves, and tiles cost 1.4 of the whole image."""

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import gradio as gr
 
 from hfmoe.image.files import READ_SUFFIXES
-from hfmoe.web.choices import FORMATS, PROBLEMS, Request
+from hfmoe.web.choices import FORMATS, PROBLEMS, SIZES, Request
 from hfmoe.web.limits import Limits, TooMuchError
 from hfmoe.web.preview import Preview, make_preview
 from hfmoe.web.sessions import Session, Sessions
@@ -21,7 +21,6 @@ INTRODUCTION = (
 )
 SWEEP, OLDEST = 300, 4 * 3600
 """Seconds between looks for uploads of visitors who never asked for anything, and the age they may have."""
-SIZES = {1: "As it is", 2: "Twice as wide and high", 3: "Three times", 4: "Four times"}
 Outputs = tuple[Any, ...]
 
 
