@@ -36,7 +36,7 @@ def web(
     device
         auto, cpu, cuda, cuda:N or mps.
     static
-        Serve this folder, a build of the page that restores photos in the browser itself, instead.
+        Serve this folder of static files instead, with the headers that WebAssembly needs for threads.
     """
     if port is not None and not 0 <= port < 65536:
         raise UsageError(f"--port {port} must be in [0, 65535]")

@@ -42,7 +42,7 @@ def open_static(folder: Path, *, host: str = "127.0.0.1", port: int | None = Non
     Raises ValueError for a folder without an index.html, OSError where no port is free.
     """
     if not (folder / "index.html").is_file():
-        raise ValueError(f"{folder} holds no index.html; `make site` in a checkout builds the page")
+        raise ValueError(f"{folder} holds no index.html to begin with")
     handler = partial(_Handler, directory=str(folder))
     for candidate in range(FIRST, FIRST + PORTS) if port is None else (port,):
         try:
