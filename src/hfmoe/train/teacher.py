@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from hfmoe.infer.api import load
 from hfmoe.infer.restorer import Restorer
+from hfmoe.models.external import CommunityNetwork
 from hfmoe.models.header import WeightsError, file_sha256, find_weights
 
 Engine = Literal["auto", "torch", "openvino"]
@@ -43,11 +44,13 @@ def load_teacher(
         raise WeightsError(f"{path} does not say its licence: say it, since what learns from it keeps it")
     facts = {"name": restorer.facts.name, "licence": licence, "sha256": file_sha256(path)}
     network = restorer.network
-    compiles = isinstance(network, nn.Module) and str(restorer.device) == "cpu"
-    if engine == "openvino" and not compiles:
-        raise WeightsError(f"{path} cannot be compiled by OpenVINO: it must be a network on the CPU")
-    if compiles and (engine == "openvino" or (engine == "auto" and _fast_in_openvino())):
-        assert isinstance(network, nn.Module)
+    convolves = isinstance(network, CommunityNetwork) and network.multiple == 1 and not network.square
+    if engine == "openvino" and not (convolves and str(restorer.device) == "cpu"):
+        raise WeightsError(
+            f"{path} cannot be compiled by OpenVINO: it must be a community model of free sizes on the CPU"
+        )
+    if convolves and (engine == "openvino" or (engine == "auto" and _fast_in_openvino())):
+        assert isinstance(network, CommunityNetwork)
         return Teacher(_compiled(network), restorer.scale, facts)
     return Teacher(partial(_restored, restorer), restorer.scale, facts)
 
@@ -65,22 +68,24 @@ def _fast_in_openvino() -> bool:
     return computes_bf16()
 
 
-class _Image(nn.Module):
-    """A network whose output is its image alone, as tracing wants it."""
+class _Bare(nn.Module):
+    """A community network as spandrel calls it, without padding."""
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, community: CommunityNetwork) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.call = community.network, community.call
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.network(image).image
+        return self.call(self.network, image)
 
 
-def _compiled(network: nn.Module) -> Restore:
+def _compiled(network: CommunityNetwork) -> Restore:
     """Compile a network for the sizes that it meets, in the precision that this processor is fastest in."""
     from hfmoe.infer.backends.openvino import compile_network
 
-    run = compile_network(_Image(network), torch.full((1, 3, 64, 64), 0.5), threads=torch.get_num_threads())
+    run = compile_network(
+        _Bare(network), torch.full((1, network.channels, 64, 64), 0.5), threads=torch.get_num_threads()
+    )
 
     def restore(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c H W"]:
         return torch.from_numpy(run(image.contiguous().numpy())).clamp(0, 1)

@@ -60,9 +60,7 @@ def compile_network(network: Any, example: Any, *, threads: int) -> Callable[[np
         "INFERENCE_NUM_THREADS": threads,
     }
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # of torch.jit, by which OpenVINO traces: that it is old, and of branches
+        warnings.simplefilter("ignore")  # of torch.jit, which OpenVINO traces with
         model = openvino.convert_model(network, example_input=example)
     compiled = openvino.compile_model(model, "CPU", hints)
     return lambda image: compiled(image)[0]
