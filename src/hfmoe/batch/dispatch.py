@@ -16,8 +16,7 @@ from hfmoe.batch.settings import Naming, Selection, Settings
 from hfmoe.batch.work import OnBegin, PictureWork, Result
 from hfmoe.image.files import ImageError, printable, read_facts
 from hfmoe.image.streaming import LARGEST
-from hfmoe.image.target_size import MODEL_SCALES
-from hfmoe.infer.api import DEFAULT_MODEL, check_scale, load, model_of_scale
+from hfmoe.infer.api import check_scale, load, model_of_scale, photo_scale
 from hfmoe.infer.backends.exported import exported_digest, is_exported
 from hfmoe.infer.memory import CPU, free_bytes
 from hfmoe.infer.restorer import Restorer
@@ -223,8 +222,9 @@ def restore_files(
     """Restore files, folders (with their trees) and patterns, as `hfmoe restore` does.
 
     output: a file for one file, a folder otherwise; None writes beside a file and into `<folder>-x4/`. model:
-    None takes nano-x4, or by scale, width, height and fit as the command does (see Settings). name:
-    such as "{stem}_x{scale}{suffix}", see Naming; include, exclude: see Selection; settings: see Settings.
+    None takes the photo model of scale 4, or by scale, width, height and fit as the command does (see
+    Settings). name: such as "{stem}_x{scale}{suffix}", see Naming; include, exclude: see Selection; settings:
+    see Settings.
     What an earlier or interrupted call did of the same sources with the same settings is skipped, or redone.
     A bad file stops no other and is in the summary. Raises PlanError for inputs and outputs that contradict
     each other, WeightsError for a model that cannot be used.
@@ -260,7 +260,7 @@ def by_scale(jobs: Sequence[Job], settings: Settings) -> dict[int, list[Job]]:
             least = settings.size.least_scale(*read_facts(Path(job.source), max_pixels=LARGEST).upright)
         except (ImageError, OSError):
             least = 2
-        groups.setdefault(min(least, MODEL_SCALES[-1]), []).append(job)
+        groups.setdefault(photo_scale(least), []).append(job)
     return dict(sorted(groups.items()))
 
 
@@ -268,7 +268,7 @@ def restore_on_ray(
     inputs: Sequence[Path | str] | Path | str,
     output: Path | str | None = None,
     *,
-    model: str | Path = DEFAULT_MODEL,
+    model: str | Path | None = None,
     format: str = "png",
     name: str | None = None,
     selection: Selection | None = None,
@@ -281,8 +281,9 @@ def restore_on_ray(
 
     Arguments as those of `restore_files`, errors as those of `run_on_ray` and `plan_jobs`.
     """
-    restorer = load(model, device="cpu")
     chosen = Settings(**settings)
+    model = model or model_of_scale(chosen.scale)
+    restorer = load(model, device="cpu")
     check_scale(restorer, chosen.scale, model)
     selection = replace(selection or Selection(), suffixes=chosen.read_suffixes)
     naming = make_naming(restorer, chosen, format=format, pattern=name)

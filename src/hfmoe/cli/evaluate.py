@@ -55,6 +55,8 @@ class EvaluateOptions:
         For paired without --targets: what the names of degraded and target end in.
     effort
         0 takes the cheapest experts, 0.5 those of training, 1 the heaviest.
+    sharpness
+        Of a photo model, from 0, faithful, to 1, sharp.
     ensemble
         Average over the eight flips and turns of each image; eight times as slow.
     against
@@ -76,6 +78,7 @@ class EvaluateOptions:
     targets: Path | None = None
     suffixes: str = "_real,_mean"
     effort: float = 0.5
+    sharpness: float | None = None
     ensemble: bool = False
     against: str | None = None
     lpips: Path | None = None
@@ -174,7 +177,8 @@ def _contender(model: str, options: EvaluateOptions) -> Contender:
         if options.scale is None:
             raise UsageError("bicubic needs --scale")
         return Contender(bicubic(options.scale), options.scale, "classical-sr")
-    restorer = open_model(choose_model(model, scale=options.scale), scale=options.scale, device="auto")
+    named = choose_model(model, scale=options.scale, sharpness=options.sharpness)
+    restorer = open_model(named, scale=options.scale, device="auto")
     targets = options.targets is not None
     channels = restorer.channels
     fitting = default_protocol(restorer.facts.task, scale=restorer.scale, channels=channels, targets=targets)

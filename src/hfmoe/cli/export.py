@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hfmoe.cli.errors import FAILED, UsageError, complain
+from hfmoe.cli.export_cache import sharpened_copy
 from hfmoe.cli.output import check_report, write_report
 from hfmoe.export.files import SUFFIX, Order, export_model
 from hfmoe.export.verify import Check
@@ -24,6 +25,7 @@ def export(
     *,
     format: str,
     precision: str = "fp32",
+    sharpness: float | None = None,
     output: Path | None = None,
     calibration: Path | None = None,
     verify: bool = False,
@@ -40,6 +42,8 @@ def export(
     precision
         fp32, fp16 (weights in half the bytes, computed in fp32), bf16 (openvino: computed in bfloat16 where
         the processor can) or int8 (3x3 convolutions in 8 bits).
+    sharpness
+        Of a photo model, from 0, faithful, to 1, sharp.
     output
         The file to write; default <model>.onnx, .xml or .pt2 in this folder.
     calibration
@@ -59,7 +63,7 @@ def export(
         if not verify:
             raise UsageError("--json reports what --verify finds; give both")
         check_report(json)
-    source = find_weights(model)
+    source = find_weights(model) if sharpness is None else sharpened_copy(model, sharpness)
     if is_external(source):
         raise UsageError(f"{model} is a network of others; those are restored with, not exported")
     loaded = load_weights(source)

@@ -11,15 +11,23 @@ from hfmoe.cli.errors import UsageError
 from hfmoe.infer.api import check_scale, load, model_of_scale
 from hfmoe.infer.backends.exported import SUFFIX, is_exported, runtime_of
 from hfmoe.infer.restorer import Restorer
+from hfmoe.models.header import SUFFIX as WEIGHTS_SUFFIX
 from hfmoe.models.header import file_sha256, find_weights
 from hfmoe.runtime.machine import code_version
 
 BACKENDS = ("auto", "torch", "onnx", "openvino")
 
 
-def choose_model(model: str | None, *, scale: float | int | None, backend: str = "auto") -> str:
+def choose_model(
+    model: str | None,
+    *,
+    scale: float | int | None,
+    backend: str = "auto",
+    sharpness: float | None = None,
+) -> str:
     """The model's name or file; of none, the shipped one of the scale. UsageError for what cannot be.
 
+    sharpness: between the ends of a photo model, of which None takes the one that is named.
     backend: "auto" runs weights in torch and exported files in their runtime; "torch", "onnx" and "openvino"
     ask for one, the last two with an export of their own where `model` is weights.
     """
@@ -30,6 +38,8 @@ def choose_model(model: str | None, *, scale: float | int | None, backend: str =
             model = model_of_scale(scale)
         except ValueError as error:
             raise UsageError(f"--{error}") from error
+    if sharpness is not None:
+        model = str(sharpened_copy(model, sharpness))
     if backend == "torch" and is_exported(model):
         raise UsageError(f"--backend torch: {model} is an exported file")
     return str(exported_copy(model, backend)) if backend in ("onnx", "openvino") else model
@@ -55,13 +65,39 @@ def exported_copy(model: str, backend: str) -> Path:
             raise UsageError(f"--backend {backend}: {model} is a file for {runtime_of(model)}")
         return Path(model)
     source = find_weights(model)
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hfmoe"
+    folder = cache_folder()
     sha256 = file_sha256(source)
     path = folder / f"{sha256[:16]}-{code_version()[:16]}{SUFFIX[backend]}"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         sys.stderr.write(f"hfmoe: exporting {model} for {backend}, once; kept as {path}\n")
         _export(source, path, backend, sha256)
+    return path
+
+
+def cache_folder() -> Path:
+    """Where copies are kept that a command makes of models."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hfmoe"
+
+
+def sharpened_copy(model: str, sharpness: float) -> Path:
+    """The weights between the ends of a photo model's dial, kept like an export; of an end, its own file."""
+    from hfmoe.models.sharpness import check_sharpness, find_ends, load_sharpened
+    from hfmoe.models.weights import save_weights
+
+    try:
+        check_sharpness(sharpness)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
+    ends = find_ends(model)
+    if sharpness in (0, 1):
+        return ends[int(sharpness)]
+    both = "".join(file_sha256(path)[:8] for path in ends)
+    path = cache_folder() / f"{ends.faithful.stem}-{sharpness:g}-{both}{WEIGHTS_SUFFIX}"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        mixed = load_sharpened(model, sharpness)
+        save_weights(path, mixed.network, mixed.facts)
     return path
 
 

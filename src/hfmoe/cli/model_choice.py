@@ -17,6 +17,7 @@ class ModelChoice:
     settings: Settings
     backend: str
     device: str
+    sharpness: float | None = None
     opened: dict[tuple[str, float | None], Restorer] = field(default_factory=dict)
 
     @property
@@ -26,7 +27,12 @@ class ModelChoice:
 
     def name(self, scale: int | None = None) -> str:
         """Name or file of the model; scale: of a picture's. Raises UsageError."""
-        return choose_model(self.model, scale=scale or self.settings.scale, backend=self.backend)
+        return choose_model(
+            self.model,
+            scale=scale or self.settings.scale,
+            backend=self.backend,
+            sharpness=self.sharpness,
+        )
 
     def open(self, scale: int | None = None) -> Restorer:
         """Load the model. Raises UsageError."""

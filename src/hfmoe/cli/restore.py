@@ -44,6 +44,7 @@ def restore(
     /,
     *,
     model: str | None = None,
+    sharpness: float | None = None,
     output: str | None = None,
     name: str | None = None,
     include: list[str] | None = None,
@@ -71,7 +72,10 @@ def restore(
         overwritten.
     model
         A model that ships (see `hfmoe models`), a weights file, or what `hfmoe export` wrote (.onnx, .xml);
-        default nano-x4.
+        default the photo model of the scale, sharp where it has a sharp end.
+    sharpness
+        Of a photo model, from 0, faithful, to 1, sharp: how much texture it adds that the photo only
+        suggests. Lower it where skin looks plastic or grain shall stay.
     output
         A file for one input, a folder for several, made where it is missing; - for stdout.
     name
@@ -108,7 +112,7 @@ def restore(
     piped = is_piped(inputs, output)
     if piped and engine != "local":
         raise UsageError("- needs --engine local")
-    chosen = ModelChoice(model, settings, backend, "cpu" if engine == "ray" else device)
+    chosen = ModelChoice(model, settings, backend, "cpu" if engine == "ray" else device, sharpness)
     if engine == "ray" and chosen.by_size:
         raise UsageError("--engine ray asks for a --model with --width, --height and --fit")
     restorer = chosen.open()

@@ -1,6 +1,5 @@
 """The public functions of the package: `hfmoe.load` and `hfmoe.restore`."""
 
-import math
 from collections.abc import Callable
 from os import PathLike
 from pathlib import Path
@@ -25,26 +24,36 @@ from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiled import OnTile
 from hfmoe.models.header import find_weights, shipped
 
-DEFAULT_MODEL = "nano-x4"
-CLEANER = "tiny-photo-x1"
-"""The model of scale 1 when none is named: it is for photos as they are, whatever is wrong with them."""
+DEFAULT_SCALE = 4
+SHARP_PHOTO, PHOTO, CLEAN = "tiny-photo-x{scale}-sharp", "tiny-photo-x{scale}", "nano-x{scale}"
+"""Models that are taken when none is named, the first that ships: for photos as they are, whatever is wrong
+with them; the last undoes bicubic shrinking alone."""
 _ARRAY_PROTOCOLS = ("__array__", "__array_interface__")
 """What numpy can view as an array."""
 
 
+def photo_scale(least: float | int) -> int:
+    """Return the scale of the smallest photo model that ships whose scale is no smaller, or the largest."""
+    known = shipped()
+    scales = [scale for scale in MODEL_SCALES if PHOTO.format(scale=scale) in known]
+    return next((scale for scale in scales if scale >= least), MODEL_SCALES[-1])
+
+
 def model_of_scale(scale: float | int | None) -> str:
-    """Name of the shipped model that is taken where none is named: the smallest of no smaller scale.
+    """Name of the shipped photo model that is taken where none is named: that of the scale, or, of a
+    fraction, the next larger; its sharp end where it has one.
 
     Raises ValueError where none ships.
     """
-    if scale is None:
-        return DEFAULT_MODEL
-    name, known = CLEANER if scale == 1 else f"nano-x{max(2, math.ceil(scale))}", shipped()
-    if name not in known:
+    least, known = DEFAULT_SCALE if scale is None else scale, shipped()
+    whole = int(least) if least == int(least) else photo_scale(least)
+    names = [each.format(scale=whole) for each in (SHARP_PHOTO, PHOTO, CLEAN)]
+    found = next((name for name in names if name in known), None)
+    if found is None:
         raise ValueError(
-            f"scale {scale:g}: no model of that scale ships ({', '.join(known)} do); name a model"
+            f"scale {least:g}: no model of that scale ships ({', '.join(known)} do); name a model"
         )
-    return name
+    return found
 
 
 def check_scale(restorer: Restorer, scale: float | int | None, model: object) -> None:
@@ -55,22 +64,35 @@ def check_scale(restorer: Restorer, scale: float | int | None, model: object) ->
 
 
 def load(
-    name_or_path: str | Path = DEFAULT_MODEL, *, device: str = "auto", autocast: str = "off"
+    name_or_path: str | Path | None = None,
+    *,
+    device: str = "auto",
+    autocast: str = "off",
+    sharpness: float | int | None = None,
 ) -> Restorer:
     """Open a model that ships (`hfmoe models` lists them), a weights file, an exported one or another's.
 
     device: "auto" (cuda, else mps, else cpu) or a name; autocast: "off", "bfloat16" or "float16".
+    None is the model that `restore` takes. sharpness: where between the faithful and the sharp end of a photo
+    model, 0 to 1; None takes the file that is named as it is.
     An exported file (.onnx, .xml) runs on the CPU in its runtime, as it was exported. Another's is a file of
     any architecture that spandrel knows (extra `peers`), or an ONNX file from one image to one image.
     Raises WeightsError (a ValueError) when there is no such model or its file cannot be used.
     """
+    name_or_path = model_of_scale(None) if name_or_path is None else name_or_path
     if is_exported(name_or_path):
+        if sharpness is not None:
+            raise ValueError(f"{name_or_path} is exported: its sharpness is settled")
         if (device, autocast) not in (("auto", "off"), ("cpu", "off")):
             raise ValueError(f"{name_or_path} is exported: device must be cpu and autocast off")
         return open_exported(name_or_path)
     from hfmoe.infer.eager import make_restorer
     from hfmoe.models.weights import is_external, load_weights
 
+    if sharpness is not None:
+        from hfmoe.models.sharpness import load_sharpened
+
+        return make_restorer(load_sharpened(name_or_path, sharpness), device=device, autocast=autocast)
     path = find_weights(name_or_path)
     if is_external(path):
         from hfmoe.infer.external import load_external
@@ -92,6 +114,7 @@ def restore(
     width: int | None = None,
     height: int | None = None,
     fit: str | None = None,
+    sharpness: float | int | None = None,
     format: str = "png",
     quality: int = QUALITY,
     device: str = "auto",
@@ -102,8 +125,9 @@ def restore(
     image: path, Picture, Pillow image, tensor (c h w) or (b c h w), or array (h w) or (h w c); both of uint8,
     uint16 or floats in [0, 1], of 2 or 4 channels the last is alpha. Bytes of an image file, or a binary file
     to read them from, give bytes, of `format` and `quality`. A list or tuple gives a list. model: a name, a
-    weights file, or what `load` returned, which saves loading it for every image; None is nano-x4, or what
-    scale, width, height and fit ask for, as options of `hfmoe restore`; device counts for all but the last.
+    weights file, or what `load` returned, which saves loading it for every image; None is the photo model of
+    scale 4, or what scale, width, height and fit ask for, as options of `hfmoe restore`; device counts for
+    all but the last. sharpness: of a photo model, see `load`.
     tile, effort, strength and ensemble: see Restorer; separate: alpha is no transparency but a plane of its
     own. Raises ValueError (WeightsError, ImageError) for what
     cannot be used, TypeError for other kinds.
@@ -112,17 +136,17 @@ def restore(
     size, sides = asked_size(scale, width, height, fit), {"width": width, "height": height, "fit": fit}
     by_size = model is None and size is not None and scale is None
     if not by_size and not isinstance(model, Restorer):
-        model = load(model_of_scale(scale) if model is None else model, device=device)
+        name = model_of_scale(scale) if model is None else model
+        model = load(name, device=device, sharpness=sharpness)
     if isinstance(image, list | tuple):
-        more = (
-            options
-            | sides
-            | {"separate": separate, "scale": scale, "format": format, "quality": quality, "device": device}
-        )
+        more = options | sides | {"separate": separate, "scale": scale, "format": format}
+        more |= {"quality": quality, "device": device}
+        more |= {"sharpness": None if isinstance(model, Restorer) else sharpness}
         return [restore(each, model, on_tile=on_tile, **more) for each in image]
     opened = _open(image, format, quality, separate)
     if model is None and size is not None:
-        model = load(model_of_scale(min(size.least_scale(*opened.sides), MODEL_SCALES[-1])), device=device)
+        name = model_of_scale(photo_scale(size.least_scale(*opened.sides)))
+        model = load(name, device=device, sharpness=sharpness)
     assert isinstance(model, Restorer)
     check_scale(model, scale, model.facts.name)
     wanted = result_size(size, *opened.sides, scale=model.scale)
