@@ -41,7 +41,7 @@ def test_pictures_of_a_folder_take_the_models_that_their_sizes_need(tmp_path: Pa
     assert "3 of 4 were done before" in capsys.readouterr().out
     manifest = (out / ".hfmoe-job.jsonl").read_text()
     assert '"scale": 2' in manifest
-    assert '"scale": 3' in manifest
+    assert '"scale": 4' in manifest
 
 
 @pytest.mark.parametrize(

@@ -120,8 +120,8 @@ def test_a_result_can_be_used_like_any_tensor(restorer: Restorer, photo: torch.T
     [
         (torch.rand(3, 0, 4), "is empty"),
         (torch.rand(5, 4, 4), "5 channels must have 1 to 4"),
-        (torch.rand(4, 4), "must be floating"),
-        (torch.zeros(3, 4, 4, dtype=torch.uint8), "must be floating"),
+        (torch.rand(4, 4), "must be uint8, uint16 or floating"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "must be uint8, uint16 or floating"),
         (torch.full((3, 4, 4), float("nan")), "not finite"),
         (torch.full((3, 4, 4), 255.0), "must be in"),
         (np.zeros((4, 4), dtype=np.int32), "must be uint8, uint16 or floating"),
@@ -146,7 +146,7 @@ def test_wrong_settings_are_refused_with_their_rule(restorer: Restorer, tiny_wei
         hfmoe.load(tiny_weights, autocast="int3")
     with pytest.raises(WeightsError, match="known:"):
         hfmoe.load("no-such-model")
-    with pytest.raises(TypeError, match="list is no path"):
+    with pytest.raises(TypeError, match="int is no path"):
         hfmoe.restore([1, 2], restorer)
 
 

@@ -115,7 +115,8 @@ def write_samples(recipe: Recipe, *, step: int, count: int, output: Path) -> Ite
     for number, sample in enumerate(samples):
         made = make_sample(photos, sample, patch=patch)
         for name, image in made._asdict().items():
-            write_picture(output / f"{number:02d}-{name}.png", Picture(image))
+            if image is not None:
+                write_picture(output / f"{number:02d}-{name}.png", Picture(image))
         listing.append(sample.as_data(photos.names[sample.crop.photo]))
         rows.append(beside(made))
         yield f"{number:02d} {listing[-1]['place']['photo']}: {described(listing[-1])}"
