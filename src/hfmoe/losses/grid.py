@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def grid_l1(
-    restored: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], *, period: int, window: int = 8
+    restored: Float[Tensor, "b c h w"], target: Float[Tensor, "b c h w"], *, period: int, window: int = 32
 ) -> Float[Tensor, ""]:
     """Mean absolute part of the error that repeats every `period` pixels, in squares of `window` periods.
 
