@@ -53,12 +53,12 @@ def test_batches_without_tasks_stay_those_that_shipped_weights_were_trained_on()
 def test_crops_of_degraded_and_target_are_aligned_under_every_flip_and_turn(scale: int):
     photos = numbered((20, 30), (25, 18), scale=scale)
     crops = [Crop(photo=turn % 2, top=3, left=5, turn=turn) for turn in range(8)]
-    degraded, target = gather(photos, crops, patch=8)
+    degraded, target, _ = gather(photos, crops, patch=8)
     assert np.array_equal(target, degraded.repeat(scale, 1).repeat(scale, 2))
 
 
 def test_the_eight_turns_are_eight_different_pictures_of_the_same_pixels():
-    degraded, _ = gather(numbered((20, 20)), [Crop(0, 2, 4, turn) for turn in range(8)], patch=6)
+    degraded, *_ = gather(numbered((20, 20)), [Crop(0, 2, 4, turn) for turn in range(8)], patch=6)
     assert len({picture.tobytes() for picture in degraded}) == 8
     assert len({tuple(sorted(map(tuple, picture.reshape(-1, 3).tolist()))) for picture in degraded}) == 1
 

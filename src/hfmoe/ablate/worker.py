@@ -25,6 +25,7 @@ from hfmoe.evaluate.report import evaluate
 from hfmoe.evaluate.scores import load_distances
 from hfmoe.infer.eager import Eager
 from hfmoe.infer.restorer import Restorer
+from hfmoe.infer.tiles import tile_geometry
 from hfmoe.models.external import ExternalNetwork, Network, load_external
 from hfmoe.models.folding import fold
 from hfmoe.models.header import ModelFacts
@@ -150,7 +151,8 @@ def score_run(recipe: Recipe, evaluation: Scoring) -> dict[str, Any]:
     protocol = protocol_of(recipe, evaluation)
     network = prepared(network_of(recipe))
     facts = ModelFacts(name=recipe.name, task=recipe.task())
-    restorer = Restorer(Eager(network, next(network.parameters()).device), recipe.config(), facts)
+    geometry = tile_geometry(recipe.config())
+    restorer = Restorer(Eager(network, next(network.parameters()).device), geometry, facts)
     tile = "off" if isinstance(network, ExternalNetwork) else "auto"
     distances = load_distances(evaluation.lpips, evaluation.dists)
     reports = {

@@ -64,7 +64,7 @@ def batch(
     if mixture is None:
         crops = draw(photos, seed=seed, step=step, size=size, patch=patch)[part::parts]
         sides = [_unit_range(side) for side in gather(photos, crops, patch=patch) if side is not None]
-        return Pair(*sides, tasks=tuple(photos.tasks[crop.photo] or GIVEN for crop in crops))
+        return Pair(*sides, tasks=tuple(photos.task(crop.photo) or GIVEN for crop in crops))
     samples = draw_samples(
         photos, mixture, seed=seed, step=step, size=size, patch=patch, part=part, parts=parts
     )

@@ -57,6 +57,10 @@ class PhotoSet:
     teachers: Mapping[str, Any] = field(default_factory=dict)
     unreadable: tuple[str, ...] = ()
 
+    def task(self, photo: int) -> str:
+        """Return the kind of task that degraded a photo, "" where it is not known."""
+        return self.tasks[photo] if self.tasks else ""
+
     @property
     def labelled(self) -> bool:
         """Whether a teacher's result came with any photo."""

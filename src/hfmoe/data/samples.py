@@ -141,7 +141,7 @@ def draw_sample(
     words = np.random.SeedSequence([seed, step, 2, number]).generate_state(2, np.uint32)
     generator = torch.Generator().manual_seed(int(words[0]) << 21 | int(words[1]) >> 11)
     if photos.given[crop.photo]:
-        return Sample(crop, photos.tasks[crop.photo] or GIVEN, False, (0, 0, 0, 0), ())
+        return Sample(crop, photos.task(crop.photo) or GIVEN, False, (0, 0, 0, 0), ())
     task = mixture.draw(generator)
     scale = photos.scale if task.shrinks else 1
     margin = _margin(task, generator, scale=scale)
