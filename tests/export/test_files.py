@@ -166,7 +166,7 @@ def test_files_that_are_not_ours_are_refused_by_name(exported, tmp_path: Path):
     rules = {
         text: "damaged or not an ONNX file",
         cut: "damaged or not an ONNX file",
-        bare: "not written by `hfmoe export`",
+        bare: "has 2 inputs and 1 outputs, must have one of each",
         alone: "needs its weights beside it",
         broken: "damaged or not an OpenVINO file",
         tmp_path / "absent.onnx": "no such file",

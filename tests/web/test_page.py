@@ -147,6 +147,9 @@ def post(url: str, body: bytes, kind: str) -> int:
             return answer.status
     except urllib.error.HTTPError as error:
         return error.code
+    except urllib.error.URLError as error:  # refused before all was sent
+        assert isinstance(error.reason, BrokenPipeError | ConnectionResetError)
+        return 507
 
 
 def upload(address: str, name: str, content: bytes) -> int:

@@ -253,8 +253,7 @@ def check_terms(terms: Sequence[Term], *, side: int) -> None:
     for one, other in combinations(terms, 2):
         if one.name == other.name and max(one.start, other.start) < min(one.until, other.until):
             raise ValueError(
-                f"loss terms of kind {one.kind} against the same overlap in time; "
-                "give one with the sum of weights"
+                f"loss terms of kind {one.kind} overlap in time; give one with the sum of weights"
             )
     for term in terms:
         given = min(side, term.crop or side)
