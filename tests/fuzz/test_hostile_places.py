@@ -118,7 +118,7 @@ def test_a_full_disk_fails_what_has_no_room_leaves_no_half_file_and_the_job_goes
     full = restore(*options, weights=tiny_weights, before=without_room)
     assert full.returncode == 1
     first, summary = full.stderr.splitlines()
-    assert first.startswith(f"hfmoe: {root / 'large-x2.png'}: cannot be written (")
+    assert first.startswith(f"hfmoe: {root / 'large-x2.png'}: cannot be written (File too large)")
     assert summary == "hfmoe: 1 of 5 images failed"
     assert results(root) == small
     again = restore(*options, weights=tiny_weights, before=None)

@@ -98,7 +98,7 @@ def test_a_wrong_loss_term_is_named_as_a_user_writes_it(data: dict[str, Any], te
 
 def test_two_terms_of_a_kind_may_follow_each_other_but_not_overlap(make: Callable[..., Recipe]):
     make(loss=[{"kind": "l1", "until": 0.5}, {"kind": "l1", "weight": 2, "start": 0.5}])
-    with pytest.raises(RecipeError, match="loss terms of kind l1 .*overlap"):
+    with pytest.raises(RecipeError, match="loss terms of kind l1 overlap"):
         make(loss=[{"kind": "l1", "until": 0.6}, {"kind": "l1", "weight": 2, "start": 0.5}])
 
 

@@ -30,7 +30,7 @@ MOST_BLOCKS = 4096
 ANSWER = 10.0
 """Seconds in which the head of a cluster must answer."""
 SOUND = -1.0
-"""What stands in a row for no share of missing rows: columns of Ray's tables are of one kind."""
+"""Value of a row without a share of missing rows: columns of Ray's tables are of one kind."""
 OBJECT_STORE = 256 * 2**20
 """Bytes that a Ray of our own keeps for what goes between its processes, which are paths."""
 

@@ -50,7 +50,7 @@ class Failed(NamedTuple):
 
 @dataclass
 class JobSummary:
-    """What became of a job's pictures.
+    """Outcome of a job: pictures done, failed, skipped and left out.
 
     left_out: results beside their sources, which are no sources; not_taken: images by their content alone.
     """
@@ -316,7 +316,7 @@ def make_naming(
     pattern: str | None = None,
     chosen_by_size: bool = False,
 ) -> Naming:
-    """How a model's results are called. Raises ValueError for a format that is not written.
+    """Names of a model's results. Raises ValueError for a format that is not written.
 
     chosen_by_size: no model was named, so where sizes choose it, none is in the names.
     """

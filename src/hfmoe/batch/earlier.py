@@ -42,13 +42,13 @@ def earlier_results(names: Iterable[str], naming: Naming, *, folder: Path | None
 
 
 def _has_kin(stem: str, stems: Container[str]) -> bool:
-    """Whether a name is that of another file with something added before or behind, such as "2x_a"."""
+    """Return whether a name is another file's with something added before or behind, such as "2x_a"."""
     cuts = [place for place, sign in enumerate(stem) if sign in _SEPARATORS]
     return any(stem[:cut] in stems or stem[cut + 1 :] in stems for cut in cuts)
 
 
 def _is_made(folder: Path | None, name: str) -> bool:
-    """Whether the metadata of a file on this machine says that hfmoe made it."""
+    """Return whether the metadata of a file on this machine says that hfmoe made it."""
     try:
         return folder is not None and (read_facts(folder / name).software or "").startswith(f"{MADE_BY} ")
     except (ImageError, OSError):

@@ -258,7 +258,7 @@ def _walk(
 
 
 def _is_taken(path: Path, selection: Selection, not_taken: list[NotTaken]) -> bool:
-    """Whether a file of a folder is an image to be restored; one by its content alone is noted."""
+    """Return whether a file of a folder is to be restored; an image by its content alone is noted."""
     if _is_image(path, selection):
         return True
     if path.is_file() and (kind := content_of(path)):

@@ -233,10 +233,10 @@ def reason_of(error: pyvips.Error | OSError, *, place: Path) -> str:
         return error.strerror or str(error)
     lines = [line.strip() for line in str(error.detail).splitlines() if line.strip()]
     for line in lines:
-        if line.startswith(_SYSTEM):
+        if line.startswith(_SYSTEM) and "Unknown error" not in line:
             return line.removeprefix(_SYSTEM)
     refusal = refusal_of(place)
-    return refusal or next((line for line in lines if not line.startswith("Unknown")), str(error))
+    return refusal or next((line for line in lines if "Unknown error" not in line), str(error))
 
 
 def refusal_of(place: Path) -> str | None:
