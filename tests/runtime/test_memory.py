@@ -18,9 +18,10 @@ from hfmoe.runtime.memory import reuse_memory
 if {reuse}: assert reuse_memory()
 import torch
 def faults(): return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(3): torch.zeros(2**21).add(1)
+def work(): return [torch.zeros(2**22).add(1) for _ in range(4)]
+for _ in range(8): work()
 before = faults()
-for _ in range(20): torch.zeros(2**21).add(1)
+for _ in range(20): work()
 print(faults() - before)
 """
 
