@@ -6,7 +6,8 @@ import pytest
 import torch
 from skimage import data
 
-from hfmoe.evaluate.protocols import photo_restoration
+from hfmoe.evaluate.protocols import bicubic, photo_perceptual, photo_restoration
+from hfmoe.evaluate.report import Report, evaluate
 from hfmoe.evaluate.scores import score_image
 from hfmoe.evaluate.seeding import BLUR, NOISE, QUALITY, degradation_for
 from hfmoe.image.files import ImageError, Picture, write_picture
@@ -40,8 +41,8 @@ def test_damage_does_not_depend_on_the_files_name_or_order_but_on_image_and_seed
 def test_damage_is_that_of_the_first_release():
     """Other strengths would make every published score of the protocol another protocol's."""
     levels = (torch.arange(48).reshape(3, 4, 4) * 5).to(torch.uint8)
-    blur, noise, quality = degradation_for(levels, scale=2, seed=0)
-    assert (blur, noise) == pytest.approx(FIRST_RELEASE[:2])
+    blur, noise, quality = degradation_for(levels, seed=0)
+    assert (2 * blur, noise) == pytest.approx(FIRST_RELEASE[:2])
     assert quality == FIRST_RELEASE[2]
 
 
@@ -51,7 +52,7 @@ FIRST_RELEASE = (0.730786019119103, 19.30989079683624, 64)
 def test_strengths_fill_their_ranges():
     generator = torch.Generator().manual_seed(0)
     images = [(torch.rand(3, 4, 4, generator=generator) * 255).to(torch.uint8) for _ in range(200)]
-    drawn = [degradation_for(image, scale=1, seed=0) for image in images]
+    drawn = [degradation_for(image, seed=0) for image in images]
     for values, (low, high) in zip(zip(*drawn, strict=True), (BLUR, NOISE, QUALITY), strict=True):
         assert low <= min(values) < low + 0.1 * (high - low)
         assert high >= max(values) > high - 0.1 * (high - low)
@@ -86,3 +87,18 @@ def test_a_scale_or_channels_that_do_not_exist_are_refused():
         photo_restoration(0)
     with pytest.raises(ValueError, match="channels 4"):
         photo_restoration(1, 4)
+
+
+def test_each_photo_is_scored_without_with_mild_and_with_strong_damage(folder):
+    report = evaluate(bicubic(4), folder, protocol=photo_perceptual(4))
+    assert report.protocol == "photo-perceptual-x4 v1"
+    assert [image.name for image in report.images[:3]] == ["a.png, clean", "a.png, mild", "a.png, strong"]
+    groups = report.groups()
+    assert groups["clean"].psnr_rgb > groups["mild"].psnr_rgb > groups["strong"].psnr_rgb
+    parts = [image.scores.psnr_rgb for image in report.images if image.group == "mild"]
+    assert groups["mild"].psnr_rgb == pytest.approx(sum(parts) / 2)
+    assert Report.from_dict(report.to_dict()) == report
+
+
+def test_scale_1_has_no_clean_input_to_restore(folder):
+    assert {pair.group for pair in photo_perceptual(1).pairs(folder)} == {"mild", "strong"}

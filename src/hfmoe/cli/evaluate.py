@@ -43,8 +43,9 @@ class EvaluateOptions:
         For bicubic; else checked against the model's.
     protocol
         classical-sr, luma-sr, colour-denoise, gray-denoise, colour-jpeg, gray-jpeg, luma-jpeg (of colour
-        files the Y of the papers on LIVE1), colour-photo or gray-photo (blur, noise and JPEG together), or
-        paired; by default that of the model's options.
+        files the Y of the papers on LIVE1), colour-photo or gray-photo (blur, noise and JPEG together),
+        photo-perceptual (each image with none, mild and strong damage) or paired; by default that of the
+        model's options.
     sigma
         Noise of the denoising protocols, in 8-bit levels.
     quality
@@ -65,6 +66,8 @@ class EvaluateOptions:
         Weights of LPIPS (python -m hfmoe.metrics.weights makes the file); adds that score.
     dists
         Weights of DISTS; adds that score.
+    niqe
+        Statistics of NIQE, which needs no truth; adds that score.
     pictures
         A folder for the worst crops and an error map of each image.
     json
@@ -83,6 +86,7 @@ class EvaluateOptions:
     against: str | None = None
     lpips: Path | None = None
     dists: Path | None = None
+    niqe: Path | None = None
     pictures: Path | None = None
     json: Path | None = None
 
@@ -121,7 +125,7 @@ def evaluate(
         check_report(options.json)
     if options.pictures is not None:
         check_pictures(options.pictures)
-    distances = load_distances(options.lpips, options.dists)
+    distances = load_distances(options.lpips, options.dists, options.niqe)
     first = _contender(model, options)
     protocol = _protocol(first, options, settings)
     second = None if options.against is None else _rival(model, first, options)
@@ -230,6 +234,8 @@ def _table(report: Report, model: str) -> Table:
     rows = ([image.name, *_cells(image.scores)] for image in report.images)
     found = table(f"{model} on {report.folder}, {report.protocol}", head, rows)
     found.add_section()
+    for name, scores in report.groups().items():
+        found.add_row(f"mean, {name}", *_cells(scores))
     found.add_row("mean", *_cells(report.mean()))
     if len(report.images) > 1:
         found.add_row("95 % of the mean", *(_span(report, metric) for metric in present))

@@ -16,26 +16,46 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from hfmoe.data.degradations.blur import GaussianBlur
-from hfmoe.evaluate.seeding import degradation_for, noise_for
+from hfmoe.evaluate.originals import (
+    check_scorable,
+    in_unit,
+    originals,
+    paired_files,
+    read_clean,
+    read_cropped,
+    read_studio_luma,
+)
+from hfmoe.evaluate.seeding import Degradation, degradation_for, noise_for
 from hfmoe.image.colour import luma, rgb_from_ycbcr, ycbcr_from_rgb
 from hfmoe.image.encoded import through_jpeg
-from hfmoe.image.files import READ_SUFFIXES, ImageError, list_images, read_8bit, read_gray8, read_rgb8
+from hfmoe.image.files import ImageError, read_8bit
 from hfmoe.image.picture import quantise, round_to_8bit
-from hfmoe.image.resize import crop_to_multiple, resize
-from hfmoe.metrics.ssim import WINDOW
+from hfmoe.image.resize import resize
 
 Restore = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c H W"]]
 SUPER_RESOLUTION = ("classical-sr", "luma-sr")
 SYNTHETIC = ("colour-denoise", "gray-denoise", "colour-jpeg", "gray-jpeg", "luma-jpeg")
-NAMES = (*SUPER_RESOLUTION, *SYNTHETIC, "colour-photo", "gray-photo", "paired")
+NAMES = (*SUPER_RESOLUTION, *SYNTHETIC, "colour-photo", "gray-photo", "photo-perceptual", "paired")
 
 
 class ImagePair(NamedTuple):
-    """One image of a protocol: what a restorer is given and what it is compared with."""
+    """One image of a protocol: what a restorer is given and what it is compared with.
+
+    group: of the protocols that degrade each original more than once, the name of this way.
+    """
 
     name: str
     degraded: Float[Tensor, "1 c h w"]
     target: Float[Tensor, "1 d H W"]
+    group: str = ""
+
+
+PERCEPTUAL = {
+    "clean": Degradation(),
+    "mild": Degradation(blur=0.6, noise=4, quality=80),
+    "strong": Degradation(blur=0.9, noise=12, quality=50),
+}
+"""Strengths of photo-perceptual; at x4 the blur is 2.4 and 3.6 pixels of the target."""
 
 
 @dataclass(frozen=True)
@@ -101,6 +121,7 @@ def choose_protocol(name: str, *, scale: int, settings: ProtocolSettings) -> Eva
         "jpeg": lambda: deblocking(settings.quality, channels),
         "luma-jpeg": lambda: deblocking(settings.quality, 1, studio=True),
         "photo": lambda: photo_restoration(scale, channels),
+        "photo-perceptual": lambda: photo_perceptual(scale),
     }
     return make[name.removeprefix("gray-").removeprefix("colour-")]()
 
@@ -114,7 +135,7 @@ def classical_sr(scale: int) -> EvaluationProtocol:
     """
 
     def degrade(path: Path) -> ImagePair:
-        target = _cropped(path, scale=scale)
+        target = read_cropped(path, scale=scale)
         rgb = repeat(target, "1 1 h w -> 1 3 h w") if target.shape[1] == 1 else target
         return ImagePair(path.name, resize(rgb, scale=Fraction(1, scale), round_to_uint8=True), target)
 
@@ -130,7 +151,7 @@ def luma_sr(scale: int) -> EvaluationProtocol:
     """
 
     def degrade(path: Path) -> ImagePair:
-        colour = _cropped(path, scale=scale)
+        colour = read_cropped(path, scale=scale)
         target = colour if colour.shape[1] == 1 else round_to_8bit(luma(colour))
         return ImagePair(path.name, resize(target, scale=Fraction(1, scale)), target)
 
@@ -150,8 +171,8 @@ def gaussian_denoising(sigma: float, channels: int = 3, seed: int = 0) -> Evalua
         raise ValueError(f"sigma {sigma:g} must be in (0, 255]")
 
     def degrade(path: Path) -> ImagePair:
-        levels = _clean(path, channels)
-        target = _in_unit(levels)
+        levels = read_clean(path, channels)
+        target = in_unit(levels)
         noise = noise_for(levels, seed=seed)[None].to(target)
         return ImagePair(path.name, target + noise * (sigma / 255), target)
 
@@ -170,8 +191,8 @@ def deblocking(quality: int, channels: int = 3, *, studio: bool = False) -> Eval
         raise ValueError(f"quality {quality} must be in [1, 100]")
 
     def degrade(path: Path) -> ImagePair:
-        levels = _studio_luma(path) if studio else _clean(path, channels)
-        return ImagePair(path.name, _in_unit(through_jpeg(levels, quality=quality)), _in_unit(levels))
+        levels = read_studio_luma(path) if studio else read_clean(path, channels)
+        return ImagePair(path.name, in_unit(through_jpeg(levels, quality=quality)), in_unit(levels))
 
     return EvaluationProtocol(f"{'luma' if studio else _kind(channels)}-jpeg-q{quality} v1", _each(degrade))
 
@@ -188,17 +209,50 @@ def photo_restoration(scale: int, channels: int = 3, seed: int = 0) -> Evaluatio
     border = _border(scale)
 
     def degrade(path: Path) -> ImagePair:
-        levels = _clean(path, channels, multiple=scale, border=border)
-        drawn = degradation_for(levels, scale=scale, seed=seed)
-        blur = GaussianBlur(2 * math.ceil(3 * drawn.blur) + 1, sigma=(drawn.blur, drawn.blur))
-        image = blur(levels.float() / 255)[None]
-        if scale > 1:
-            image = resize(image, scale=Fraction(1, scale))
-        noise = noise_for(levels, seed=seed, shape=tuple(image.shape[1:]))
-        noisy = quantise(image[0] + noise.to(image) * (drawn.noise / 255)).to(torch.uint8)
-        return ImagePair(path.name, _in_unit(through_jpeg(noisy, quality=drawn.quality)), _in_unit(levels))
+        levels = read_clean(path, channels, multiple=scale, border=border)
+        drawn = degradation_for(levels, seed=seed)
+        return ImagePair(path.name, _damaged(levels, drawn, scale=scale, seed=seed), in_unit(levels))
 
     return EvaluationProtocol(f"{_kind(channels)}-photo-x{scale} {_version(seed)}", _each(degrade), border)
+
+
+def photo_perceptual(scale: int, seed: int = 0) -> EvaluationProtocol:
+    """Photos with no, mild and strong damage, each original three times: for measures of what people see.
+
+    The steps are those of `photo_restoration`, the strengths those of PERCEPTUAL. RGB; scale 1 has no clean
+    input.
+    """
+    border = _border(scale)
+    levels_of_damage = {
+        name: damage for name, damage in PERCEPTUAL.items() if scale > 1 or damage != Degradation()
+    }
+
+    def pairs(folder: Path) -> Iterator[ImagePair]:
+        for path in originals(folder):
+            levels = read_clean(path, 3, multiple=scale, border=border)
+            for group, damage in levels_of_damage.items():
+                degraded = _damaged(levels, damage, scale=scale, seed=seed)
+                yield ImagePair(f"{path.name}, {group}", degraded, in_unit(levels), group)
+
+    return EvaluationProtocol(f"photo-perceptual-x{scale} {_version(seed)}", pairs, border)
+
+
+def _damaged(
+    levels: UInt8[Tensor, "c h w"], damage: Degradation, *, scale: int, seed: int
+) -> Float[Tensor, "1 c h2 w2"]:
+    image = levels.float() / 255
+    if damage.blur > 0:
+        sigma = damage.blur * scale
+        image = GaussianBlur(2 * math.ceil(3 * sigma) + 1, sigma=(sigma, sigma))(image)
+    image = image[None]
+    if scale > 1:
+        image = resize(image, scale=Fraction(1, scale))
+    if damage.noise > 0:
+        noise = noise_for(levels, seed=seed, shape=tuple(image.shape[1:]))
+        image = image + noise.to(image) * (damage.noise / 255)
+    rounded = quantise(image[0]).to(torch.uint8)
+    encoded = rounded if damage.quality is None else through_jpeg(rounded, quality=damage.quality)
+    return in_unit(encoded)
 
 
 def paired(
@@ -215,9 +269,9 @@ def paired(
         raise ValueError(f"suffixes {suffixes} must differ")
 
     def pairs(folder: Path) -> Iterator[ImagePair]:
-        for degraded_path, target_path in _paired_files(folder, targets, suffixes):
-            degraded, target = (_in_unit(read_8bit(path)) for path in (degraded_path, target_path))
-            _check_scorable(target_path, target, border=border)
+        for degraded_path, target_path in paired_files(folder, targets, suffixes):
+            degraded, target = (in_unit(read_8bit(path)) for path in (degraded_path, target_path))
+            check_scorable(target_path, target, border=border)
             due = tuple(side * scale for side in degraded.shape[-2:])
             if target.shape[-2:] != due:
                 sizes = f"{tuple(target.shape[-2:])} must be {due}, {scale} times {degraded_path.name}"
@@ -253,77 +307,7 @@ def as_given(image: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 def _each(degrade: Callable[[Path], ImagePair]) -> Callable[[Path], Iterator[ImagePair]]:
     """Return the pairs of a protocol that degrades each original of a folder."""
-    return lambda folder: map(degrade, _originals(folder))
-
-
-def _originals(folder: Path) -> list[Path]:
-    paths = list_images(folder, suffixes=READ_SUFFIXES)
-    if not paths:
-        raise ImageError(f"{folder}: the folder holds no images ({', '.join(READ_SUFFIXES)})")
-    return paths
-
-
-def _paired_files(folder: Path, targets: Path | None, suffixes: tuple[str, str]) -> list[tuple[Path, Path]]:
-    """Return each degraded file with the target whose stem is its own with one suffix for the other."""
-    paths, drop, add = _originals(folder), "", ""
-    others = paths
-    if targets is not None:
-        others = _originals(targets)
-    else:
-        drop, add = suffixes
-        paths, others = ([path for path in others if path.stem.endswith(end)] for end in suffixes)
-        if not paths:
-            raise ImageError(f"{folder}: no image's name ends in {drop!r}")
-    by_stem: dict[str, Path] = {}
-    for path in others:
-        if path.stem in by_stem:
-            raise ImageError(f"{path}: {by_stem[path.stem].name} has the same stem; which is the target?")
-        by_stem[path.stem] = path
-    pairs = []
-    for path in paths:
-        stem = path.stem.removesuffix(drop) + add
-        if stem not in by_stem:
-            raise ImageError(f"{path}: no target {stem!r} in {targets or folder}")
-        pairs.append((path, by_stem[stem]))
-    return pairs
-
-
-def _cropped(path: Path, *, scale: int) -> Float[Tensor, "1 c h w"]:
-    """Return the original in [0, 1], cropped to a multiple of the scale."""
-    image = _in_unit(read_8bit(path))
-    height, width = image.shape[-2:]
-    smallest = WINDOW + 2 * scale
-    if min(height - height % scale, width - width % scale) < smallest:
-        rule = f"at x{scale} at least {smallest} each way are scored, after cropping to a multiple of {scale}"
-        raise ImageError(f"{path}: {width} x {height} pixels; {rule}")
-    return crop_to_multiple(image, multiple=scale)
-
-
-def _clean(path: Path, channels: int, *, multiple: int = 1, border: int = 0) -> UInt8[Tensor, "c h w"]:
-    """Return the original in 8 bits, cropped to a multiple: gray (full-range BT.601 luma) or RGB."""
-    levels = read_gray8(path) if channels == 1 else read_rgb8(path)
-    height, width = (side - side % multiple for side in levels.shape[-2:])
-    levels = levels[:, :height, :width]
-    _check_scorable(path, levels, border=border)
-    return levels
-
-
-def _studio_luma(path: Path) -> UInt8[Tensor, "1 h w"]:
-    levels = read_8bit(path)
-    _check_scorable(path, levels, border=0)
-    return levels if len(levels) == 1 else quantise(luma(levels.double() / 255)).byte()
-
-
-def _in_unit(levels: UInt8[Tensor, "c h w"]) -> Float[Tensor, "1 c h w"]:
-    return levels[None].float() / 255
-
-
-def _check_scorable(path: Path, image: Tensor, *, border: int) -> None:
-    """Raise ImageError naming the file when it is smaller than one window of SSIM within its border."""
-    height, width = image.shape[-2:]
-    smallest = WINDOW + 2 * border
-    if min(height, width) < smallest:
-        raise ImageError(f"{path}: {width} x {height} pixels; at least {smallest} each way are scored")
+    return lambda folder: map(degrade, originals(folder))
 
 
 def _check_enlarges(scale: int) -> None:

@@ -27,11 +27,12 @@ from hfmoe.evaluate.statistics import Interval, bootstrap_mean, sign_flip, wilco
 
 @dataclass(frozen=True)
 class ImageScore:
-    """One image's scores and the seconds its restoring took."""
+    """One image's scores and the seconds its restoring took; `group` as in ImagePair."""
 
     name: str
     seconds: float
     scores: Scores
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,14 @@ class Report:
     def mean(self) -> Scores:
         """Return the plain mean over images of each score."""
         return mean_scores([image.scores for image in self.images])
+
+    def groups(self) -> dict[str, Scores]:
+        """Return the mean of each group of images by name; none where the protocol has no groups."""
+        names = dict.fromkeys(image.group for image in self.images if image.group)
+        return {
+            name: mean_scores([image.scores for image in self.images if image.group == name])
+            for name in names
+        }
 
     def values(self, metric: str) -> list[float]:
         """Return one score of every image."""
@@ -66,10 +75,11 @@ class Report:
             "protocol": self.protocol,
             "folder": self.folder,
             "mean": mean,
+            "groups": {name: scores.present() for name, scores in self.groups().items()},
             "interval_95": {metric: self.interval(metric) for metric in mean},
             "seconds": self.seconds(),
             "images": [
-                {"name": image.name, "seconds": image.seconds, **image.scores.present()}
+                {"name": image.name, "group": image.group, "seconds": image.seconds} | image.scores.present()
                 for image in self.images
             ],
         }
@@ -87,6 +97,7 @@ class Report:
                 row["name"],
                 float(row["seconds"]),
                 Scores(**{metric: float(row[metric]) for metric in METRICS if metric in row}),
+                row.get("group", ""),
             )
             for row in values["images"]
         )
@@ -104,8 +115,9 @@ def evaluate(
 ) -> Report:
     """Restore and score every image of a folder.
 
-    distances: those that need weights, by the name of their score ("lpips", "dists"). `on_image` hears of
-    each image as it is done; `on_restored` is given each pair and what was made of it, on the CPU.
+    distances: those that need weights, by the name of their score, as `load_distances` returns them.
+    `on_image` hears of each image as it is done; `on_restored` is given each pair and what was made of it,
+    on the CPU.
     No image is skipped: raises ImageError naming a file that cannot be used, and ValueError naming
     the image whose restored form has a wrong shape or NaN.
     """
@@ -122,7 +134,7 @@ def evaluate(
                 scores = replace(scores, **distances_of(both, distances))
         except ValueError as error:
             raise ValueError(f"{pair.name}: {error}") from error
-        rows.append(ImageScore(pair.name, seconds, scores))
+        rows.append(ImageScore(pair.name, seconds, scores, pair.group))
         if on_image is not None:
             on_image(rows[-1])
         if on_restored is not None:

@@ -15,10 +15,10 @@ from hfmoe.image.picture import round_to_8bit
 from hfmoe.image.resize import crop_border
 from hfmoe.metrics.psnr import psnr
 from hfmoe.metrics.ssim import ssim
-from hfmoe.metrics.weights import load_dists, load_lpips
+from hfmoe.metrics.weights import load_dists, load_lpips, load_niqe
 
 Distance = Callable[[Float[Tensor, "b 3 h w"], Float[Tensor, "b 3 h w"]], Float[Tensor, " b"]]
-"""A distance of restored images from their truths, RGB in [0, 1], whose weights are a file."""
+"""A distance of restored images from their truths, RGB in [0, 1]; its weights are a file."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Scores:
     ssim_rgb: float
     lpips: float | None = None
     dists: float | None = None
+    niqe: float | None = None
 
     def present(self) -> dict[str, float]:
         """Return the scores that there are, by name."""
@@ -38,7 +39,7 @@ class Scores:
 
 
 METRICS = tuple(field.name for field in fields(Scores))
-LOWER_IS_BETTER = ("lpips", "dists")
+LOWER_IS_BETTER = ("lpips", "dists", "niqe")
 COLUMNS = {
     "psnr_y": ("PSNR Y", ".2f"),
     "ssim_y": ("SSIM Y", ".4f"),
@@ -46,6 +47,7 @@ COLUMNS = {
     "ssim_rgb": ("SSIM RGB", ".4f"),
     "lpips": ("LPIPS", ".4f"),
     "dists": ("DISTS", ".4f"),
+    "niqe": ("NIQE", ".2f"),
 }
 """How each score is headed and written."""
 
@@ -95,13 +97,15 @@ def score_image(
     )
 
 
-def load_distances(lpips: Path | None, dists: Path | None) -> dict[str, Distance]:
+def load_distances(lpips: Path | None, dists: Path | None, niqe: Path | None = None) -> dict[str, Distance]:
     """Load the distances whose weights are given, by the name of their score."""
     distances: dict[str, Distance] = {}
     if lpips is not None:
         distances["lpips"] = load_lpips(lpips)
     if dists is not None:
         distances["dists"] = load_dists(dists)
+    if niqe is not None:
+        distances["niqe"] = load_niqe(niqe)
     return distances
 
 

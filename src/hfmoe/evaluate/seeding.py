@@ -21,19 +21,20 @@ QUALITY = (30, 95)
 
 
 class Degradation(NamedTuple):
-    """Degradation of one image: blur in pixels of the target (BLUR times the scale), noise, JPEG quality."""
+    """Degradation of one image: deviations of the blur in pixels of the degraded image and of the noise in
+    levels of 8 bits, and the quality of the JPEG (None: not encoded)."""
 
-    blur: float
-    noise: float
-    quality: int
+    blur: float = 0.0
+    noise: float = 0.0
+    quality: int | None = None
 
 
-def degradation_for(levels: UInt8[Tensor, "c h w"], *, scale: int, seed: int) -> Degradation:
+def degradation_for(levels: UInt8[Tensor, "c h w"], *, seed: int) -> Degradation:
     """Return strengths for an 8-bit image, uniform in BLUR, NOISE and QUALITY."""
     draws = _uniforms(3, entropy=(*_entropy(levels, seed=seed), 1))
     bounds = zip((BLUR, NOISE, QUALITY), draws, strict=True)
     blur, noise, quality = (low + (high - low) * float(draw) for (low, high), draw in bounds)
-    return Degradation(blur * scale, noise, round(quality))
+    return Degradation(blur, noise, round(quality))
 
 
 def noise_for(

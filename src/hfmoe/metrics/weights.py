@@ -1,15 +1,18 @@
-"""Weights of LPIPS and DISTS as safetensors files: the names in them, reading, and making them.
+"""Weights of LPIPS, DISTS and NIQE as safetensors files: the names in them, reading, and making them.
 
 Nothing ships and nothing is fetched: the weights have their own licences. Names, with torchvision's numbers:
 `features.N.weight` and `features.N.bias` of the convolutions; for LPIPS `heads.0` to `heads.4`, one number a
-channel; for DISTS `alpha` and `beta`, 1475 numbers each. Made from the authors' public files:
+channel; for DISTS `alpha` and `beta`, 1475 numbers each; for NIQE `mean` and
+`covariance` of its 36 features. Made from the authors' public files:
 
     python -m hfmoe.metrics.weights lpips-alex OUT.safetensors alexnet-owt-7be5be79.pth alex.pth
     python -m hfmoe.metrics.weights lpips-vgg OUT.safetensors vgg16-397923af.pth vgg.pth
     python -m hfmoe.metrics.weights dists OUT.safetensors vgg16-397923af.pth weights.pt
+    python -m hfmoe.metrics.weights niqe OUT.safetensors niqe_pris_params.npz
 
 First torchvision's backbone, then the metric's own numbers: `lpips/weights/v0.1/` of richzhang's
-PerceptualSimilarity, `DISTS_pytorch/weights.pt` of the package dists-pytorch.
+PerceptualSimilarity, `DISTS_pytorch/weights.pt` of the package dists-pytorch. NIQE's file lies
+in the source package of basicsr.
 """
 
 import argparse
@@ -19,6 +22,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TypeVar
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -26,10 +30,11 @@ from torch import Tensor, nn
 
 from hfmoe.metrics.dists import DISTS
 from hfmoe.metrics.lpips import LPIPS
+from hfmoe.metrics.niqe import NIQE
 
-KINDS = ("lpips-alex", "lpips-vgg", "dists")
+KINDS = ("lpips-alex", "lpips-vgg", "dists", "niqe")
 
-_Network = TypeVar("_Network", LPIPS, DISTS)
+_Network = TypeVar("_Network", LPIPS, DISTS, NIQE)
 
 
 def load_lpips(path: Path | str) -> LPIPS:
@@ -43,6 +48,21 @@ def load_lpips(path: Path | str) -> LPIPS:
 def load_dists(path: Path | str) -> DISTS:
     """DISTS with the weights of a file. Raises ValueError naming path."""
     return _filled(DISTS(), _read(Path(path)), Path(path))
+
+
+def load_niqe(path: Path | str) -> NIQE:
+    """NIQE with the statistics of a file. Raises ValueError naming path."""
+    return _filled(NIQE(), _read(Path(path)), Path(path))
+
+
+def convert_niqe(path: Path) -> dict[str, Tensor]:
+    """Statistics of natural photos, by their names here; ValueError where the file lacks one."""
+    names = {"mean": "mu_pris_param", "covariance": "cov_pris_param"}
+    with np.load(path, allow_pickle=False) as arrays:
+        tensors = {name: torch.from_numpy(arrays[own]) for name, own in names.items() if own in arrays}
+    tensors = {name: tensor.squeeze().double().contiguous() for name, tensor in tensors.items()}
+    _check(NIQE(), tensors, source=str(path))
+    return tensors
 
 
 def convert(kind: str, backbone: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -103,14 +123,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     parser.add_argument("kind", choices=KINDS)
     parser.add_argument("out", type=Path)
-    parser.add_argument("files", type=Path, nargs=2, metavar=("BACKBONE", "OWN"))
+    parser.add_argument("files", type=Path, nargs="+", metavar="FILE")
     options = parser.parse_args(arguments)
     try:
-        backbone, own = (torch.load(path, map_location="cpu", weights_only=True) for path in options.files)
-        save_file(convert(options.kind, backbone, own), options.out, metadata={"metric": options.kind})
+        tensors = _converted(options.kind, options.files)
+        save_file(tensors, options.out, metadata={"metric": options.kind})
     except (ValueError, OSError, RuntimeError, UnpicklingError) as error:
         sys.exit(f"{options.out} cannot be made: {' '.join(str(error).split())}")
     sys.stdout.write(f"{options.out}\n")
+
+
+def _converted(kind: str, files: list[Path]) -> dict[str, Tensor]:
+    due = 1 if kind == "niqe" else 2
+    if len(files) != due:
+        raise ValueError(f"{kind} is made from {due} file{'s' * (due > 1)}, not {len(files)}")
+    if kind == "niqe":
+        return convert_niqe(files[0])
+    backbone, own = (torch.load(path, map_location="cpu", weights_only=True) for path in files)
+    return convert(kind, backbone, own)
 
 
 if __name__ == "__main__":
