@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hfmoe.data import DataError, PairedFolders, PhotoSet, read_photos
 from hfmoe.image.files import ImageError, Picture, write_picture
@@ -55,6 +56,22 @@ def test_pairs_of_folders_are_matched_by_name_and_taken_as_they_are(pairs: Paire
     assert same(given, read_photos([pairs], scale=2, cache=tmp_path / "cache"))
     again = read_photos([pairs], scale=2, cache=tmp_path / "cache")
     assert same(given, again) and again.given == given.given and again.names == ("0.png", "1.png", "2.png")
+
+
+def test_folders_and_shards_take_other_formats_and_name_what_they_leave_out(
+    folder: Path, tmp_path: Path, caplog
+):
+    (tmp_path / "other").mkdir()
+    for path, suffix in zip(sorted(folder.iterdir()), (".bmp", ".tga", ".ppm"), strict=True):
+        Image.open(path).convert("RGB").save(tmp_path / "other" / f"{path.stem}{suffix}")
+    tga = tmp_path / "other" / "1.tga"
+    tga.write_bytes(tga.read_bytes().removesuffix(b"\0" * 8 + b"TRUEVISION-XFILE.\0"))
+    members = {path.name: path.read_bytes() for path in sorted((tmp_path / "other").iterdir())}
+    shard(tmp_path / "a.tar", members | {"3.psd": b"8BPS", "3.txt": b"words"})
+    given = read_photos([folder], scale=2)
+    assert same(given, read_photos([tmp_path / "other"], scale=2))
+    assert same(given, read_photos([tmp_path / "a.tar"], scale=2))
+    assert "a.tar: not taken, though images by their content: 3.psd (a PSD)" in caplog.text
 
 
 def test_a_pair_of_sizes_that_do_not_fit_is_named_with_both(pairs: PairedFolders):

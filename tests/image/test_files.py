@@ -313,6 +313,19 @@ def test_listing_gives_images_by_name_and_nothing_hidden(tmp_path):
     assert [path.relative_to(tmp_path).as_posix() for path in found] == ["a.jpg", "b.PNG", "deep/c.webp"]
 
 
+def test_listing_takes_what_restore_takes_and_names_the_other_images(tmp_path, caplog):
+    for name in ("a.bmp", "b.ppm", "c.heic", "d.jxl", "e.JPE"):
+        (tmp_path / name).touch()
+    (tmp_path / "photo.psd").write_bytes(b"8BPS")
+    (tmp_path / "moving.gif").write_bytes(b"GIF89a")
+    (tmp_path / "notes.txt").write_text("no image")
+    for _ in range(2):
+        assert [path.name for path in list_images(tmp_path)] == ["a.bmp", "b.ppm", "c.heic", "d.jxl", "e.JPE"]
+    said = [record.getMessage() for record in caplog.records]
+    wanted = "not taken, though images by their content: moving.gif (a GIF) and 1 more"
+    assert said == [f"{tmp_path}: {wanted}"]
+
+
 def test_listing_what_is_no_folder_is_refused_by_name(tmp_path):
     with pytest.raises(ImageError, match="nowhere: no such folder"):
         list_images(tmp_path / "nowhere")

@@ -157,15 +157,29 @@ def test_cmyk_with_a_damaged_profile_is_converted_without_it(tmp_path: Path, cap
     assert "its ICC profile is damaged" in caplog.text
 
 
-def test_lab_of_16_bits_becomes_rgb_and_of_8_is_refused_by_name(tmp_path: Path):
-    Image.new("LAB", (8, 8), (128, 128, 128)).save(tmp_path / "few.tif")
-    with pytest.raises(ImageError, match=r"few\.tif: Lab of 8 bits"):
-        read_picture(tmp_path / "few.tif")
-    lab = np.zeros((8, 8, 3), np.uint16)
-    lab[..., 0] = 2**15
-    tifffile.imwrite(tmp_path / "a.tif", lab, photometric="cielab")
-    after = read_picture(tmp_path / "a.tif").colour
-    assert (after - 119 / 255).abs().max() < 3 / 255
+@pytest.mark.parametrize("kind", [8, 9], ids=["cielab", "icclab"])
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("alpha", [False, True])
+def test_lab_becomes_the_rgb_of_a_colour_management_system(tmp_path: Path, kind: int, bits: int, alpha: bool):
+    parts = np.meshgrid(np.arange(40, 221, 20), np.arange(-32, 33, 8), np.arange(-32, 33, 8))
+    lab = np.stack(parts, -1).reshape(9, -1, 3)
+    signed = np.where(lab < 0, lab + 256, lab).astype(np.uint8)
+    spaces = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
+    intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
+    image = Image.frombytes("LAB", lab.shape[1::-1], signed.tobytes())
+    reference: Any = ImageCms.profileToProfile(image, *spaces, renderingIntent=intent, outputMode="RGB")
+    stored = lab + np.array([0, 128, 128]) if kind == 9 else lab
+    unit = 1 if bits == 8 else np.array([256 if kind == 9 else 257, 256, 256])
+    levels = (stored * unit % 2**bits).astype(f"u{bits // 8}")
+    if alpha:
+        levels = np.concatenate((levels, np.full_like(levels[..., :1], 2**bits - 1)), -1)
+    extra = {"extrasamples": ["unassalpha"]} if alpha else {}
+    tifffile.imwrite(tmp_path / "a.tif", levels, photometric=kind, planarconfig="contig", **extra)
+    picture = read_picture(tmp_path / "a.tif")
+    off = np.abs(picture.colour.numpy().transpose(1, 2, 0) * 255 - np.asarray(reference))
+    assert off.max() < 10 and off.mean() < 0.5
+    assert (picture.bits, picture.icc) == (bits, None)
+    assert (picture.alpha is not None) == alpha and (picture.alpha is None or picture.alpha.min() == 1)
 
 
 def test_a_gray_profile_is_applied_where_a_format_holds_no_gray(tmp_path: Path):

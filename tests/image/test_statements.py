@@ -384,6 +384,24 @@ def test_exif_counts_before_xmp(tmp_path: Path):
     assert hwc(tmp_path / "a.jpg").shape == (HEIGHT, WIDTH, 3)
 
 
+def test_exif_turns_no_avif_whose_own_turn_counts_alone(tmp_path: Path):
+    """As its standard (MIAF) says and Pillow reads; the result, which says upright, looks the same."""
+    exif = Image.Exif()
+    exif[0x112] = 1
+    image = pyvips.Image.new_from_array(levels()).copy(interpretation="srgb")
+    blob: Any = b"Exif\0\0" + exif.tobytes().removeprefix(b"Exif\0\0")
+    image.set_type(pyvips.GValue.blob_type, "exif-data", blob)
+    image.set_type(pyvips.GValue.gint_type, "orientation", 1)
+    content = bytes(image.heifsave_buffer(compression="av1"))
+    upright = b"\x01\x12\0\x03\0\0\0\x01\0\x01"
+    assert content.count(upright) == 1 and b"irot" not in content
+    (tmp_path / "a.avif").write_bytes(content.replace(upright, upright[:-1] + b"\x06"))
+    assert Image.open(tmp_path / "a.avif").size == (WIDTH, HEIGHT)
+    write_picture(tmp_path / "out.png", read_picture(tmp_path / "a.avif"))
+    out = ImageOps.exif_transpose(Image.open(tmp_path / "out.png")).convert("RGB")
+    assert np.abs(np.asarray(out).astype(int) - levels()).mean() < 4
+
+
 @pytest.mark.parametrize("ink", [(255, 255, 255, 255), (0, 0, 0, 255), (0, 0, 0, 0), (0, 200, 220, 20)])
 @pytest.mark.parametrize("embedded", [True, False])
 def test_cmyk_is_converted_with_black_as_black(tmp_path: Path, ink: tuple, embedded: bool):

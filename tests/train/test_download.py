@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hfmoe.cli.app import run
-from hfmoe.train.vgg_weights import SOURCES, DownloadError, Source, download
+from hfmoe.train.vgg_weights import SOURCES, DownloadError, WeightsSource, download
 
 CONTENT = bytes(range(256)) * 9000
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -58,7 +58,7 @@ def folder(tmp_path: Path) -> Path:
 def test_a_file_of_the_right_sum_arrives_whole_and_says_how_far_it_is(server: str, folder: Path):
     seen = []
     target = folder / "weights.pth"
-    download(Source(f"{server}/whole", SHA256), target, watch=lambda *at: seen.append(at))
+    download(WeightsSource(f"{server}/whole", SHA256), target, watch=lambda *at: seen.append(at))
     assert target.read_bytes() == CONTENT
     assert [path.name for path in folder.iterdir()] == ["weights.pth"]
     assert seen[-1] == (len(CONTENT), len(CONTENT)) and len(seen) > 1
@@ -66,13 +66,13 @@ def test_a_file_of_the_right_sum_arrives_whole_and_says_how_far_it_is(server: st
 
 def test_a_file_of_another_sum_is_not_kept(stored: str, folder: Path):
     with pytest.raises(DownloadError, match=f"has sha256 {SHA256}, must be 00"):
-        download(Source(stored, "00"), folder / "weights.pth")
+        download(WeightsSource(stored, "00"), folder / "weights.pth")
     assert not list(folder.iterdir())
 
 
 def test_a_connection_that_breaks_off_leaves_nothing(server: str, folder: Path):
     with pytest.raises(DownloadError, match=f"ended after 1000 of {len(CONTENT)} bytes"):
-        download(Source(f"{server}/short", SHA256), folder / "weights.pth")
+        download(WeightsSource(f"{server}/short", SHA256), folder / "weights.pth")
     assert not list(folder.iterdir())
 
 
@@ -80,7 +80,7 @@ def test_a_connection_that_breaks_off_leaves_nothing(server: str, folder: Path):
 def test_what_cannot_be_fetched_is_named_with_the_reason(server: str, folder: Path, path: str | None):
     url = f"{server}{path}" if path else "http://127.0.0.1:1/closed"
     with pytest.raises(DownloadError, match=f"{url} cannot be fetched: (Not Found|.*refused)"):
-        download(Source(url, SHA256), folder / "weights.pth")
+        download(WeightsSource(url, SHA256), folder / "weights.pth")
     assert not list(folder.iterdir())
 
 
@@ -89,7 +89,7 @@ def test_ctrl_c_leaves_nothing(stored: str, folder: Path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        download(Source(stored, SHA256), folder / "weights.pth", watch=stop)
+        download(WeightsSource(stored, SHA256), folder / "weights.pth", watch=stop)
     assert not list(folder.iterdir())
 
 
@@ -97,7 +97,7 @@ def test_a_file_that_exists_is_not_written_over(stored: str, folder: Path):
     target = folder / "weights.pth"
     target.write_bytes(b"mine")
     with pytest.raises(DownloadError, match="exists already"):
-        download(Source(stored, SHA256), target)
+        download(WeightsSource(stored, SHA256), target)
     assert target.read_bytes() == b"mine"
 
 
@@ -124,5 +124,5 @@ def test_the_command_names_what_it_can_fetch(capsys: pytest.CaptureFixture[str])
 
 def test_a_folder_that_is_not_there_is_made(stored: str, folder: Path):
     target = folder / "weights" / "vgg16.pth"
-    download(Source(stored, SHA256), target)
+    download(WeightsSource(stored, SHA256), target)
     assert target.read_bytes() == CONTENT

@@ -45,7 +45,7 @@ class RunOutcome:
 
     @property
     def done(self) -> bool:
-        """Whether it has scores."""
+        """True where it has scores."""
         return self.reports is not None
 
 

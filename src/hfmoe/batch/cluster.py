@@ -60,7 +60,7 @@ class Ledger:
         self._begun: Counter[int] = Counter()
 
     def begin(self, place: int) -> int:
-        """How often this picture has been begun, this time among them."""
+        """Number of times that this picture has been begun, this one included."""
         self._begun[place] += 1
         return self._begun[place]
 
@@ -209,7 +209,7 @@ def _sentence(error: BaseException, row: dict[str, Any], folder: str) -> str:
 
 
 def _places_here(device: str) -> int:
-    """How many workers Ray can place on this machine: each takes a processor, and a GPU where it has one."""
+    """Number of workers that Ray can place here: each takes a processor, and a GPU where there is one."""
     import ray
 
     if not ray.is_initialized():
@@ -224,7 +224,7 @@ def _places_here(device: str) -> int:
 def run_on_cluster(
     todo: Sequence[Job], packed: Packed, settings: Settings, cluster: Cluster
 ) -> Iterator[tuple[Job, Result | Exception]]:
-    """How each job ended, in the order that they end; those that Ray lost last.
+    """Outcome of each job, in the order that they end; those that Ray lost last.
 
     Ray starts a worker that died anew and gives its pictures out again. Raises ImportError without Ray,
     RuntimeError when no worker can be had.
@@ -240,7 +240,7 @@ def run_on_cluster(
 
 
 def _settle(job: Job, answer: dict[str, Any]) -> Result | Exception:
-    """What a worker said of a job; what it could not store itself is stored here."""
+    """Outcome of a job as its worker reports it; what it could not store itself is stored here."""
     if answer["error"]:
         return RuntimeError(str(answer["error"]))
     if answer["data"]:
@@ -303,7 +303,7 @@ def _begin(ledger: Any) -> Callable[[int], int]:
 
 
 def _content(source: str) -> bytes:
-    """What is at an address of this process alone; empty for other places."""
+    """Content at an address of this process alone; empty for other places."""
     return content_of(source) if is_private(source) else b""
 
 

@@ -91,7 +91,7 @@ class Manifests:
         self._open.close()
 
     def has(self, job: Job) -> bool:
-        """Whether an earlier run did a job with the same settings."""
+        """True where an earlier run did a job with the same settings."""
         return job.root is not None and self._of[job.root].has(Path(job.source), Path(job.target))
 
     def add(self, job: Job, result: Result) -> Done:
@@ -332,7 +332,7 @@ def make_naming(
 
 
 def model_digest(model: str | Path | Restorer) -> str:
-    """What tells a model from another: of a file its sha256, of an open one its name and what runs it."""
+    """Identity of a model: of a file its sha256, of an open one its name and what runs it."""
     if isinstance(model, Restorer):
         return f"{model.facts.name} {model.geometry} {model.engine.identity}"
     if is_exported(model):

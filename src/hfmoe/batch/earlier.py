@@ -11,7 +11,7 @@ from hfmoe.image.target_size import Size, TargetSize
 
 _SEPARATORS = "-_. "
 _MARK = re.compile(r"(?P<source>.+)-(?P<mark>x\d+(?:\.\d+)?|[wh]\d+|\d+x\d+|restored)")
-"""How results are called by default, without their suffix."""
+"""Names of results by default, without their suffix."""
 
 
 def earlier_results(names: Iterable[str], naming: Naming, *, folder: Path | None = None) -> set[str]:
@@ -71,7 +71,7 @@ def _sizes_of(mark: str) -> tuple[TargetSize, ...]:
 
 
 def _fits(result: Path, source: Path, sizes: Sequence[TargetSize]) -> bool:
-    """Whether a file may be another, enlarged; what cannot be read is judged by its name alone."""
+    """True where a file may be another, enlarged; what cannot be read is judged by its name alone."""
     try:
         large, small = (Size(*read_facts(path).upright) for path in (result, source))
     except (ImageError, OSError):

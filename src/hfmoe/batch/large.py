@@ -38,7 +38,7 @@ class _Places(NamedTuple):
 
 
 class _State(NamedTuple):
-    """What the raw file is of (a digest), the side of its tiles, and how many rows of them it holds."""
+    """Origin of the raw file (a digest), the side of its tiles, and how many rows of them it holds."""
 
     key: str
     tile: int
@@ -46,7 +46,7 @@ class _State(NamedTuple):
 
 
 def goes_by_parts(source: Path, restorer: Restorer, settings: Settings) -> bool:
-    """Whether a file is to be restored part by part: it is asked for, or memory does not hold the whole.
+    """True where a file is to be restored part by part: it is asked for, or memory does not hold the whole.
 
     Raises ImageError as `read_picture`, and for a file that is small for what it claims to hold.
     """
@@ -190,12 +190,12 @@ def _size(strips: Strips, restorer: Restorer, settings: Settings) -> Size:
 
 
 def is_begun(target: Path) -> bool:
-    """Whether an interrupted call left a part of a file that a further one goes on with."""
+    """True where an interrupted call left a part of a file that a further one goes on with."""
     return target.with_name(f".{target.name[:200]}.state").exists()
 
 
 def _state(places: _Places, canvas: Canvas, digest: str, wanted: int | None, side: int) -> _State:
-    """How far an earlier call went, or the beginning; wanted: side of the tiles where one was asked for."""
+    """Progress of an earlier call, or the beginning; wanted: side of the tiles where one was asked for."""
     if not canvas.is_new:
         with suppress(OSError, ValueError, TypeError):
             before = _State(*json.loads(places.state.read_bytes()))

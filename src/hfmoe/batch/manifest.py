@@ -1,4 +1,4 @@
-"""What a job has done, written down line by line, so that it can go on where it was interrupted."""
+"""Record of a job, line by line, so that it can go on where it was interrupted."""
 
 import json
 import os
@@ -18,14 +18,14 @@ MANIFEST = ".hfmoe-job.jsonl"
 
 
 class Identity(NamedTuple):
-    """What tells a file from a changed one: bytes and time of the last change."""
+    """Identity of a file's content: bytes and time of the last change."""
 
     size: int
     modified_ns: int
 
 
 class Entry(NamedTuple):
-    """What a line says of a result: its source, both files' identity, and a digest of the settings."""
+    """Record of a result: its source, both files' identity, and a digest of the settings."""
 
     source: str
     read: Identity
@@ -73,7 +73,7 @@ class Manifest:
         os.close(self._file)
 
     def has(self, source: Path, target: Path) -> bool:
-        """Whether target was made of this very source with these settings, and is still there as it was."""
+        """True where target was made of this very source with these settings, and is unchanged."""
         entry = self._entries.get(self._place(target))
         if entry is None or entry.settings != self._digest or entry.source != self._place(source):
             return False

@@ -6,11 +6,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 FAILURES = (ValueError, OSError, RuntimeError, MemoryError)
-"""What may happen to one item without ending the others."""
+"""Errors of one item that do not end the others."""
 
 
 class Steps(NamedTuple):
-    """What is done with an item: `read` and `write` in threads, `work` in the caller's, one at a time.
+    """Steps of an item: `read` and `write` in threads, `work` in the caller's, one at a time.
 
     cost: bytes that an item takes from when it is read until it is written; 0 where that is not known.
     """

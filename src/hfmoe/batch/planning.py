@@ -89,7 +89,7 @@ def _place(place: Path | str) -> Place:
 
 
 def _is_file_name(places: Sequence[Place], target: Place, output: str, known: Sequence[str]) -> bool:
-    """Whether an output is a file and no folder. Raises PlanError for a file of an unknown suffix."""
+    """True where an output is a file and no folder. Raises PlanError for a file of an unknown suffix."""
     if isinstance(target, str):
         return PurePosixPath(target).suffix.lower() in known
     if len(places) != 1 or not (isinstance(places[0], str) or _is_file(places[0])):
@@ -310,7 +310,7 @@ def _check(jobs: list[Job]) -> None:
 
 
 def _spot(place: Place) -> object:
-    """What a place leads to, however it is spelled; in lower case where disks do not tell cases apart."""
+    """Identity of a place, however it is spelled; in lower case where disks do not tell cases apart."""
     if isinstance(place, str):
         return open_place(place)
     path = os.path.realpath(place)

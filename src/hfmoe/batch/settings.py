@@ -1,4 +1,4 @@
-"""How the pictures of a job are restored, named and selected."""
+"""Settings of a job: restoration, names of results, selection of files."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -15,16 +15,16 @@ from hfmoe.image.target_size import TargetSize, asked_size
 COLOURS = {"white": "#ffffff", "gray": "#808080", "black": "#000000"}
 STREAM = ("auto", "on", "off")
 MADE_BY = "hfmoe"
-"""What results say in their metadata to have made them, with its version and the model."""
+"""Program that results name in their metadata, with its version and the model."""
 ALPHA = ("transparency", "separate")
 DAMAGED = ("refuse", "keep")
 FIELDS = ("stem", "name", "scale", "model", "suffix")
-"""What a naming pattern may hold: the source's name without and with its suffix, and of the result."""
+"""Fields of a naming pattern: the source's name without and with its suffix, and of the result."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How every picture of a job is restored and written: options of `Restorer` and of `write_picture`.
+    """Restoration and writing of every picture of a job: options of `Restorer` and of `write_picture`.
 
     Parameters
     ----------
@@ -117,11 +117,11 @@ class Settings:
 
     @property
     def choose_model(self) -> bool:
-        """Whether the size of each picture decides which model it takes, where none is named."""
+        """True where the size of each picture decides which model it takes, since none is named."""
         return self.size is not None and self.scale is None
 
     def of_results(self) -> dict[str, Any]:
-        """What results depend on: all but how the image is cut, and what manifests always have."""
+        """Settings that results depend on: all but the tiles, and what manifests always have."""
         values = asdict(self)
         for name in ("tile", "stream", "scale", "width", "height", "fit"):
             del values[name]
@@ -175,7 +175,7 @@ class PlanError(ValueError):
 
 @dataclass(frozen=True)
 class Naming:
-    """How results are called.
+    """Names of results.
 
     mark: what tells a result from its source, such as "-x4"; suffix: of the format, with its dot; pattern: a
     name of FIELDS in braces, None for "{stem}<mark>{suffix}"; known: suffixes that results may have; size: of
@@ -234,11 +234,11 @@ class Selection:
     suffixes: Sequence[str] = READ_SUFFIXES
 
     def takes(self, path: PurePath) -> bool:
-        """Whether a path below the folder that was given is wanted."""
+        """True where a path below the folder that was given is wanted."""
         return not self.leaves_out(path) and (not self.include or _matches(path, self.include))
 
     def leaves_out(self, path: PurePath) -> bool:
-        """Whether a file, or a folder with all that is in it, is excluded."""
+        """True where a file, or a folder with all that is in it, is excluded."""
         return _matches(path, self.exclude)
 
 

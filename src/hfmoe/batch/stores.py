@@ -10,7 +10,7 @@ LOCAL = "file://"
 
 
 class Listing(NamedTuple):
-    """What an address stands for: the address of its folder, and the wanted images below, sorted.
+    """Meaning of an address: the address of its folder, and the wanted images below, sorted.
 
     name: of a file that was given by itself, None for a folder or pattern; is_folder: it is one itself.
     """
@@ -22,7 +22,7 @@ class Listing(NamedTuple):
 
 
 def is_address(place: Path | str) -> bool:
-    """Whether a place is an address for fsspec and no path; file:// stands for a path."""
+    """True where a place is an address for fsspec and no path; file:// stands for a path."""
     return "://" in str(place) and not str(place).startswith(LOCAL)
 
 
@@ -78,7 +78,7 @@ def _is_wanted(path: PurePosixPath, selection: Selection) -> bool:
 
 
 def joined(folder: str, below: PurePosixPath) -> str:
-    """What lies below a folder; the folder may be the root of a store, of which the slashes are all."""
+    """Files below a folder; the folder may be the root of a store, of which the slashes are all."""
     if not below.parts:
         return folder.rstrip("/") if not folder.endswith("://") else folder
     return folder + "/" * (not folder.endswith("/")) + str(below)
@@ -92,12 +92,12 @@ def inside(place: str, folder: str) -> PurePosixPath | None:
 
 
 def is_private(place: str) -> bool:
-    """Whether an address means something in this process alone, as memory:// does."""
+    """True where an address means something in this process alone, as memory:// does."""
     return place.startswith("memory://")
 
 
 def content_of(place: str) -> bytes:
-    """What a file at an address holds."""
+    """Content of the file at an address."""
     files, path = open_place(place)
     return files.cat_file(path)
 

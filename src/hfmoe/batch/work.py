@@ -136,7 +136,7 @@ def sized(source: Path, picture: Picture, restorer: Restorer, settings: Settings
 
 
 def goes_by_pages(source: Path, target: Path, settings: Settings) -> bool:
-    """Whether a file has several pages that are wanted, or is a GIF, which nothing else reads.
+    """True where a file has several pages that are wanted, or is a GIF, which nothing else reads.
 
     Raises ImageError when its target's format holds a single picture, and as `read_picture`.
     """

@@ -12,7 +12,7 @@ Key = TypeVar("Key", bound=Hashable)
 LEAST_RUNS = 3
 
 CLOCKS: Mapping[str, Callable[[], float]] = {"wall": time.perf_counter, "cpu": time.process_time}
-"""What passes by: time itself, or the processor time of this process (all its threads), which other programs
+"""Clocks: time itself, or the processor time of this process (all its threads), which other programs
 on a busy machine take no part of."""
 
 

@@ -18,7 +18,7 @@ from rich.text import Text
 from hfmoe.cli.errors import FAILED, INTERRUPTED, UsageError, complain
 from hfmoe.cli.output import check_report, write_report
 from hfmoe.data import PairedFolders
-from hfmoe.data.sources import Place, is_shard
+from hfmoe.data.sources import PhotoLocation, is_shard
 from hfmoe.doctor import RULES, SEVERITIES, Finding, Inspection, Severity, Sources, found, inspect, to_json
 from hfmoe.models.header import suggest
 from hfmoe.models.presets import PRESETS
@@ -38,7 +38,7 @@ _COLOURS: dict[Severity, str] = {"error": "red", "warning": "yellow", "note": "c
 
 @dataclass(frozen=True)
 class DoctorOptions:
-    """What to look at beside folders of photos; None leaves a field to the recipe or its default.
+    """Further subjects of a check beside folders of photos; None leaves a field to the recipe or its default.
 
     Parameters
     ----------
@@ -165,7 +165,7 @@ def _sources(folders: tuple[Path, ...], options: DoctorOptions, recipe: Recipe |
     return sources
 
 
-def _targets(place: Place | None) -> Path | None:
+def _targets(place: PhotoLocation | None) -> Path | None:
     """The folder of photos that a recipe validates on."""
     return place.target if isinstance(place, PairedFolders) else place
 
@@ -224,7 +224,7 @@ def _progress() -> Iterator[Callable[[int, int], None]]:
 
 
 def checkup_data(inspection: Inspection, probe: Probe | None) -> dict[str, Any]:
-    """Give all that was found as plain values; "probe" is null where none ran."""
+    """Return all that was found as plain values; "probe" is null where none ran."""
     return {**inspection.as_data(), "probe": None if probe is None else probe.as_data()}
 
 
@@ -303,7 +303,7 @@ def _proposal(probe: Probe) -> str:
 
 
 def _reach(probe: Probe, chosen: Trial) -> str:
-    """What memory would hold by the trials; one trial alone compares with nothing, and says so."""
+    """Sentence on what memory would hold by the trials; of one trial alone, that it compares with none."""
     batch = f"batch {probe.largest_batch} at patch {chosen.patch}"
     if len(probe.trials) > 1:
         return f"memory would hold {batch}, by a line fit"

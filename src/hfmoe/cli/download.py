@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TimeRemainingColumn
 
 from hfmoe.cli.errors import UsageError
-from hfmoe.train.vgg_weights import SOURCES, Source
+from hfmoe.train.vgg_weights import SOURCES, WeightsSource
 from hfmoe.train.vgg_weights import download as fetch
 
 
@@ -25,7 +25,7 @@ def download(name: str, /, *, output: Path | None = None, url: str | None = None
     if name not in SOURCES:
         raise UsageError(f"{name!r} must be one of {', '.join(sorted(SOURCES))}")
     known = SOURCES[name]
-    source = Source(url or known.url, known.sha256)
+    source = WeightsSource(url or known.url, known.sha256)
     target = output or Path(known.url.rpartition("/")[2])
     with Progress(
         BarColumn(20), DownloadColumn(), TimeRemainingColumn(), console=Console(stderr=True)

@@ -1,4 +1,4 @@
-"""What a command reports when it cannot do its work: one line on stderr and an exit status."""
+"""Errors of commands: one line on stderr and an exit status."""
 
 import logging
 import os

@@ -35,7 +35,7 @@ from hfmoe.runtime.machine import machine
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to score with, and where to write it.
+    """Options of a scoring, and places of its results.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ def _contender(model: str, options: EvaluateOptions) -> Contender:
 
 
 def _rival(model: str, first: Contender, options: EvaluateOptions) -> Contender:
-    """What is compared with the first: the same protocol scores both, so it must be of the same scale."""
+    """The restorer that is compared with the first, by the same protocol and so of the same scale."""
     other = str(options.against)
     if other in ("input", "bicubic"):
         return _contender(

@@ -29,7 +29,7 @@ LARGEST_SIDE = 1024
 
 @dataclass(frozen=True)
 class InspectOptions:
-    """How to inspect, and where to write it.
+    """Options of an inspection, and place of its results.
 
     Parameters
     ----------

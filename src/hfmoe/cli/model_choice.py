@@ -11,7 +11,7 @@ from hfmoe.infer.restorer import Restorer
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What decides the model of a picture: a name, a scale, or the size that its result is to have."""
+    """Choice of the model of a picture: a name, a scale, or the size that its result is to have."""
 
     model: str | None
     settings: Settings
@@ -22,7 +22,7 @@ class ModelChoice:
 
     @property
     def by_size(self) -> bool:
-        """Whether it differs by picture."""
+        """True where the model differs by picture."""
         return self.model is None and self.settings.choose_model
 
     def name(self, scale: int | None = None) -> str:

@@ -1,4 +1,4 @@
-"""What a command found: tables on the screen, and text in files that the user named."""
+"""Output of commands: tables on the screen, and text in files that the user named."""
 
 import errno
 import os

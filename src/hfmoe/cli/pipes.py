@@ -24,13 +24,13 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _END = b"IEND"
 _JPEG = b"\xff\xd8\xff"
 _MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")
-"""What ends the coded samples of a JPEG: any marker but those within them."""
+"""End of the coded samples of a JPEG: any marker but those within them."""
 _HEAD = 2**18
 """Bytes in which a JPEG says that further pictures behind it belong to it."""
 
 
 def is_piped(inputs: list[str], output: str | None) -> bool:
-    """Whether stdin or stdout takes part. Raises UsageError for anything else beside it."""
+    """True where stdin or stdout takes part. Raises UsageError for anything else beside it."""
     if PIPE not in inputs and output != PIPE:
         return False
     if len(inputs) != 1 or (inputs[0] != PIPE and not Path(inputs[0]).is_file()):
@@ -86,7 +86,7 @@ def pictures_of(stream: BufferedIOBase) -> Iterator[bytes]:
 
 
 def _is_followed(content: bytes) -> bool:
-    """Whether a JPEG or BMP is followed by another that is no part of it, as thumbnails and gain maps are."""
+    """True where a JPEG or BMP is followed by another that is no part of it, such as a thumbnail."""
     if content[:2] == b"BM":
         size = int.from_bytes(content[2:6], "little")
         return 0 < size < len(content) and content[size : size + 2] == b"BM"

@@ -239,7 +239,7 @@ def _report(summary: JobSummary, jobs: Sequence[Job]) -> int:
 
 
 def said_of_damage(missing: float | None) -> str:
-    """What a line says of a damaged source; nothing of a sound one."""
+    """Note on a damaged source in its line; empty for a sound one."""
     if missing is None:
         return ""
     return (

@@ -19,7 +19,7 @@ NAME = "comparison"
 MOST_BYTES = 192 * 2**20
 """Characters of whole images that a page holds at most: beyond, browsers become slow."""
 MARK = re.compile(r"-(x[1-4](\.\d+)?|[wh]\d+|\d+x\d+|restored)$")
-"""What `hfmoe restore` puts behind the names of its results."""
+"""Mark of `hfmoe restore` behind the names of its results."""
 
 
 class Trio(NamedTuple):

@@ -27,7 +27,7 @@ BANDS = ("coarse", "middle", "fine")
 
 @dataclass(frozen=True)
 class Options:
-    """How to compare: the side of the squares, pixels on each side that do not count, distances by name."""
+    """Settings: the side of the squares, pixels on each side that do not count, distances by name."""
 
     side: int = SIDE
     border: int = 0
@@ -42,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Difference:
-    """How A and B differ, in levels of 8 bits over all channels; changed: share of pixels that are not equal.
+    """Difference of A and B, in levels of 8 bits over all channels; changed: share of unequal pixels.
 
     brighter: mean of B's luma minus A's, in levels; psnr: in dB, infinite where they are equal.
     """

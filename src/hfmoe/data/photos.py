@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hfmoe.data.camera_processing import CameraProcessing
 from hfmoe.data.prefetch import in_threads
-from hfmoe.data.sources import DataError, Place, Source, find_sources
+from hfmoe.data.sources import DataError, PhotoLocation, Source, find_sources
 from hfmoe.image.files import ImageError
 from hfmoe.image.resize import resize
 from hfmoe.runtime.files import atomic, write_atomically
@@ -63,7 +63,7 @@ class PhotoSet:
 
     @property
     def labelled(self) -> bool:
-        """Whether a teacher's result came with any photo."""
+        """True where a teacher's result came with any photo."""
         return any(photo.teacher is not None for photo in self.photos)
 
     @classmethod
@@ -153,7 +153,7 @@ def _rows_first(image: UInt8[Tensor, "c h w"]) -> UInt8[np.ndarray, "h w c"]:
 
 
 def read_photos(
-    places: Sequence[Place],
+    places: Sequence[PhotoLocation],
     *,
     scale: int,
     channels: int = 3,

@@ -3,9 +3,9 @@
 import json
 import tarfile
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -13,7 +13,8 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from hfmoe.image.encoded import decode_gray8, decode_rgb8
-from hfmoe.image.files import LISTED_SUFFIXES, list_images, read_gray8, read_rgb8
+from hfmoe.image.files import READ_SUFFIXES, list_images, read_gray8, read_rgb8, say_not_taken
+from hfmoe.image.sniffing import content_of_stream
 
 DEGRADED_NAMES = ("degraded", "lq", "lr", "noisy", "input")
 TARGET_NAMES = ("target", "hq", "hr", "clean", "gt")
@@ -37,7 +38,7 @@ class PairedFolders(NamedTuple):
     target: Path
 
 
-Place = Path | PairedFolders
+PhotoLocation = Path | PairedFolders
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,7 @@ class Source(NamedTuple):
         return [image for image in self[:3] if isinstance(image, ImageAt)]
 
 
-def find_sources(places: Sequence[Place]) -> list[Source]:
+def find_sources(places: Sequence[PhotoLocation]) -> list[Source]:
     """List the photos of folders, paired folders, and tar files or patterns of them such as shards/*.tar.
 
     Raises DataError where a place holds no photos or a photo lacks its pair.
@@ -107,10 +108,10 @@ def files(folder: Path) -> list[ImageAt]:
 
 def paired(folders: PairedFolders) -> list[Source]:
     """Match the images of two folders by name, in the order of the targets."""
-    sides = [{image.path.stem: image for image in files(folder)} for folder in folders]
-    for folder, images, other in zip(folders, sides, reversed(sides), strict=True):
-        count = len(files(folder))
-        if len(images) < count:
+    found = [files(folder) for folder in folders]
+    sides = [{image.path.stem: image for image in images} for images in found]
+    for folder, every, images, other in zip(folders, found, sides, reversed(sides), strict=True):
+        if len(images) < len(every):
             raise DataError(f"{folder} has several images of one name that differ in their suffix alone")
         lonely = sorted(images.keys() - other.keys())
         if lonely:
@@ -141,6 +142,7 @@ def members(path: Path) -> list[Source]:
             entries = archive.getmembers()
             records = [entry for entry in entries if entry.isfile() and entry.name.endswith(RECORD)]
             known = {entry.name.removesuffix(RECORD): _record(archive, entry) for entry in records}
+            say_not_taken(path, list(_not_taken(archive, entries)))
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
     except tarfile.TarError as error:
@@ -153,12 +155,23 @@ def members(path: Path) -> list[Source]:
         folder, _, base = entry.name.rpartition("/")
         key, _, extension = base.partition(".")
         role, _, suffix = extension.lower().rpartition(".")
-        if key and f".{suffix}" in LISTED_SUFFIXES:
+        if key and f".{suffix}" in READ_SUFFIXES:
             image = ImageAt(path, entry.name, entry.size, entry.offset_data)
             groups[f"{folder}/{key}".lstrip("/")][role] = image
     if not groups:
         raise DataError(f"no images in {path}")
     return [_source(path, key, images, known.get(key, {})) for key, images in groups.items()]
+
+
+def _not_taken(archive: tarfile.TarFile, entries: Sequence[tarfile.TarInfo]) -> Iterator[str]:
+    """Members that are images by their content and not by their suffix."""
+    for entry in entries:
+        path = Path(PurePath(entry.name).name)
+        if not entry.isfile() or path.suffix.lower() in (*READ_SUFFIXES, RECORD):
+            continue
+        file = archive.extractfile(entry)
+        if file and (kind := content_of_stream(file, path)):
+            yield f"{entry.name} ({kind})"
 
 
 def _record(archive: tarfile.TarFile, entry: tarfile.TarInfo) -> Mapping[str, Any]:

@@ -15,7 +15,7 @@ from hfmoe.data.sources import PairedFolders
 from hfmoe.doctor.findings import SEVERITIES, Finding, Severity, found, leak_findings, photo_findings
 from hfmoe.doctor.images import ImageMeasures, Unreadable, measure_image
 from hfmoe.doctor.pairs import PairMeasures, Partners, match, measure_pair, pair_findings
-from hfmoe.image.files import LISTED_SUFFIXES, list_images
+from hfmoe.image.files import READ_SUFFIXES, list_images
 
 
 @dataclass(frozen=True)
@@ -206,10 +206,10 @@ def _findings(folder: Path, images: list[Path]) -> Iterator[Finding]:
                 continue
             if entry.is_dir():
                 below.append(Path(entry.path))
-            elif Path(entry.name).suffix.lower() not in LISTED_SUFFIXES:
+            elif Path(entry.name).suffix.lower() not in READ_SUFFIXES:
                 others.append(Path(entry.path))
     if not images:
-        yield found("empty", [folder], f"no file ends in {', '.join(LISTED_SUFFIXES)}")
+        yield found("empty", [folder], f"no file ends in {', '.join(READ_SUFFIXES)}")
     if others:
         yield found("other-files", sorted(others), f"{len(others)} files in {folder}", len(others))
     if below:

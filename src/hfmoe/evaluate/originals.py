@@ -14,7 +14,7 @@ from hfmoe.metrics.ssim import WINDOW
 
 def originals(folder: Path) -> list[Path]:
     """Return the image files of a folder; ImageError where there are none."""
-    paths = list_images(folder, suffixes=READ_SUFFIXES)
+    paths = list_images(folder)
     if not paths:
         raise ImageError(f"{folder}: the folder holds no images ({', '.join(READ_SUFFIXES)})")
     return paths

@@ -49,7 +49,7 @@ COLUMNS = {
     "dists": ("DISTS", ".4f"),
     "niqe": ("NIQE", ".2f"),
 }
-"""How each score is headed and written."""
+"""Heading and number format of each score."""
 
 
 class Comparable(NamedTuple):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 PRECISIONS = ("fp32", "fp16", "bf16", "int8")
 SUFFIX = exported.SUFFIX | {"pt2": ".pt2"}
 ROUTING = {"onnx": "all", "openvino": "all", "pt2": "sparse"}
-"""How mixtures run in each format (hfmoe.export.program): docs/decisions/export.md has the measurements."""
+"""Form of mixtures in each format (hfmoe.export.program): docs/decisions/export.md has the measurements."""
 PT2_METADATA = "hfmoe.json"
 """Name under which a .pt2 carries its metadata (`extra_files` of `torch.export.load`)."""
 

@@ -23,7 +23,7 @@ from hfmoe.models.network import HFMoE
 EXAMPLE = (2, 48, 80)
 """Batch, height and width of the image that is traced; no size of it is in the result."""
 MIXTURES = ("all", "sparse")
-"""How mixtures run in a graph: every expert on every window, masked; or each on its own windows alone."""
+"""Forms of mixtures in a graph: every expert on every window, masked; or each on its own windows alone."""
 
 
 class ExportError(ValueError):

@@ -143,7 +143,7 @@ def fill_part(
     window: Window,
     size: tuple[int, int],
 ) -> Float[np.ndarray, "1 c h w"]:
-    """What `fill_hidden` makes of a part; right but for a border of STEP pixels inside the image.
+    """`fill_hidden` of a part of an image; right but for a border of STEP pixels inside the image.
 
     window: where the part lies in an image of `size`, on multiples of STEP but at the image's end; around:
     what `coarse_surroundings` gave.

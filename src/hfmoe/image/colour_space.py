@@ -37,7 +37,7 @@ _HDR = {16: "PQ", 18: "HLG"}
 _CLOSE = 0.002
 """Difference between chromaticities that are called by one name."""
 _USUAL_GAMMA, _TOLERANCE = 0.45455, 0.05
-"""What PNG files of sRGB say, and how far from it it means the same (libpng's threshold)."""
+"""gAMA of PNG files in sRGB, and the tolerance within which it means the same (libpng's threshold)."""
 _SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 _D50 = np.array([0.96420, 1.0, 0.82491])
@@ -55,7 +55,7 @@ class ColourSpace(NamedTuple):
 
     @property
     def is_srgb(self) -> bool:
-        """Whether it is what files without any statement are in."""
+        """True for the space of files without any statement."""
         pairs = zip(self.chromaticities, _SRGB, strict=True)
         return self.gamma is None and all(abs(a - b) <= _CLOSE for a, b in pairs)
 
@@ -113,22 +113,22 @@ def _png_chunks(file: BufferedIOBase) -> Iterator[tuple[bytes, bytes]]:
 
 
 def heif_properties(file: BufferedIOBase) -> list[tuple[bytes, bytes]]:
-    """What an AVIF or HEIC file says of its pictures: names of boxes and their first bytes."""
+    """Properties of the pictures in an AVIF or HEIC file: names of boxes and their first bytes."""
     file.seek(0, 2)
     start, stop = 0, file.tell()
     for wanted in _BOXES:
-        place = next(((a, b) for name, a, b in _boxes(file, start, stop) if name == wanted), None)
+        place = next(((a, b) for name, a, b in boxes(file, start, stop) if name == wanted), None)
         if place is None:
             return []
         start, stop = place[0] + (4 if wanted == b"meta" else 0), place[1]
     found = []
-    for name, first, last in _boxes(file, start, stop):
+    for name, first, last in boxes(file, start, stop):
         file.seek(first)
         found.append((name, file.read(min(last - first, 16))))
     return found
 
 
-def _boxes(file: BufferedIOBase, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
+def boxes(file: BufferedIOBase, start: int, stop: int) -> Iterator[tuple[bytes, int, int]]:
     """Names and contents' first and last offsets of the boxes in a range."""
     while start + 8 <= stop:
         file.seek(start)

@@ -1,4 +1,4 @@
-"""What can be decoded of JPEG and PNG files that are damaged or cut off."""
+"""Partial decoding of JPEG and PNG files that are damaged or cut off."""
 
 from dataclasses import replace
 from pathlib import Path

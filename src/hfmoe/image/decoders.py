@@ -30,7 +30,7 @@ _MISSING = {
     "Security limit exceeded": "larger than the decoder's limit",
     "Unsupported feature": "AVIF or HEIC of a kind that the decoder does not support; convert it first",
 }
-"""What is said where a sound file is refused, by libvips' words."""
+"""Messages for sound files that are refused, by libvips' words."""
 
 
 def clear_errors() -> None:
@@ -56,7 +56,7 @@ def _lines(error: pyvips.Error) -> list[str]:
 
 
 def _is_about(line: str, path: Path, loader: str) -> bool:
-    """Whether a line can be about this file: it names it, or this kind of file, or none."""
+    """True where a line can be about this file: it names it, or this kind of file, or none."""
     if str(path) in line:
         return True
     speaker = _PREFIX.match(line)

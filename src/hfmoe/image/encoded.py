@@ -60,7 +60,7 @@ def decode_gray8(data: bytes, name: str) -> UInt8[Tensor, "1 h w"]:
 def _read(data: bytes, name: str, read: Callable[[Path], _Read]) -> _Read:
     """Read bytes by way of a file that goes away, so that they mean what the same file in a folder means."""
     with TemporaryDirectory(prefix="hfmoe-") as folder:
-        path = Path(folder) / "image"
+        path = Path(folder) / f"image{Path(name).suffix}"
         path.write_bytes(data)
         try:
             return read(path)

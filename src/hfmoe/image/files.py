@@ -1,8 +1,10 @@
 """Image files: reading, writing, listing them and their facts. All of libvips stays behind this door."""
 
 import hashlib
+import logging
 import os
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,17 +23,17 @@ from hfmoe.image.reading import (
     read_picture,
     read_rgb8,
 )
+from hfmoe.image.sniffing import content_of
 from hfmoe.image.writing import FORMATS, PAGED, QUALITY, check_writable, write_picture
 
 IMAGE_SUFFIXES = tuple(suffix for suffix in FORMATS if suffix != ".gif")
 """Suffixes of single pictures, in and out."""
-LISTED_SUFFIXES = (*IMAGE_SUFFIXES, ".jfif", ".jpe")
-"""Suffixes that folders of photos to learn or score from are searched for: what every libvips reads."""
-READ_SUFFIXES = (*LISTED_SUFFIXES, ".heic", ".heif", *SUFFIXES)
-"""Suffixes of pictures to be restored or scored; one that cannot be read here is a named failure."""
+READ_SUFFIXES = (*IMAGE_SUFFIXES, ".jfif", ".jpe", ".heic", ".heif", *SUFFIXES)
+"""Suffixes of single pictures that are read; one whose decoder is missing is a named failure."""
 PAGED_SUFFIXES = tuple(suffix for suffix, form in FORMATS.items() if form.name in PAGED)
 """Suffixes of files that can hold several pages."""
 
+_log = logging.getLogger(__name__)
 _ZIGZAG = sorted(range(64), key=lambda k: (k // 8 + k % 8, k // 8 if (k // 8 + k % 8) % 2 else k % 8))
 _START_OF_SCAN = 0xDA
 _TABLES = 0xDB
@@ -39,7 +41,6 @@ _WITHOUT_LENGTH = (0x01, *range(0xD0, 0xD9))
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "LISTED_SUFFIXES",
     "MAX_PIXELS",
     "PAGED_SUFFIXES",
     "QUALITY",
@@ -60,23 +61,38 @@ __all__ = [
     "read_luma_table",
     "read_picture",
     "read_rgb8",
+    "say_not_taken",
     "strip",
     "write_picture",
 ]
 
 
-def list_images(
-    folder: Path | str, *, recursive: bool = False, suffixes: Sequence[str] = LISTED_SUFFIXES
-) -> list[Path]:
-    """The files of a folder with an image's suffix, sorted by path; hidden ones are left out.
+def list_images(folder: Path | str, *, recursive: bool = False) -> list[Path]:
+    """The files of a folder with a suffix of READ_SUFFIXES, sorted by path; hidden ones are left out.
 
+    Other files that are images by their content are counted and named in the log, once a process.
     Raises ImageError when the folder is missing or not a folder.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise ImageError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
-    found = folder.rglob("*") if recursive else folder.iterdir()
-    return sorted(path for path in found if _is_image(path, folder, suffixes))
+    found = sorted(folder.rglob("*") if recursive else folder.iterdir())
+    files = [path for path in found if not _is_hidden(path, folder) and path.is_file()]
+    images = [path for path in files if path.suffix.lower() in READ_SUFFIXES]
+    others = ((path, content_of(path)) for path in files if path.suffix.lower() not in READ_SUFFIXES)
+    say_not_taken(folder, [f"{path.relative_to(folder)} ({kind})" for path, kind in others if kind])
+    return images
+
+
+def say_not_taken(place: Path, names: Sequence[str]) -> None:
+    """Log how many files of a folder or archive are images by their content and are not taken."""
+    if names:
+        _log_once(place, printable(names[0]) + (f" and {len(names) - 1} more" if len(names) > 1 else ""))
+
+
+@cache
+def _log_once(place: Path, names: str) -> None:
+    _log.warning("%s: not taken, though images by their content: %s", printable(place), names)
 
 
 def printable(name: Path | str) -> str:
@@ -84,9 +100,8 @@ def printable(name: Path | str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
-def _is_image(path: Path, folder: Path, suffixes: Sequence[str]) -> bool:
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    return not hidden and path.suffix.lower() in suffixes and path.is_file()
+def _is_hidden(path: Path, folder: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 class FileFacts(NamedTuple):

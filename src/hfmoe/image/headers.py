@@ -1,4 +1,4 @@
-"""What a file says and libvips passes over: colour space, orientation, samples that are no alpha."""
+"""Facts of a file that libvips passes over: colour space, orientation, samples that are no alpha."""
 
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,17 @@ from hfmoe.image.colour_space import (
     space_of_png,
 )
 from hfmoe.image.metadata import EXIF_MARK, read_profile, turn_of_exif, turn_of_xmp
-from hfmoe.image.tiff import ASSOCIATED_ALPHA, JPEG, UNASSOCIATED_ALPHA, YCBCR, PageFacts, page_facts
+from hfmoe.image.tiff import (
+    ASSOCIATED_ALPHA,
+    CIELAB,
+    ICCLAB,
+    JPEG,
+    UNASSOCIATED_ALPHA,
+    YCBCR,
+    PageFacts,
+    page_facts,
+    with_plain_samples,
+)
 
 LEFT_OUT = "hfmoe-left-out"
 """Field of an image: how many of its file's samples are neither colour nor alpha."""
@@ -39,7 +49,8 @@ def complete(path: Path, image: pyvips.Image, loader: str, *, page: int = 0) -> 
             facts = page_facts(file, page)
         if facts.photometric == YCBCR and facts.compression != JPEG:
             image = _converted(image, page)
-        image = _with_profile(_meant_samples(image, facts), None)
+        image = _meant_samples(image, facts)
+        image = _from_lab(image, facts) if _is_stored_lab(facts) else _with_profile(image, None)
         return image if facts.oriented else _turned_by_xmp(image)
     if loader == "heif":
         with path.open("rb") as file:
@@ -51,6 +62,43 @@ def complete(path: Path, image: pyvips.Image, loader: str, *, page: int = 0) -> 
             image = _with_profile(image, space_of_png(file))
         return _turned_by_xmp(_with_raw_profiles(image))
     return _turned_by_xmp(_with_profile(image, None))
+
+
+def stored_lab(path: Path, page: int) -> bytes | None:
+    """A TIFF's bytes by which libvips gives a page's Lab as it is stored, for of 8 bits it reads none.
+
+    None where the page is in other colours, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return with_plain_samples(file, page) if _is_stored_lab(page_facts(file, page)) else None
+    except (ValueError, OSError):
+        return None
+
+
+def _is_stored_lab(page: PageFacts) -> bool:
+    return page.photometric in (CIELAB, ICCLAB) and page.bits in (8, 16)
+
+
+def _from_lab(image: pyvips.Image, page: PageFacts) -> pyvips.Image:
+    """sRGB of Lab as it is stored, in the same depth."""
+    unit = 2 ** (page.bits - 8)
+    lightness, others = image.extract_band(0), image.extract_band(1, n=2)
+    if page.photometric == CIELAB:
+        white, kind = 256 * unit - 1, "char" if page.bits == 8 else "short"
+        others = others.copy(format=kind) / unit
+    else:
+        white, others = 255 * unit, others / unit - 128
+    lab = (lightness * (100 / white)).bandjoin(others).copy(interpretation="lab")
+    colours = lab_to_srgb(lab, depth=page.bits)
+    return colours.bandjoin(image.extract_band(3)) if image.bands == 4 else colours
+
+
+def lab_to_srgb(image: pyvips.Image, *, depth: int) -> pyvips.Image:
+    """sRGB of an image in Lab of D50, as ICC defines it, without the profile of that."""
+    colours = image.icc_export(output_profile="srgb", pcs="lab", intent="relative", depth=depth).copy()
+    colours.remove("icc-profile-data")
+    return colours
 
 
 def _with_profile(image: pyvips.Image, space: ColourSpace | None) -> pyvips.Image:
@@ -94,7 +142,7 @@ def _with_raw_profiles(image: pyvips.Image) -> pyvips.Image:
 
 def _turned_by_xmp(image: pyvips.Image) -> pyvips.Image:
     """The image with the orientation of its XMP packet, where no other says one."""
-    known = image.get_typeof("orientation") and str(image.get("vips-loader")) != "tiffload_source"
+    known = image.get_typeof("orientation") and not str(image.get("vips-loader")).startswith("tiff")
     turn = None if known or not image.get_typeof("xmp-data") else turn_of_xmp(bytes(_blob(image)))
     if turn is None:
         return image

@@ -37,18 +37,18 @@ _GAIN_MAP = re.compile(
     rb"""\s+hdrgm:\w+\s*=\s*(?:"[^"]*"|'[^']*')|<(hdrgm:\w+|Container:Directory)\b[^>]*?(?:/>|>.*?</\1>)""",
     re.DOTALL,
 )
-"""What XMP says of a second picture in the file by which displays brighten the first (Ultra HDR)."""
+"""Statements of XMP about a second picture by which displays brighten the first (Ultra HDR)."""
 EXIF_MARK = b"Exif\0\0"
 _CLASSIC = Layout("<", False)
 _EXIF, _GPS = 0x8769, 0x8825
 _DESCRIPTION = (0x10E, 0x10F, 0x110, 0x131, 0x132, 0x13B, 0x8298)
-"""What the first directory says of a photo: title, make, model, software, date, artist, copyright."""
+"""Tags that describe a photo: title, make, model, software, date, artist, copyright."""
 _SOFTWARE = 0x131
 _WIDTH, _HEIGHT, _INTEROPERABILITY = 0xA002, 0xA003, 0xA005
 
 
 def read_metadata(image: pyvips.Image) -> Metadata:
-    """What an image says beside its pixels and profile."""
+    """Metadata of an image beside its pixels and profile."""
     exif, xmp, iptc = (_blob(image, name) for name in _BLOBS.values())
     resolution = (image.xres, image.yres)
     known = min(resolution) > 0 and resolution != (_UNKNOWN, _UNKNOWN)
@@ -61,7 +61,7 @@ def read_profile(image: pyvips.Image) -> bytes | None:
 
 
 def profile_fault(profile: bytes, *, colours: int) -> str | None:
-    """What makes a profile of no use to an image of so many colours; None when it fits."""
+    """Reason why a profile does not fit an image of so many colours; None when it does."""
     if len(profile) < 128 or profile[36:40] != b"acsp":
         return "is damaged"
     if int.from_bytes(profile[:4], "big") > len(profile):

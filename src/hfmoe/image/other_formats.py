@@ -1,18 +1,18 @@
-"""BMP, TGA and JPEG 2000 by Pillow and netpbm by numpy: what libvips' wheel does not read."""
+"""BMP, TGA and JPEG 2000 by Pillow, netpbm by numpy, JPEG XL: what libvips' wheel does not read."""
 
 import re
-from io import BufferedIOBase
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 import pyvips
 
+from hfmoe.image import jxl
 from hfmoe.image.picture import ImageError
 
-NAMES = {"bmp": "BMP", "tga": "TGA", "jp2": "JPEG 2000", "pbm": "netpbm", "pnm": "netpbm"}
+NAMES = {"bmp": "BMP", "tga": "TGA", "jp2": "JPEG 2000", "jxl": "JPEG XL", "pbm": "netpbm", "pnm": "netpbm"}
 """Kinds of files that are read here; pnm: gray or RGB in binary, the kind that numpy takes."""
-SUFFIXES = (".bmp", ".dib", ".tga", ".jp2", ".j2k", ".pbm", ".pgm", ".ppm", ".pnm")
+SUFFIXES = (".bmp", ".dib", ".tga", ".jp2", ".j2k", ".jxl", ".pbm", ".pgm", ".ppm", ".pnm")
 _BMP_HEADERS = (12, 16, 40, 52, 56, 64, 108, 124)
 _TGA_KINDS = (1, 2, 3, 9, 10, 11)
 _TGA_END = b"TRUEVISION-XFILE.\0"
@@ -36,36 +36,44 @@ class _Header(NamedTuple):
     deep: bool
     profile: bytes | None = None
     dpi: tuple[float, float] | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
 
 
-def kind_of(head: bytes, path: Path, file: BufferedIOBase) -> str | None:
+def kind_of(head: bytes, path: Path, file: IO[bytes]) -> str | None:
     """Which kind of these a file is, by its first bytes; None where it is none."""
     if head[:2] == b"BM" and head[14:18] and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "bmp"
     if head.startswith(_JP2):
         return "jp2"
+    if head.startswith((jxl.CODESTREAM, jxl.CONTAINER)):
+        return "jxl"
     if re.match(rb"P[1-6][\s#]", head):
         return "pnm" if head[1:2] in b"56" else "pbm"
     plausible = len(head) > 18 and head[1] in (0, 1) and head[2] in _TGA_KINDS
     return "tga" if plausible and (path.suffix.lower() == ".tga" or _ends_as_tga(file)) else None
 
 
-def _ends_as_tga(file: BufferedIOBase) -> bool:
+def _ends_as_tga(file: IO[bytes]) -> bool:
     file.seek(-min(len(_TGA_END), file.seek(0, 2)), 2)
     return file.read() == _TGA_END
 
 
 def describe(path: Path, kind: str) -> pyvips.Image:
     """An image of the size and kind of a file, without its pixels. Raises ImageError."""
-    found = _netpbm_header(path) if kind == "pnm" else _pillow_header(path, kind)
+    found = _HEADERS.get(kind, _pillow_header)(path, kind)
     return _dressed(pyvips.Image.black(found.width, found.height, bands=found.bands), found, kind)
 
 
 def decode(path: Path, kind: str) -> pyvips.Image:
     """A file's image. Raises ImageError where it is damaged."""
     if kind == "pnm":
-        found = _netpbm_header(path)
+        found = _netpbm_header(path, kind)
         values = _netpbm_samples(path)
+    elif kind == "jxl":
+        values, *said = jxl.read_samples(path)
+        height, width, bands = (*values.shape, 1)[:3]
+        found = _Header(width, height, bands, False, said[0], exif=said[1], xmp=said[2])
     else:
         found = _pillow_header(path, kind)
         values = _pillow_samples(path)
@@ -81,9 +89,13 @@ def _dressed(image: pyvips.Image, found: _Header, kind: str) -> pyvips.Image:
     space: Any = ("grey16" if found.deep else "b-w") if gray else ("rgb16" if found.deep else "srgb")
     image = image.cast("ushort" if found.deep else "uchar").copy(interpretation=space)
     image.set_type(pyvips.GValue.gstr_type, "vips-loader", f"{kind}load")
-    if found.profile:
-        value: Any = found.profile
-        image.set_type(pyvips.GValue.blob_type, "icc-profile-data", value)
+    blobs = {"icc-profile-data": found.profile, "exif-data": found.exif, "xmp-data": found.xmp}
+    for name, content in blobs.items():
+        if content:
+            value: Any = content
+            image.set_type(pyvips.GValue.blob_type, name, value)
+    if kind == "jxl":  # its header's turn is applied, and counts before those of EXIF and XMP
+        image.set_type(pyvips.GValue.gint_type, "orientation", 1)
     if found.dpi and 0 < min(found.dpi) <= max(found.dpi) <= _MOST_DPI:
         image = image.copy(xres=found.dpi[0] / 25.4, yres=found.dpi[1] / 25.4)
     return image
@@ -142,7 +154,12 @@ def _check_depth(path: Path) -> None:
         raise ImageError(f"{path}: JPEG 2000 of {bits} bits in colour, of which 8 would be read; convert it")
 
 
-def _netpbm_header(path: Path) -> _Header:
+def _jxl_header(path: Path, kind: str) -> _Header:
+    found = jxl.read_header(path)
+    return _Header(found.width, found.height, found.bands, False)
+
+
+def _netpbm_header(path: Path, kind: str) -> _Header:
     width, height, _, bands, top = _netpbm_numbers(path)
     return _Header(width, height, bands, top > 255)
 
@@ -173,3 +190,7 @@ def _netpbm_samples(path: Path) -> np.ndarray:
     if top != white:
         samples = np.minimum((samples.astype(np.uint64) * white * 2 + top) // (2 * top), white)
     return samples.astype(np.uint16 if deep else np.uint8).reshape(height, width, bands)
+
+
+_HEADERS = {"jxl": _jxl_header, "pnm": _netpbm_header}
+"""Readers of headers, where not Pillow."""

@@ -22,7 +22,7 @@ class PagesError(ImageError):
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says beside its pixels and profile; `resolution` is in pixels per mm, across and down.
+    """Metadata beside pixels and profile; `resolution` is in pixels per mm, across and down.
 
     software: the program that EXIF is to name, in place of the one that it names. exif begins with the six
     bytes "Exif\\0\\0". What says how the pixels lie (orientation, size, thumbnail) is

@@ -16,7 +16,7 @@ from jaxtyping import Float, UInt8
 from hfmoe.image import other_formats
 from hfmoe.image.arrays import Tensor, as_tensor
 from hfmoe.image.decoders import clear_errors, refusal, with_pixels
-from hfmoe.image.headers import CONVERTED, LEFT_OUT, complete
+from hfmoe.image.headers import CONVERTED, LEFT_OUT, complete, lab_to_srgb, stored_lab
 from hfmoe.image.metadata import exif_of_tiff, profile_fault, read_metadata, read_profile, without_gain_map
 from hfmoe.image.picture import Bits, ImageError, Metadata, PagesError, Picture, flatten, hwc
 from hfmoe.image.sniffing import READABLE, sniff
@@ -28,7 +28,7 @@ ROWS = 64
 
 _SAMPLES: dict[str, Bits] = {"uchar": 8, "ushort": 16, "float": 32}
 _PLAIN_SPACES = ("b-w", "grey16", "srgb", "rgb", "rgb16", "scrgb")
-_CONVERTED = {"cmyk": 4, "lab": 3, "labs": 3, "labq": 3, "xyz": 3}
+_CONVERTED = {"cmyk": 4, "lab": 3, "xyz": 3}
 
 _log = logging.getLogger(__name__)
 
@@ -167,6 +167,8 @@ def _open(path: Path, loader: str, options: dict[str, int], fail_on: str = "erro
     """The image behind a header; from a source, so that brackets in a name are no options to libvips."""
     if loader in other_formats.NAMES:
         return other_formats.describe(path, loader)
+    if loader == "tiff" and (stored := stored_lab(path, options.get("page", 0))):
+        return pyvips.Image.tiffload_buffer(stored, access="sequential", fail_on=fail_on, **options)
     load = getattr(pyvips.Image, f"{loader}load_source")
     name: Any = os.fsencode(path)
     return load(pyvips.Source.new_from_file(name), access="sequential", fail_on=fail_on, **options)
@@ -204,7 +206,7 @@ def _check_header(path: Path, image: pyvips.Image, *, max_pixels: int) -> None:
         raise ImageError(f"{path}: {colours} colour channels; 1 or 3 are read, with or without alpha")
     if space not in _PLAIN_SPACES and space not in _CONVERTED:
         raise ImageError(f"{path}: colours of the kind {space!r}; gray, RGB, CMYK, Lab and XYZ are read")
-    if image.format not in _SAMPLES and space not in ("labs", "labq"):
+    if image.format not in _SAMPLES:
         kind = f"samples of type {image.format}"
         raise ImageError(f"{path}: {kind}; unsigned integers of 8 or 16 bits and floats of 32 are read")
 
@@ -270,7 +272,7 @@ def _without_gain_map(path: Path, metadata: Metadata) -> Metadata:
 
 
 def is_turned(image: pyvips.Image) -> bool:
-    """Whether the EXIF orientation says that an image does not lie upright."""
+    """True where the orientation says that an image does not lie upright."""
     return bool(image.get_typeof("orientation") and image.get("orientation") != 1)
 
 
@@ -281,7 +283,7 @@ def _upright(image: pyvips.Image) -> pyvips.Image:
 def _fitting_profile(path: Path, image: pyvips.Image) -> bytes | None:
     """The profile, unless it is of no use to these colours: then everybody else ignores it, too."""
     profile = read_profile(image)
-    if profile is None or image.interpretation in ("lab", "labs", "labq", "xyz"):
+    if profile is None or image.interpretation in ("lab", "xyz"):
         return None
     fault = profile_fault(profile, colours=image.bands - bool(image.hasalpha()))
     if fault is None:
@@ -299,11 +301,13 @@ def _bits_used(image: pyvips.Image, loader: str) -> int:
 
 def _to_srgb(image: pyvips.Image, has_profile: bool) -> pyvips.Image:
     """sRGB of the same depth, through the embedded profile where there is a good one."""
-    deep = image.format not in ("uchar", "char") and image.coding == "none"
+    deep = image.format != "uchar"
     if has_profile:
         return image.icc_transform(
             "srgb", embedded=True, depth=16 if deep else 8, black_point_compensation=True
         )
+    if image.interpretation == "lab":
+        return lab_to_srgb(image, depth=16)
     image = image.copy()
     image.remove("icc-profile-data")
     if image.interpretation == "cmyk":

@@ -3,10 +3,11 @@
 import struct
 from io import BufferedIOBase
 from pathlib import Path
+from typing import IO
 
 from hfmoe.image.other_formats import NAMES, kind_of
 from hfmoe.image.picture import ImageError, PagesError
-from hfmoe.image.tiff import OLD_JPEG, PageFacts, full_pages, page_facts
+from hfmoe.image.tiff import CIELAB, ICCLAB, OLD_JPEG, PageFacts, full_pages, page_facts
 
 READABLE = "PNG, JPEG, WebP, TIFF or AVIF"
 
@@ -20,7 +21,6 @@ _PAGED = "a GIF"
 _FOREIGN = {
     _PAGED: (b"GIF8",),
     "a PDF": (b"%PDF",),
-    "a JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL "),
     "a PSD": (b"8BPS",),
     "a QOI": (b"qoif",),
     "a DDS": (b"DDS ",),
@@ -33,7 +33,6 @@ _FOREIGN = {
 _NO_PICTURES = ("a PDF", "an SVG or XML")
 _HEIF = {b"avif", b"heic", b"heix", b"mif1", b"miaf", b"avis", b"msf1", b"hevc", b"hevx"}
 _MOVING = {b"avis", b"msf1"}
-_LAB = (8, 9)
 _CANON = b"CR"
 """Behind a TIFF header: Canon's raws."""
 _RAW = "a camera raw, of which only a preview would be read; develop it to TIFF, PNG or JPEG first"
@@ -63,13 +62,18 @@ def sniff(path: Path, *, pages: bool = False) -> str:
 
 
 def content_of(path: Path) -> str | None:
-    """What image a file is by its content, whatever it is called, such as "a PSD"; None where it is none."""
+    """Kind of image that a file is by its content, such as "a PSD", whatever its name; None for no image."""
     try:
         with path.open("rb") as file:
-            head = file.read(64)
-            kind = kind_of(head, path, file)
+            return content_of_stream(file, path)
     except OSError:
         return None
+
+
+def content_of_stream(file: IO[bytes], path: Path) -> str | None:
+    """As `content_of`, for a file that is open; path: its name."""
+    head = file.read(64)
+    kind = kind_of(head, path, file)
     if kind is not None:
         return f"a {NAMES[kind]}"
     known = [(f"a {kind.upper()}", signatures) for kind, signatures in _SIGNATURES.items()]
@@ -142,8 +146,8 @@ def _unreadable(page: PageFacts) -> str | None:
     """Why libvips cannot take a page's samples, or would make other colours of them without a word."""
     if page.bits > 32:
         return f"samples of {page.bits} bits; integers of 8 or 16 and floats of 32 are read"
-    if page.photometric in _LAB and page.bits == 8:
-        return "Lab of 8 bits; Lab of 16 bits is read"
+    if page.photometric in (CIELAB, ICCLAB) and page.samples < 3:
+        return "Lab of less than three samples"
     if page.compression == OLD_JPEG:
         return "TIFF with old-style JPEG (compression 6), which no current decoder takes; convert it first"
     return None

@@ -194,7 +194,7 @@ def survey(strips: Strips) -> Survey:
 
 
 def needs_survey(strips: Strips) -> bool:
-    """Whether anything of the whole image must be known before its first part."""
+    """True where something of the whole image must be known before its first part."""
     return strips.plain.bits == 32 or strips.plain.has_alpha
 
 

@@ -69,7 +69,7 @@ class TargetSize:
 
     @property
     def mark(self) -> str:
-        """How the size is called in names of results, such as 1920x1080 or w1920."""
+        """The size in names of results, such as 1920x1080 or w1920."""
         if self.scale is not None:
             return f"x{self.scale:g}"
         if self.fit is not None:

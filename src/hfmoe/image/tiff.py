@@ -18,8 +18,8 @@ REDUCED = 1
 """Bit of SUBFILE_TYPE: a smaller copy of another page."""
 OLD_JPEG, JPEG = 6, 7
 """Compressions."""
-YCBCR = 6
-"""A photometric interpretation; as are the mosaic of a sensor, and its samples before development."""
+RGB, YCBCR, CIELAB, ICCLAB = 2, 6, 8, 9
+"""Photometric interpretations; as are the mosaic of a sensor, and its samples before development."""
 MOSAIC = (32803, 34892)
 ASSOCIATED_ALPHA, UNASSOCIATED_ALPHA = 1, 2
 """Kinds of extra samples."""
@@ -142,7 +142,7 @@ def numbers(field: Field | None, layout: Layout) -> tuple[int, ...]:
 
 
 class PageFacts(NamedTuple):
-    """What a page's directory says of its samples; extra: the kind of each that is no colour.
+    """Facts about a page's samples from its directory; extra: the kind of each that is no colour.
 
     raw: it belongs to a camera's file before development, of which it is a preview, or the mosaic itself.
     oriented: it says which way is up.
@@ -159,11 +159,7 @@ class PageFacts(NamedTuple):
 
 def page_facts(file: BufferedIOBase, page: int = 0) -> PageFacts:
     """Facts about a page. Raises ValueError for damage, and where there is no such page."""
-    layout, offset = read_header(file)
-    for _ in range(page):
-        offset = read_directory(file, layout, offset).following
-        if not offset:
-            raise ValueError(f"it has no page {page}")
+    layout, offset = _find_page(file, page)
     entries = read_directory(file, layout, offset).entries
     tags = (BITS_PER_SAMPLE, PHOTOMETRIC, COMPRESSION, SAMPLES_PER_PIXEL)
     bits, photometric, compression, samples = (
@@ -176,6 +172,26 @@ def page_facts(file: BufferedIOBase, page: int = 0) -> PageFacts:
     return PageFacts(
         bits, photometric, compression, samples or 1, extra, bool(raw or preview), ORIENTATION in entries
     )
+
+
+def _find_page(file: BufferedIOBase, page: int) -> tuple[Layout, int]:
+    """Layout of a file and offset of a page's directory. Raises ValueError where there is no such page."""
+    layout, offset = read_header(file)
+    for _ in range(page):
+        offset = read_directory(file, layout, offset).following
+        if not offset:
+            raise ValueError(f"it has no page {page}")
+    return layout, offset
+
+
+def with_plain_samples(file: BufferedIOBase, page: int) -> bytes:
+    """The bytes of a file with a page said to be RGB: decoders then give its samples as they are stored."""
+    layout, offset = _find_page(file, page)
+    entry = read_directory(file, layout, offset).entries[PHOTOMETRIC]
+    file.seek(0)
+    content = file.read()
+    place = content.index(entry, offset) + len(entry) - layout.word
+    return content[:place] + struct.pack(layout.order + "H", RGB) + content[place + 2 :]
 
 
 def _of(file: BufferedIOBase, layout: Layout, entries: dict[int, bytes], tag: int) -> Field | None:

@@ -29,14 +29,14 @@ OPTIMISED = 2**26
 BYTES = {"uchar": 1, "ushort": 2, "float": 4}
 """Bytes of a sample of each kind."""
 _SYSTEM = "system error: "
-"""What libvips puts before the system's own words."""
+"""Prefixes of libvips before the system's own words."""
 KINDS = {"uint8": "uchar", "uint16": "ushort", "float32": "float"}
-"""What libvips calls numpy's kinds of samples."""
+"""libvips' names of numpy's kinds of samples."""
 
 
 @dataclass(frozen=True)
 class _Format:
-    """What a file format can hold and how it is written; `side`: the longest in pixels."""
+    """Capabilities and encoder of a file format; `side`: the longest in pixels."""
 
     name: str
     bits: int
@@ -224,7 +224,7 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def reason_of(error: pyvips.Error | OSError, *, place: Path) -> str:
-    """What the system says, else libvips, in one line.
+    """The system's reason, else libvips', in one line.
 
     `place` is the unfinished file, which the caller removes. libvips keeps one text of errors for all
     threads, so a photo being read elsewhere may have taken the system's words: the place is asked again.

@@ -29,7 +29,7 @@ SHARP_PHOTO, PHOTO, CLEAN = "tiny-photo-x{scale}-sharp", "tiny-photo-x{scale}", 
 """Models that are taken when none is named, the first that ships: for photos as they are, whatever is wrong
 with them; the last undoes bicubic shrinking alone."""
 _ARRAY_PROTOCOLS = ("__array__", "__array_interface__")
-"""What numpy can view as an array."""
+"""Types that numpy can view as arrays."""
 
 
 def photo_scale(least: float | int) -> int:

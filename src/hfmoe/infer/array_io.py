@@ -14,9 +14,9 @@ _BITS = {np.dtype(np.uint8): 8, np.dtype(np.uint16): 16}
 _TENSOR_BITS = {"torch.uint8": 8, "torch.uint16": 16}
 _PILLOW_MODES = {"1": "L", "L": "L", "LA": "LA", "La": "LA", "P": "RGB", "PA": "RGBA"}
 _PILLOW_MODES |= {"RGB": "RGB", "RGBX": "RGB", "YCbCr": "RGB", "RGBA": "RGBA", "RGBa": "RGBA"}
-"""What Pillow's images are converted to; all but YCbCr lose nothing."""
+"""Modes that Pillow's images are converted to; all but YCbCr lose nothing."""
 _PILLOW_SAID = ("icc_profile", "exif", "xmp", "dpi")
-"""What a Pillow image says of itself that is true of a larger one, too."""
+"""Facts of a Pillow image that hold for a larger one, too."""
 
 
 class Opened(NamedTuple):

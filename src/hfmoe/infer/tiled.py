@@ -10,7 +10,7 @@ from hfmoe.image.arrays import Array, alike, namespace, zeros_like
 from hfmoe.infer.memory import is_shortage, make_room
 from hfmoe.infer.tiles import Blender, Span, Tile, TileGeometry
 
-Restore = Callable[[Array], Array]
+ArrayNetwork = Callable[[Array], Array]
 OnTile = Callable[[int, int], None]
 """Called after each tile with the tiles done and the tiles in all."""
 
@@ -37,7 +37,7 @@ class Load(NamedTuple):
 
 
 def restore_tensor(
-    network: Restore,
+    network: ArrayNetwork,
     image: Float[Array, "b c h w"],
     geometry: TileGeometry,
     *,
@@ -65,7 +65,7 @@ def restore_tensor(
 
 
 def _in_tiles(
-    network: Restore,
+    network: ArrayNetwork,
     image: Float[Array, "b c h w"],
     geometry: TileGeometry,
     load: Load,
@@ -92,7 +92,7 @@ def _in_tiles(
 
 
 def _careful(
-    network: Restore, parts: list[Array], geometry: TileGeometry, load: Load
+    network: ArrayNetwork, parts: list[Array], geometry: TileGeometry, load: Load
 ) -> tuple[list[Array], Load]:
     """Restore parts of one shape within a load, which is halved until memory suffices."""
     restored: list[Array] = []
@@ -131,7 +131,9 @@ def _together(parts: list[Array]) -> Float[Array, "b c y x"]:
     return parts[0] if len(parts) == 1 else namespace(parts[0]).concatenate(parts)
 
 
-def _attempt(network: Restore, image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"] | None:
+def _attempt(
+    network: ArrayNetwork, image: Float[Array, "b c h w"], scale: int
+) -> Float[Array, "b c H W"] | None:
     """Run the network on the image; None, with all memory freed, where memory ran out."""
     try:
         return _run(network, image, scale)
@@ -142,7 +144,7 @@ def _attempt(network: Restore, image: Float[Array, "b c h w"], scale: int) -> Fl
     return None
 
 
-def _run(network: Restore, image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"]:
+def _run(network: ArrayNetwork, image: Float[Array, "b c h w"], scale: int) -> Float[Array, "b c H W"]:
     restored = network(image)
     expected = (*image.shape[:2], image.shape[2] * scale, image.shape[3] * scale)
     if restored.shape != expected:

@@ -40,7 +40,7 @@ class LayerReport:
 
     @property
     def collapsed(self) -> bool:
-        """Whether one expert is left."""
+        """True where one expert is left."""
         return len(self.unused) == len(self.load) - 1
 
 

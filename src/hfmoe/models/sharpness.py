@@ -11,7 +11,7 @@ from hfmoe.models.network import HFMoE
 from hfmoe.models.weights import Loaded, load_weights
 
 SHARP = "-sharp"
-"""What the name of a sharp end adds to that of the faithful one, which lies beside it."""
+"""Ending of a sharp end's name behind that of the faithful one, which lies beside it."""
 
 
 class Ends(NamedTuple):

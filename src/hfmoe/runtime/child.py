@@ -88,7 +88,7 @@ _answers: TextIO | None = None
 def _hear(
     child: subprocess.Popen[str], job: Any, on_step: Callable[[str], None]
 ) -> tuple[list[Any], dict[str, Any] | None]:
-    """Give the job to the process and listen until it ends: the values, and its last message if it came."""
+    """Send the job to the process and read until it ends; return the values, and its last message if any."""
     assert child.stdin is not None and child.stdout is not None
     with suppress(BrokenPipeError), child.stdin:
         child.stdin.write(json.dumps(job))

@@ -59,7 +59,7 @@ def recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Memory:
-    """What the second computation of a block takes from the first: the place in the draws, and the means
+    """State of a block's first computation for its second: the place in the draws, and the means
     over the processes, which would come to the same question in different orders while they go backward."""
 
     def __init__(self, perturb: Perturbation) -> None:

@@ -7,10 +7,10 @@ from pydantic import Field, PlainSerializer, PlainValidator
 
 from hfmoe.data import PairedFolders
 from hfmoe.data.fields import NotNegative, Positive, Section, Share
-from hfmoe.data.sources import Place, is_shard
+from hfmoe.data.sources import PhotoLocation, is_shard
 
 
-def _place(value: Any) -> Place:
+def _place(value: Any) -> PhotoLocation:
     if isinstance(value, PairedFolders | Path):
         return value
     if isinstance(value, str) and value:
@@ -23,16 +23,16 @@ def _place(value: Any) -> Place:
     return PairedFolders(Path(value["degraded"]), Path(value["target"]))
 
 
-def _plain(place: Place) -> Any:
+def _plain(place: PhotoLocation) -> Any:
     if isinstance(place, PairedFolders):
         return {name: str(folder) for name, folder in place._asdict().items()}
     return str(place)
 
 
-TrainingPlace = Annotated[Place, PlainValidator(_place), PlainSerializer(_plain)]
+TrainingPlace = Annotated[PhotoLocation, PlainValidator(_place), PlainSerializer(_plain)]
 
 
-def may_hold_pairs(place: Place) -> bool:
+def may_hold_pairs(place: PhotoLocation) -> bool:
     """Return whether photos of a place can come with their degraded sides."""
     return isinstance(place, PairedFolders) or is_shard(place)
 

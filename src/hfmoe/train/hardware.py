@@ -28,7 +28,7 @@ from hfmoe.train.fields import Hardware
 from hfmoe.train.recipe import Recipe
 
 FILLING = "fill_uninitialized_memory"
-"""Whether deterministic torch also fills every new tensor, which costs time and changes nothing here."""
+"""Deterministic torch also fills every new tensor, which costs time and changes nothing here."""
 
 PATIENCE = timedelta(hours=2)
 """Time that processes wait for each other: the first one decodes photos or validates meanwhile."""

@@ -22,7 +22,7 @@ from hfmoe.runtime.files import atomic
 from hfmoe.train.batches import training_photos
 from hfmoe.train.recipe import Recipe
 from hfmoe.train.schedule import mixture
-from hfmoe.train.teacher import Engine, Teacher, load_teacher
+from hfmoe.train.teacher import EngineName, Teacher, load_teacher
 
 HARDEST = 1 - 1e-9
 """Share of the run whose tasks and patch are labelled: its end, where tasks are as hard as they get."""
@@ -61,13 +61,13 @@ class Labels:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a process needs to write any of the shards: plain values."""
+class ShardSpec:
+    """Arguments by which a process writes any of the shards: plain values."""
 
     recipe: str
     teacher: str
     licence: str
-    engine: Engine
+    engine: EngineName
 
 
 class Maker(NamedTuple):
@@ -84,7 +84,7 @@ def write_labels(
     labels: Labels,
     *,
     licence: str = "",
-    engine: Engine = "auto",
+    engine: EngineName = "auto",
     watch: Callable[[int], None] = lambda count: None,
 ) -> list[Path]:
     """Degrade photos by a recipe, ask the teacher, and write shards that a recipe's `train` takes.
@@ -103,7 +103,7 @@ def write_labels(
     paths = labels.paths()
     todo = [number for number, path in enumerate(paths) if not path.exists()]
     watch(sum(labels.size(number) for number in range(len(paths)) if number not in todo))
-    order = Order(recipe.model_dump_json(), str(teacher), licence, engine)
+    order = ShardSpec(recipe.model_dump_json(), str(teacher), licence, engine)
     if labels.processes == 1:
         for number in todo:
             write_shard(paths[number], _maker(order), labels, number=number, watch=watch)
@@ -114,14 +114,14 @@ def write_labels(
     return paths
 
 
-def _in_process(order: Order, labels: Labels, number: int) -> int:
+def _in_process(order: ShardSpec, labels: Labels, number: int) -> int:
     torch.set_num_threads(1)
     write_shard(labels.paths()[number], _maker(order), labels, number=number, watch=lambda count: None)
     return labels.size(number)
 
 
 @cache
-def _maker(order: Order) -> Maker:
+def _maker(order: ShardSpec) -> Maker:
     recipe = Recipe.model_validate_json(order.recipe)
     return Maker(
         recipe,

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 Clock = Callable[[], float]
-"""Gives the processor time of this process in seconds: all its threads, no other programs."""
+"""Returns the processor time of this process in seconds: all its threads, no other programs."""
 
 processor_clock: Clock = time.process_time
 
@@ -19,7 +19,7 @@ LENGTH = ("steps", "limit")
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """Progress of a run.
 
     steps: length of the schedule. limit: seconds of processor time after which the run ends; None where it
     ends after its steps. step: steps done. best, latest: validation PSNR so far. skipped: steps left out in
@@ -69,7 +69,7 @@ class Progress:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done, or all processor time is spent."""
+        """True when all steps are done, or all processor time is spent."""
         return self.step >= self.steps if self.limit is None else self.spent >= self.limit
 
     @property
@@ -79,12 +79,12 @@ class Progress:
 
     @property
     def done(self) -> float:
-        """How much of the length is done, in its unit."""
+        """The part of the length that is done, in its unit."""
         return float(self.step) if self.limit is None else self.spent
 
     @property
     def unit(self) -> str:
-        """What the length of the run is counted in."""
+        """Unit of the length of the run."""
         return "steps" if self.limit is None else "s of processor time"
 
 

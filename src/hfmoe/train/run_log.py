@@ -26,7 +26,7 @@ from hfmoe.train.screen import in_words
 
 
 class Records(NamedTuple):
-    """What could be read of a record file, in its order, and how many lines could not."""
+    """Records read from a file, in its order, and the number of lines that could not be read."""
 
     records: tuple[dict[str, Any], ...]
     damaged: int

@@ -31,7 +31,7 @@ KEPT_STEPS = 24
 
 
 def samples_due(step: int, recipe: Recipe, *, last: bool = False) -> bool:
-    """Whether a step's validation is the first since a multiple of log.samples_every, or the last of all."""
+    """True where a validation is the first since a multiple of log.samples_every, or the last of all."""
     before = step - recipe.validation.every
     return last or step // recipe.log.samples_every > before // recipe.log.samples_every
 

@@ -1,6 +1,6 @@
 """A teacher: a trained network of any kind whose results another one learns from."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -9,14 +9,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hfmoe.evaluate.protocols import Restore
 from hfmoe.infer.api import load
 from hfmoe.infer.restorer import Restorer
 from hfmoe.models.external import CommunityNetwork
 from hfmoe.models.header import WeightsError, file_sha256, find_weights
 
-Engine = Literal["auto", "torch", "openvino"]
-
-Restore = Callable[[Float[Tensor, "b c h w"]], Float[Tensor, "b c H W"]]
+EngineName = Literal["auto", "torch", "openvino"]
 
 
 class Teacher(NamedTuple):
@@ -31,7 +30,7 @@ class Teacher(NamedTuple):
 
 
 def load_teacher(
-    name_or_path: Path | str, *, licence: str = "", engine: Engine = "auto", device: str = "auto"
+    name_or_path: Path | str, *, licence: str = "", engine: EngineName = "auto", device: str = "auto"
 ) -> Teacher:
     """Load whatever `hfmoe.load` does: a model of ours, one that spandrel knows, an ONNX or OpenVINO file.
 

@@ -21,7 +21,7 @@ from hfmoe.data.degradations.noise import GaussianNoise
 from hfmoe.data.degradations.resampling import Resize
 from hfmoe.data.photos import prepare
 from hfmoe.data.samples import GIVEN, unit_range
-from hfmoe.data.sources import Place, find_sources
+from hfmoe.data.sources import PhotoLocation, find_sources
 from hfmoe.evaluate.protocols import EvaluationProtocol, classical_sr, luma_sr
 from hfmoe.evaluate.scores import score_image
 from hfmoe.image.files import ImageError, list_images, read_gray8, read_rgb8
@@ -46,7 +46,7 @@ class Example(NamedTuple):
     task: str = "sr"
 
 
-class Trial(NamedTuple):
+class ValidationTask(NamedTuple):
     """A way to degrade validation photos: fixed operations, or what a task draws for each photo."""
 
     name: str
@@ -80,16 +80,16 @@ def scored_on_luma(recipe: Recipe) -> bool:
     return recipe.task() == "sr" and not (place is not None and may_hold_pairs(place))
 
 
-def trials(tasks: Sequence[AnyTask]) -> list[Trial]:
+def trials(tasks: Sequence[AnyTask]) -> list[ValidationTask]:
     """List how photos are degraded to score tasks, at their hardest: as at the end of the run."""
     named: dict[str, AnyTask] = {}
     for moment in (0.0, *(task.start for task in tasks), 1 - 1e-9):
         named |= dict(active(tasks, moment))
-    found: list[Trial] = []
+    found: list[ValidationTask] = []
     for name, task in named.items():
         fixed = task.benchmark()
-        found += [Trial(f"{name} {strength}", task, fixed[strength]) for strength in fixed]
-        found += [] if fixed else [Trial(name, task)]
+        found += [ValidationTask(f"{name} {strength}", task, fixed[strength]) for strength in fixed]
+        found += [] if fixed else [ValidationTask(name, task)]
     return found
 
 
@@ -98,7 +98,7 @@ def scoring(config: HFMoEConfig) -> EvaluationProtocol:
     return luma_sr(config.scale) if config.channels == 1 else classical_sr(config.scale)
 
 
-def given_examples(recipe: Recipe, place: Place) -> Iterator[Example]:
+def given_examples(recipe: Recipe, place: PhotoLocation) -> Iterator[Example]:
     """Yield pairs as they are. Raises DataError for a photo without its degraded side or of another size."""
     fields, config = recipe.validation, recipe.config()
     for source in find_sources([place])[: fields.images]:
@@ -117,7 +117,7 @@ def classical(recipe: Recipe, folder: Path) -> Iterator[Example]:
         yield centre(Example(*pair), crop=fields.crop, scale=config.scale)
 
 
-def degraded_examples(recipe: Recipe, folder: Path, trial: Trial) -> Iterator[Example]:
+def degraded_examples(recipe: Recipe, folder: Path, trial: ValidationTask) -> Iterator[Example]:
     """Return the examples of a trial; what it draws for a photo depends on the photo's place alone."""
     fields, config = recipe.validation, recipe.config()
     paths = list_images(folder)
@@ -137,7 +137,7 @@ def degraded_examples(recipe: Recipe, folder: Path, trial: Trial) -> Iterator[Ex
 
 
 def degrade(
-    target: Float[Tensor, "c H W"], trial: Trial, *, number: int, scale: int
+    target: Float[Tensor, "c H W"], trial: ValidationTask, *, number: int, scale: int
 ) -> Float[Tensor, "c h w"]:
     """Degrade a whole target for a trial."""
     seed = int(np.random.SeedSequence([number, 3]).generate_state(1, np.uint64)[0] >> 1)

@@ -24,20 +24,20 @@ TIMEOUT = 60
 """Seconds without a byte after which a connection counts as lost."""
 
 
-class Source(NamedTuple):
+class WeightsSource(NamedTuple):
     """Address of a file, and the sha256 (hex) that it must have."""
 
     url: str
     sha256: str
 
 
-SOURCES: Mapping[str, Source] = MappingProxyType(
+SOURCES: Mapping[str, WeightsSource] = MappingProxyType(
     {
-        "vgg16": Source(
+        "vgg16": WeightsSource(
             "https://download.pytorch.org/models/vgg16-397923af.pth",
             "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0",
         ),
-        "vgg19": Source(
+        "vgg19": WeightsSource(
             "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth",
             "dcbb9e9dad569fff7a846263a77324fc34978fea2bfb039c012d710e1776ae44",
         ),
@@ -53,7 +53,7 @@ class DownloadError(ValueError):
     """A file that could not be fetched or is not what it must be; the message names both ends."""
 
 
-def download(source: Source, output: Path, *, watch: Watch = lambda done, total: None) -> None:
+def download(source: WeightsSource, output: Path, *, watch: Watch = lambda done, total: None) -> None:
     """Fetch a file, check its sha256 and only then put it in place; what was there before is never replaced.
 
     The folder is made where there is none. Raises DownloadError; no part of a file ever stays

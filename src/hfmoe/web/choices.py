@@ -1,4 +1,4 @@
-"""What people can ask for on the page, in their words, and the model and command that do it."""
+"""Choices of the page in plain words, and the model and command that carry them out."""
 
 import shlex
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ PROBLEMS = {
     "JPEG artefacts": {1: "tiny-jpeg"},
     "Clean, only too small": {2: "tiny-x2", 3: "nano-x3", 4: "tiny-x4"},
 }
-"""What is wrong with a photo: the model of each scale, of which the first is the one that is offered."""
+"""Problems of a photo: the model of each scale, of which the first is the one that is offered."""
 SIZES = {1: "As it is", 2: "Twice as wide and high", 3: "Three times", 4: "Four times"}
 FORMATS = {"PNG": "png", "JPEG": "jpg", "WebP": "webp", "TIFF": "tif"}
 MARGINS = 6
@@ -23,7 +23,7 @@ MARGINS = 6
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be done with photos: a problem, a scale and a format of the tables above, and a strength."""
+    """Request for photos: a problem, a scale and a format of the tables above, and a strength."""
 
     problem: str = "Worn photo"
     scale: int = 1

@@ -1,4 +1,4 @@
-"""What the page takes: how many photos, of how many bytes and pixels; memory has the last word."""
+"""Limits of the page: photos, bytes and pixels of a request; free memory may lower them."""
 
 from dataclasses import dataclass
 from pathlib import Path

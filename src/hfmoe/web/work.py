@@ -23,7 +23,7 @@ MODELS_HELD = 4
 
 @dataclass(frozen=True)
 class TileDone:
-    """How far a request is: the photo that is worked on, its number of all, and the share that is done."""
+    """Progress of a request: the photo that is worked on, its number of all, and the share that is done."""
 
     name: str
     number: int

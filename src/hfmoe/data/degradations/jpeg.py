@@ -40,7 +40,7 @@ CHROMA = (
 """Quantisation at quality 50: annex K of the standard."""
 
 HALF = 1e-4
-"""What a half may lack by rounding to still count as one."""
+"""Tolerance of rounding within which a half counts as one."""
 
 _TO_YCBCR = (
     (0.299, 0.587, 0.114),

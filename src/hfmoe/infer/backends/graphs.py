@@ -14,7 +14,7 @@ from hfmoe.models.header import METADATA_KEY, Header, WeightsError, parse_header
 IMAGE, EFFORT, RESTORED = "image", "effort", "restored"
 """Names of a graph's inputs and output; a network without mixtures has no effort."""
 
-Run = Callable[[dict[str, np.ndarray]], np.ndarray]
+RunGraph = Callable[[dict[str, np.ndarray]], np.ndarray]
 
 
 class GraphOutput(NamedTuple):
@@ -26,7 +26,7 @@ class GraphOutput(NamedTuple):
 class Graph(NamedTuple):
     """An exported graph that runs: what `run` takes, by name, and what its file says of itself."""
 
-    run: Run
+    run: RunGraph
     inputs: tuple[str, ...]
     header: Header
     prepare: Callable[[tuple[int, ...]], None] = lambda _: None
