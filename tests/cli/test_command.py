@@ -158,6 +158,13 @@ def test_wrong_usage_is_one_line_and_status_2(arguments: list[object], capsys):
     fails(arguments, 2, capsys)
 
 
+@pytest.mark.parametrize("option", ["--width=1.5", "--quality=90.5", "--tile=99.5", "--workers=1.5"])
+def test_a_fraction_for_a_whole_number_is_refused_rather_than_rounded(option: str, capsys):
+    name, value = option.split("=")
+    for words in ([option], [name, value]):
+        assert f"{name} {value} must be a whole number" in fails(["restore", "a.png", *words], 2, capsys)
+
+
 def test_evaluate_prints_the_mean_and_writes_each_image(tiny_weights: Path, tmp_path: Path, capsys):
     for name in ("a.png", "b.png"):
         write_picture(tmp_path / name, Picture(photo()))

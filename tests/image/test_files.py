@@ -14,6 +14,7 @@ from hfmoe.image.files import (
     Picture,
     flatten,
     list_images,
+    printable,
     read_8bit,
     read_gray8,
     read_picture,
@@ -324,6 +325,11 @@ def test_listing_takes_what_restore_takes_and_names_the_other_images(tmp_path, c
     said = [record.getMessage() for record in caplog.records]
     wanted = "not taken, though images by their content: moving.gif (a GIF) and 1 more"
     assert said == [f"{tmp_path}: {wanted}"]
+
+
+def test_a_printable_name_is_one_line_without_control_characters():
+    assert printable(Path("new\nline\x1b[31m\u2028.png")) == r"new\nline\x1b[31m\u2028.png"
+    assert printable(b"caf\xe9 \xe3\x80\x80.png".decode("utf-8", "surrogateescape")) == "caf\\xe9 \u3000.png"
 
 
 def test_listing_what_is_no_folder_is_refused_by_name(tmp_path):

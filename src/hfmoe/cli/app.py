@@ -2,10 +2,11 @@
 
 import inspect
 import os
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import is_dataclass
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import UnusedCliTokensError
@@ -45,6 +46,7 @@ USAGES = {
     "train": "RECIPE [--field value ...] [--resume [--change]]",
 }
 """Of commands whose parameters do not tell it."""
+_FRACTION = re.compile(r"[+-]?\d*\.\d*[1-9]\d*")
 
 
 def application(asked: str | None = None) -> App:
@@ -80,6 +82,7 @@ def _run(arguments: Sequence[str]) -> int:
     app = application(arguments[0] if arguments else None)
     tokens = [PIPE if token == "-" else token for token in arguments]
     try:
+        check_whole_numbers(app, tokens)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except UnusedCliTokensError as error:
         left = " ".join(error.unused_tokens or ()).replace(PIPE, "-")
@@ -93,6 +96,20 @@ def _run(arguments: Sequence[str]) -> int:
         return USAGE
     result = command(*bound.args, **bound.kwargs)
     return result if isinstance(result, int) else 0
+
+
+def check_whole_numbers(app: App, tokens: Sequence[str]) -> None:
+    """ValueError for a fraction where an option takes a whole number, which cyclopts would round."""
+    if not tokens or tokens[0] not in COMMANDS:
+        return
+    arguments = app[tokens[0]].assemble_argument_collection()
+    kinds = {name: get_args(one.hint) or (one.hint,) for one in arguments for name in one.names}
+    for token, following in zip(tokens, (*tokens[1:], ""), strict=True):
+        name, equals, value = token.partition("=")
+        value = value if equals else following
+        taken = kinds.get(name, ())
+        if int in taken and float not in taken and _FRACTION.fullmatch(value):
+            raise ValueError(f"{name.lstrip('-')} {value} must be a whole number")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import os
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,7 @@ PAGED_SUFFIXES = tuple(suffix for suffix, form in FORMATS.items() if form.name i
 """Suffixes of files that can hold several pages."""
 
 _log = logging.getLogger(__name__)
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _ZIGZAG = sorted(range(64), key=lambda k: (k // 8 + k % 8, k // 8 if (k // 8 + k % 8) % 2 else k % 8))
 _START_OF_SCAN = 0xDA
 _TABLES = 0xDB
@@ -96,8 +98,12 @@ def _log_once(place: Path, names: str) -> None:
 
 
 def printable(name: Path | str) -> str:
-    """A name as text that every file and terminal takes: bytes that are none of UTF-8 as backslashes."""
-    return os.fsencode(name).decode(errors="backslashreplace")
+    """A name as one line that every file and terminal takes.
+
+    Bytes that are none of UTF-8, line breaks and control characters become escapes with backslashes.
+    """
+    text = os.fsencode(name).decode(errors="backslashreplace")
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

@@ -49,7 +49,7 @@ class TargetSize:
 
     def __post_init__(self) -> None:
         if self.scale is not None and not 1 <= self.scale <= MODEL_SCALES[-1]:
-            raise ValueError(f"scale {self.scale:g} must be in [1, {MODEL_SCALES[-1]}]")
+            raise ValueError(f"scale {self.scale:.10g} must be in [1, {MODEL_SCALES[-1]}]")
         for name in ("width", "height"):
             side = getattr(self, name)
             if side is not None and not 1 <= side <= MOST:
