@@ -165,6 +165,13 @@ def test_a_fraction_for_a_whole_number_is_refused_rather_than_rounded(option: st
         assert f"{name} {value} must be a whole number" in fails(["restore", "a.png", *words], 2, capsys)
 
 
+@pytest.mark.parametrize(
+    "words", [["restore", ""], ["restore", "a.png", "--output", ""], ["evaluate", "nano-x2", ""]]
+)
+def test_an_empty_name_is_not_the_current_folder(words: list[object], capsys):
+    assert "is empty" in fails(words, 2, capsys)
+
+
 def test_evaluate_prints_the_mean_and_writes_each_image(tiny_weights: Path, tmp_path: Path, capsys):
     for name in ("a.png", "b.png"):
         write_picture(tmp_path / name, Picture(photo()))

@@ -384,6 +384,17 @@ def test_exif_counts_before_xmp(tmp_path: Path):
     assert hwc(tmp_path / "a.jpg").shape == (HEIGHT, WIDTH, 3)
 
 
+@pytest.mark.parametrize("keyword", [b"Caf\xe9", b"Raw profile type \xe9"])
+def test_a_png_with_a_text_that_is_no_utf_8_is_read(tmp_path: Path, keyword: bytes):
+    content = io.BytesIO()
+    Image.fromarray(levels()).save(content, "PNG")
+    text = b"tEXt" + keyword + b"\0caf\xe9"
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    place = content.getvalue().index(b"IDAT") - 4
+    (tmp_path / "a.png").write_bytes(content.getvalue()[:place] + chunk + content.getvalue()[place:])
+    assert np.array_equal(hwc(tmp_path / "a.png"), levels())
+
+
 def test_exif_turns_no_avif_whose_own_turn_counts_alone(tmp_path: Path):
     """As its standard (MIAF) says and Pillow reads; the result, which says upright, looks the same."""
     exif = Image.Exif()

@@ -85,6 +85,8 @@ def plan_jobs(
 def _place(place: Path | str) -> Place:
     if is_address(place):
         return str(place)
+    if not str(place):
+        raise PlanError("an input or output is an empty name")
     return Path(str(place).removeprefix(LOCAL))
 
 

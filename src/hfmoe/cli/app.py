@@ -12,7 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import UnusedCliTokensError
 
 from hfmoe import __version__
-from hfmoe.cli.errors import PIPE, USAGE, complain, guarded, hear_warnings
+from hfmoe.cli.errors import PIPE, USAGE, UsageError, complain, guarded, hear_warnings
 from hfmoe.runtime.memory import reuse_memory
 
 COMMANDS = {
@@ -46,6 +46,8 @@ USAGES = {
     "train": "RECIPE [--field value ...] [--resume [--change]]",
 }
 """Of commands whose parameters do not tell it."""
+TAKE_FIELDS = ("ablate", "label", "samples", "train")
+"""Commands that take values of recipe fields, which may be empty."""
 _FRACTION = re.compile(r"[+-]?\d*\.\d*[1-9]\d*")
 
 
@@ -81,8 +83,8 @@ def run(arguments: Sequence[str]) -> int:
 def _run(arguments: Sequence[str]) -> int:
     app = application(arguments[0] if arguments else None)
     tokens = [PIPE if token == "-" else token for token in arguments]
+    check_values(app, tokens)
     try:
-        check_whole_numbers(app, tokens)
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
     except UnusedCliTokensError as error:
         left = " ".join(error.unused_tokens or ()).replace(PIPE, "-")
@@ -98,10 +100,16 @@ def _run(arguments: Sequence[str]) -> int:
     return result if isinstance(result, int) else 0
 
 
-def check_whole_numbers(app: App, tokens: Sequence[str]) -> None:
-    """ValueError for a fraction where an option takes a whole number, which cyclopts would round."""
+def check_values(app: App, tokens: Sequence[str]) -> None:
+    """UsageError for what would be taken for something else without a word.
+
+    An empty name (of an unset variable of the shell) would be the current folder; a fraction where an option
+    takes a whole number would be rounded.
+    """
     if not tokens or tokens[0] not in COMMANDS:
         return
+    if "" in tokens and tokens[0] not in TAKE_FIELDS:
+        raise UsageError(f"an argument of {tokens[0]} is empty; it must be a name or a value")
     arguments = app[tokens[0]].assemble_argument_collection()
     kinds = {name: get_args(one.hint) or (one.hint,) for one in arguments for name in one.names}
     for token, following in zip(tokens, (*tokens[1:], ""), strict=True):
@@ -109,7 +117,7 @@ def check_whole_numbers(app: App, tokens: Sequence[str]) -> None:
         value = value if equals else following
         taken = kinds.get(name, ())
         if int in taken and float not in taken and _FRACTION.fullmatch(value):
-            raise ValueError(f"{name.lstrip('-')} {value} must be a whole number")
+            raise UsageError(f"{name} {value} must be a whole number")
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pyvips
 
 from hfmoe.image import other_formats
+from hfmoe.image.metadata import field_names
 from hfmoe.image.picture import ImageError
 
 _PREFIX = re.compile(r"^(?P<who>[A-Za-z0-9_]+): ")
@@ -97,7 +98,7 @@ def with_pixels(path: Path, image: pyvips.Image) -> pyvips.Image:
     gray, deep = bands < 3, kind == "ushort"
     space: Any = ("grey16" if deep else "b-w") if gray else ("rgb16" if deep else "srgb")
     decoded = decoded.copy(interpretation=space, xres=image.xres, yres=image.yres)
-    for name in image.get_fields():
+    for name in field_names(image):
         if name in ("vips-loader", "bits-per-sample") or name.endswith("-data"):
             decoded.set_type(image.get_typeof(name), name, image.get(name))
     turn: Any = image.get("orientation") if image.get_typeof("orientation") else 1  # EXIF's is applied before

@@ -13,7 +13,7 @@ from hfmoe.image.colour_space import (
     space_of_heif,
     space_of_png,
 )
-from hfmoe.image.metadata import EXIF_MARK, read_profile, turn_of_exif, turn_of_xmp
+from hfmoe.image.metadata import EXIF_MARK, field_names, read_profile, turn_of_exif, turn_of_xmp
 from hfmoe.image.tiff import (
     ASSOCIATED_ALPHA,
     CIELAB,
@@ -119,7 +119,7 @@ def _with_profile(image: pyvips.Image, space: ColourSpace | None) -> pyvips.Imag
 
 def _with_raw_profiles(image: pyvips.Image) -> pyvips.Image:
     """The image of a PNG with the EXIF and XMP that ImageMagick wrote into texts, in hexadecimal."""
-    for name in image.get_fields():
+    for name in field_names(image):
         _, found, kind = name.partition(_RAW_PROFILE)
         if not (found and kind in ("exif", "xmp", "APP1")):
             continue

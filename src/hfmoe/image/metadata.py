@@ -6,6 +6,7 @@ TIFF files spread EXIF over directories, which libvips neither reads nor writes;
 import re
 from contextlib import suppress
 from io import BufferedIOBase, BytesIO
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,6 +70,19 @@ def profile_fault(profile: bytes, *, colours: int) -> str | None:
     if profile[16:20] != _SPACES[colours]:
         return f"is for {profile[16:20]!r}, not for {_SPACES[colours].decode().strip()} colours"
     return None
+
+
+def field_names(image: pyvips.Image) -> list[str]:
+    """Names of an image's fields without those that are no UTF-8, at which pyvips' own list fails."""
+    names: Any = pyvips.vips_lib.vips_image_get_fields(image.pointer)
+    found = []
+    for name in takewhile(lambda name: name != pyvips.ffi.NULL, (names[place] for place in count())):
+        content: Any = pyvips.ffi.string(name)
+        with suppress(UnicodeDecodeError):
+            found.append(content.decode())
+        pyvips.glib_lib.g_free(name)
+    pyvips.glib_lib.g_free(names)
+    return found
 
 
 def attach(image: pyvips.Image, picture: Picture) -> pyvips.Image:

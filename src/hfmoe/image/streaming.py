@@ -15,6 +15,7 @@ from jaxtyping import Float, Shaped
 from hfmoe.image.alpha import STEP, coarse_rows, coarse_surroundings
 from hfmoe.image.decoders import refusal, with_pixels
 from hfmoe.image.headers import LEFT_OUT
+from hfmoe.image.metadata import field_names
 from hfmoe.image.picture import ImageError, Picture
 from hfmoe.image.reading import (
     Plain,
@@ -107,7 +108,7 @@ class Strips:
         if not self._turned:
             return make_plain(self.path, with_pixels(self.path, image), loader)
         copy = pyvips.Image.tiffload(str(self._scratch), access="random")
-        for name in image.get_fields():
+        for name in field_names(image):
             if name in ("vips-loader", "icc-profile-data", "orientation", LEFT_OUT) or name.endswith("-data"):
                 copy.set_type(image.get_typeof(name), name, image.get(name))
         turned = copy.copy(xres=image.xres, yres=image.yres).autorot()
