@@ -3,7 +3,7 @@
     python scripts/photos.py photos/*.png --models bicubic tiny-photo-x4 tiny-photo-x4-sharp other.safetensors
 
 A file may be followed by the middle of its crop in pixels, as in dog.png@120,80. Networks of others are
-opened as `hfmoe restore --model` opens them. Each is timed on the whole photo; its first call is not counted.
+opened as `hfmoe restore --model` opens them. Times are for 128 x 128 pixels; a first call is not counted.
 """
 
 import argparse
@@ -12,8 +12,6 @@ from time import perf_counter
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 import hfmoe
 from hfmoe.evaluate.protocols import Restore, bicubic
@@ -23,8 +21,8 @@ from hfmoe.runtime.machine import machine
 DOCS = Path(__file__).parents[1] / "docs"
 SCALE = 4
 SIDE = 96
-LARGEST = 512 * 512
-"""Of a larger photo the middle is restored."""
+RESTORED = 128
+"""Pixels each way, around those that are shown, that are restored and timed."""
 
 
 class Crop(NamedTuple):
@@ -49,7 +47,7 @@ def main() -> None:
     page = DOCS / "photos.md"
     before, _, rest = page.read_text().partition("<!-- pictures -->")
     after = rest.partition("<!-- end of pictures -->")[2]
-    note = f"Seconds of one thread a photo, {machine().line()}."
+    note = f"Seconds are of one thread for {RESTORED} x {RESTORED} pixels: {machine().line()}."
     head = f"From left to right: {', '.join(networks)}. {note}"
     parts = [
         before,
@@ -85,15 +83,19 @@ def _row(crop: Crop, networks: dict[str, Restore]) -> str:
     photo = photo.expand(-1, 3, -1, -1) if photo.shape[1] == 1 else photo
     height, width = photo.shape[-2:]
     row, column = crop.middle or (height // 2, width // 2)
-    photo, row, column = _limited(photo, row, column)
-    top, left = _start(row, photo.shape[-2]), _start(column, photo.shape[-1])
+    place = [_around(row, height, RESTORED), _around(column, width, RESTORED)]
+    photo = photo[..., place[0], place[1]]
+    shown_place = [
+        _around(at - part.start, length, SIDE)
+        for at, part, length in zip((row, column), place, photo.shape[-2:], strict=True)
+    ]
+    area = [slice(SCALE * part.start, SCALE * part.stop) for part in shown_place]
     shown, seconds = [], []
     for restore in networks.values():
         begin = perf_counter()
         with torch.inference_mode():
             restored = restore(photo).clamp(0, 1)
         seconds.append(f"{perf_counter() - begin:.2f}")
-        area = [slice(SCALE * start, SCALE * (start + SIDE)) for start in (top, left)]
         shown.append(restored[0, :, area[0], area[1]])
     file = f"images/photos/{crop.path.stem}.webp"
     write_picture(DOCS / file, Picture(torch.cat(shown, 2)), quality=88)
@@ -102,20 +104,10 @@ def _row(crop: Crop, networks: dict[str, Restore]) -> str:
     )
 
 
-def _limited(photo: Float[Tensor, "1 3 h w"], row: int, column: int) -> tuple[Tensor, int, int]:
-    """Cut a photo that is too large for the slow networks to 512 pixels each way around the crop."""
-    height, width = photo.shape[-2:]
-    if height * width <= LARGEST:
-        return photo, row, column
-    side = int(LARGEST**0.5)
-    top, left = (
-        max(0, min(at - side // 2, length - side)) for at, length in ((row, height), (column, width))
-    )
-    return photo[..., top : top + side, left : left + side], row - top, column - left
-
-
-def _start(middle: int, length: int) -> int:
-    return max(0, min(middle - SIDE // 2, length - SIDE))
+def _around(middle: int, length: int, side: int) -> slice:
+    """Return the part of `side` pixels around a middle that lies within the length, or all of it."""
+    start = max(0, min(middle - side // 2, length - side))
+    return slice(start, min(start + side, length))
 
 
 if __name__ == "__main__":
