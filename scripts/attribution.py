@@ -15,15 +15,15 @@ from pathlib import Path
 
 HEAD = """# Photos that the shipped weights learned from
 
-Every model in this folder was trained on the photos below, one of them also on a teacher's results for
-them, and on nothing else. The weights themselves are under the licence that each file's metadata names. No
-photo is part of this package.
+Every model in this folder was trained on the photos below, the newer ones also on rendered graphics, and one
+on a teacher's results for them. The weights themselves are under the licence that each file's metadata names.
+No photo is part of this package.
 
 ## Teachers
 
 `tiny-photo-x4-sharp` also learned from results of RealESRGAN_x4plus (X. Wang, L. Xie, C. Dong, Y. Shan,
-BSD-3-Clause, https://github.com/xinntao/Real-ESRGAN), whose weights are not part of this package: 63 % of
-its training pairs, as its metadata says.
+BSD-3-Clause, https://github.com/xinntao/Real-ESRGAN), whose weights are not part of this package; its share
+is in the metadata.
 
 ## CID22
 
@@ -66,7 +66,7 @@ def write_windows(path: Path) -> None:
         rows = list(csv.DictReader(file))
     pictures = {(row["repository"], row["licence"], row["picture"], row["author"]) for row in rows}
     sys.stdout.write(f"\n## Windows of photos\n\n{len(rows)} windows of 256 to 512 pixels, that only")
-    sys.stdout.write(" `tiny-photo-x4-sharp` saw, of these pictures:\n")
+    sys.stdout.write(" `tiny-photo-x4` and its sharp end saw, of these pictures:\n")
     for (repository, licence), group in groupby(sorted(pictures), key=lambda row: row[:2]):
         sys.stdout.write(f"\n### {repository}\n\nLicence: {licence}\n\n")
         lines = (f"- {picture}" + (f" ({author})" if author else "") for *_, picture, author in group)

@@ -9,6 +9,7 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import skimage.data
 import torch
@@ -36,6 +37,12 @@ from hfmoe.runtime.machine import machine
 CARDS = Path(__file__).parents[1] / "docs/cards"
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
 SIDE, ROUNDS = 256, 9
+DATA = {
+    "cid22": "CID22 (training part, CC BY-SA 4.0)",
+    "hr480": "517 free photos",
+    "tiles": "357 windows of photos",
+    "graphics": "140 rendered graphics",
+}
 ATTRIBUTION = "../../src/hfmoe/models/shipped/ATTRIBUTION.md"
 TASKS = {
     "sr": "enlarges photos that were made smaller by bicubic",
@@ -91,12 +98,26 @@ def heading(loaded: Loaded) -> str:
         ("task", f"{TASKS[facts.task]}, x{config.scale}"),
         ("parameters", f"{count_parameters(config).total / 1e3:.0f}K while training"),
         ("trained", f"{facts.date}, {steps} steps of {facts.recipe['batch']}, in the manner of `{recipe}`"),
-        ("data", f"CID22 (training part, CC BY-SA 4.0) and 636 free photos: [ATTRIBUTION.md]({ATTRIBUTION})"),
+        ("data", f"{'; '.join(photos(facts.recipe))}: [ATTRIBUTION.md]({ATTRIBUTION})"),
+        *(
+            (f"teacher, {name}", f"{teacher['licence']}, its result for {teacher['share']:.0%} of the pairs")
+            for name, teacher in facts.teachers.items()
+        ),
         ("licence of the weights", facts.licence),
         ("SHA-256", f"`{digest}`"),
     ]
     table = "\n".join(f"| {name} | {value} |" for name, value in rows)
     return f"# {facts.name}\n\n| | |\n|---|---|\n{table}\n\n{LIMITS[facts.task]}"
+
+
+def photos(recipe: dict[str, Any]) -> list[str]:
+    """Name the photos that a recipe trained on; labels are of all of them."""
+    places = " ".join(map(str, recipe["train"]))
+    if "labels" in places:
+        return list(DATA.values())
+    if "tiles" not in places:
+        return ["CID22 (training part, CC BY-SA 4.0) and 636 free photos"]
+    return [text for folder, text in DATA.items() if folder in places]
 
 
 def scores_table(restore: Restorer, sets: list[TestSet]) -> str:
