@@ -92,7 +92,8 @@ def _row(path: Path) -> tuple[str, ...]:
     score = "" if best is None else f"{best} {facts.scores[best]:.4g}"
     seconds = f"{seconds_a_megapixel(make_restorer(loaded, device='cpu')):.2g}"
     size = f"{count_parameters(config).total:,}"
-    return PURPOSES[facts.task], f"x{config.scale}", size, seconds, score
+    purpose = PURPOSES[facts.task] + ", the sharp end" * facts.name.endswith("-sharp")
+    return purpose, f"x{config.scale}", size, seconds, score
 
 
 def _full_row(path: Path) -> tuple[str, ...]:

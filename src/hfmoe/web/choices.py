@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from hfmoe.batch.settings import Settings
+from hfmoe.infer.api import model_of_scale
 from hfmoe.infer.restorer import Restorer
 from hfmoe.infer.tiles import TileGeometry
 
 PROBLEMS = {
-    "Worn photo": {1: "tiny-photo-x1", 2: "tiny-photo-x2", 4: "tiny-photo-x4"},
+    "Worn photo": {scale: model_of_scale(scale) for scale in (1, 2, 4)},
     "Noise": {1: "tiny-denoise"},
     "JPEG artefacts": {1: "tiny-jpeg"},
     "Clean, only too small": {2: "tiny-x2", 3: "nano-x3", 4: "tiny-x4"},
