@@ -166,14 +166,14 @@ def test_lab_becomes_the_rgb_of_a_colour_management_system(tmp_path: Path, kind:
     signed = np.where(lab < 0, lab + 256, lab).astype(np.uint8)
     spaces = ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB")
     intent = ImageCms.Intent.RELATIVE_COLORIMETRIC
-    image = Image.frombytes("LAB", lab.shape[1::-1], signed.tobytes())
+    image = Image.frombytes("LAB", (lab.shape[1], lab.shape[0]), signed.tobytes())
     reference: Any = ImageCms.profileToProfile(image, *spaces, renderingIntent=intent, outputMode="RGB")
     stored = lab + np.array([0, 128, 128]) if kind == 9 else lab
     unit = 1 if bits == 8 else np.array([256 if kind == 9 else 257, 256, 256])
     levels = (stored * unit % 2**bits).astype(f"u{bits // 8}")
     if alpha:
         levels = np.concatenate((levels, np.full_like(levels[..., :1], 2**bits - 1)), -1)
-    extra = {"extrasamples": ["unassalpha"]} if alpha else {}
+    extra: dict[str, Any] = {"extrasamples": ["unassalpha"]} if alpha else {}
     tifffile.imwrite(tmp_path / "a.tif", levels, photometric=kind, planarconfig="contig", **extra)
     picture = read_picture(tmp_path / "a.tif")
     off = np.abs(picture.colour.numpy().transpose(1, 2, 0) * 255 - np.asarray(reference))

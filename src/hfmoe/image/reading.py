@@ -168,7 +168,8 @@ def _open(path: Path, loader: str, options: dict[str, int], fail_on: str = "erro
     if loader in other_formats.NAMES:
         return other_formats.describe(path, loader)
     if loader == "tiff" and (stored := stored_lab(path, options.get("page", 0))):
-        return pyvips.Image.tiffload_buffer(stored, access="sequential", fail_on=fail_on, **options)
+        load: Any = pyvips.Image.tiffload_buffer
+        return load(stored, access="sequential", fail_on=fail_on, **options)
     load = getattr(pyvips.Image, f"{loader}load_source")
     name: Any = os.fsencode(path)
     return load(pyvips.Source.new_from_file(name), access="sequential", fail_on=fail_on, **options)
