@@ -1,6 +1,7 @@
 """BMP, TGA and JPEG 2000 by Pillow, netpbm by numpy, JPEG XL: what libvips' wheel does not read."""
 
 import re
+from io import BufferedIOBase
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -40,7 +41,7 @@ class _Header(NamedTuple):
     xmp: bytes | None = None
 
 
-def kind_of(head: bytes, path: Path, file: IO[bytes]) -> str | None:
+def kind_of(head: bytes, path: Path, file: IO[bytes] | BufferedIOBase) -> str | None:
     """Which kind of these a file is, by its first bytes; None where it is none."""
     if head[:2] == b"BM" and head[14:18] and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "bmp"
@@ -54,7 +55,7 @@ def kind_of(head: bytes, path: Path, file: IO[bytes]) -> str | None:
     return "tga" if plausible and (path.suffix.lower() == ".tga" or _ends_as_tga(file)) else None
 
 
-def _ends_as_tga(file: IO[bytes]) -> bool:
+def _ends_as_tga(file: IO[bytes] | BufferedIOBase) -> bool:
     file.seek(-min(len(_TGA_END), file.seek(0, 2)), 2)
     return file.read() == _TGA_END
 

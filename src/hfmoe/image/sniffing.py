@@ -70,7 +70,7 @@ def content_of(path: Path) -> str | None:
         return None
 
 
-def content_of_stream(file: IO[bytes], path: Path) -> str | None:
+def content_of_stream(file: IO[bytes] | BufferedIOBase, path: Path) -> str | None:
     """As `content_of`, for a file that is open; path: its name."""
     head = file.read(64)
     kind = kind_of(head, path, file)
