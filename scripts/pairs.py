@@ -11,7 +11,6 @@ import argparse
 import json
 import tarfile
 from collections.abc import Iterator
-from io import BytesIO
 from pathlib import Path
 
 import torch
@@ -23,7 +22,7 @@ from hfmoe.data import draw, read_photos
 from hfmoe.data.degradations import SuperResolutionTask
 from hfmoe.data.samples import draw_sample, make_sample
 from hfmoe.image.encoded import png_file, through_jpeg
-from hfmoe.train.labels import levels
+from hfmoe.train.labels import add_member, levels
 from hfmoe.train.schedule import mixture
 
 SCALE, PATCH = 4, 64
@@ -49,9 +48,9 @@ def main() -> None:
     with tarfile.open(options.output, "w") as archive:
         for number, (degraded, target) in zip(range(options.count), pairs, strict=False):
             key = f"{options.kind}-{number:05d}"
-            _add(archive, f"{key}.json", json.dumps({"task": "denoise" if soft else "sr"}).encode())
-            _add(archive, f"{key}.degraded.png", png_file(levels(degraded)))
-            _add(archive, f"{key}.target.png", png_file(levels(target)))
+            add_member(archive, f"{key}.json", json.dumps({"task": "denoise" if soft else "sr"}).encode())
+            add_member(archive, f"{key}.degraded.png", png_file(levels(degraded)))
+            add_member(archive, f"{key}.target.png", png_file(levels(target)))
 
 
 def soft_pairs(seed: int) -> Iterator[Pair]:
@@ -95,12 +94,6 @@ def shrunk_pairs(folders: list[Path], count: int, seed: int) -> Iterator[Pair]:
         sample = draw_sample(photos, crop, tasks, seed=seed, step=0, number=number, patch=PATCH)
         made = make_sample(photos, sample, patch=PATCH)
         yield made.degraded, made.target
-
-
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
-    entry = tarfile.TarInfo(name)
-    entry.size = len(data)
-    archive.addfile(entry, BytesIO(data))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,8 @@ FEATURES = 36
 SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))
 _WINDOW = 7
 _SHAPES = torch.arange(0.2, 10.001, 0.001, dtype=torch.float64)
+_MOMENTS = torch.exp(2 * torch.lgamma(2 / _SHAPES) - torch.lgamma(1 / _SHAPES) - torch.lgamma(3 / _SHAPES))
+"""Squared mean of absolute values over the mean square of generalised Gaussians of these shapes."""
 
 
 class NIQE(nn.Module):
@@ -104,9 +106,6 @@ def _asymmetric_fit(values: Float[Tensor, "s t"]) -> tuple[Tensor, Tensor, Tenso
     skew = left / right
     moment = values.abs().mean() ** 2 / values.square().mean()
     due = moment * (skew**3 + 1) * (skew + 1) / (skew**2 + 1) ** 2
-    expected = torch.exp(
-        2 * torch.lgamma(2 / _SHAPES) - torch.lgamma(1 / _SHAPES) - torch.lgamma(3 / _SHAPES)
-    )
-    shape = _SHAPES[(expected - due).square().argmin()]
+    shape = _SHAPES[(_MOMENTS - due).square().argmin()]
     scale = torch.exp((torch.lgamma(1 / shape) - torch.lgamma(3 / shape)) / 2)
     return shape, left * scale, right * scale

@@ -139,9 +139,9 @@ def write_shard(
             key = f"{number:05d}-{place:05d}"
             name = maker.photos.names[made.sample.crop.photo]
             record = {**made.sample.as_data(name), "teacher": maker.teacher.facts}
-            _add(archive, f"{key}.json", json.dumps(record).encode())
+            add_member(archive, f"{key}.json", json.dumps(record).encode())
             for side in ("degraded", "target", "teacher"):
-                _add(archive, f"{key}.{side}.png", png_file(getattr(made, side)))
+                add_member(archive, f"{key}.{side}.png", png_file(getattr(made, side)))
             if (place + 1) % labels.batch == 0 or place + 1 == labels.size(number):
                 watch(place % labels.batch + 1)
 
@@ -179,7 +179,8 @@ def levels(image: Float[Tensor, "c h w"]) -> UInt8[Tensor, "c h w"]:
     return (image.clamp(0, 1) * 255).round().byte()
 
 
-def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+def add_member(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    """Append a file to a shard."""
     entry = tarfile.TarInfo(name)
     entry.size = len(data)
     archive.addfile(entry, io.BytesIO(data))

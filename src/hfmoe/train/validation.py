@@ -114,7 +114,7 @@ def classical(recipe: Recipe, folder: Path) -> Iterator[Example]:
     """Return the examples of classical super-resolution."""
     fields, config = recipe.validation, recipe.config()
     for pair in islice(scoring(config).pairs(folder), fields.images):
-        yield centre(Example(*pair[:3]), crop=fields.crop, scale=config.scale)
+        yield centre(Example(pair.name, pair.degraded, pair.target), crop=fields.crop, scale=config.scale)
 
 
 def degraded_examples(recipe: Recipe, folder: Path, trial: ValidationTask) -> Iterator[Example]:
